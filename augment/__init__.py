@@ -1,0 +1,1 @@
+"""Generators, their data, training, sampling and bundles; plain torch, no Ray."""

@@ -1,0 +1,121 @@
+"""Frozen dataclasses as configuration: load, override, save, compare.
+
+A configuration is a frozen dataclass whose fields are plain values or further frozen
+dataclasses. It is read from mappings (JSON) and from ``section.field=value`` strings.
+Unknown keys are errors that list the valid ones; a value of the wrong type is an error
+that names the field. Ranges are checked by each dataclass in ``__post_init__``.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from augment.errors import ConfigError
+
+__all__ = ["config_digest", "from_mapping", "to_mapping", "with_overrides"]
+
+T = TypeVar("T")
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """Return a configuration as nested plain dicts, ready for JSON (tuples become lists)."""
+    mapping: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return mapping
+
+
+def from_mapping(kind: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
+    """Build a configuration of class ``kind`` from nested mappings.
+
+    Args:
+        kind: a frozen dataclass.
+        mapping: field names to values; missing fields keep their defaults.
+        where: dotted path of the enclosing section, for error messages.
+
+    Raises:
+        ConfigError: unknown key, wrong type, or a range refused by ``__post_init__``.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"expected a section for {where or kind.__name__}, got {mapping!r}.")
+    hints = get_type_hints(kind)
+    valid = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for key in mapping:
+        if key not in valid:
+            raise ConfigError(
+                f"unknown setting {where}{key}; valid settings here: {', '.join(valid)}."
+            )
+    values = {key: _convert(hints[key], value, f"{where}{key}") for key, value in mapping.items()}
+    return kind(**values)
+
+
+def with_overrides(config: T, assignments: Iterable[str]) -> T:
+    """Return ``config`` with ``section.field=value`` strings applied, as ``--set`` gives them.
+
+    Values are read as JSON where they parse as JSON, else as text.
+
+    Raises:
+        ConfigError: a string without ``=``, an unknown key or an unfit value.
+    """
+    mapping = to_mapping(config)
+    for assignment in assignments:
+        path, sign, text = assignment.partition("=")
+        if not sign:
+            raise ConfigError(f"expected section.field=value, got {assignment!r}.")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        *sections, field = path.strip().split(".")
+        target = mapping
+        for depth, section in enumerate(sections):
+            if not isinstance(target.get(section), dict):
+                prefix = ".".join(sections[: depth + 1])
+                raise ConfigError(
+                    f"unknown section {prefix} in {assignment!r}; "
+                    f"valid settings here: {', '.join(target)}."
+                )
+            target = target[section]
+        if field not in target:
+            raise ConfigError(f"unknown setting {path}; valid settings here: {', '.join(target)}.")
+        target[field] = value
+    return from_mapping(type(config), mapping)
+
+
+def config_digest(config: Any) -> str:
+    """SHA-256 of the configuration as canonical JSON, in hexadecimal."""
+    text = json.dumps(to_mapping(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """Check ``value`` against a field's type; lists become tuples, ints may serve as floats."""
+    origin = get_origin(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(hint, value, f"{where}.")  # type: ignore[arg-type]
+    if origin is Literal:
+        if value not in get_args(hint):
+            choices = ", ".join(map(str, get_args(hint)))
+            raise ConfigError(f"{where} must be one of {choices}; got {value!r}.")
+        return value
+    if origin in (Union, UnionType):
+        if value is None and type(None) in get_args(hint):
+            return None
+        return _convert(next(a for a in get_args(hint) if a is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} must be a list; got {value!r}.")
+        kinds = get_args(hint)
+        if len(kinds) == 2 and kinds[1] is Ellipsis:
+            kinds = (kinds[0],) * len(value)
+        if len(kinds) != len(value):
+            raise ConfigError(f"{where} must have {len(kinds)} entries; got {len(value)}.")
+        return tuple(_convert(k, v, where) for k, v in zip(kinds, value, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and (
+        not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool)
+    ):
+        raise ConfigError(f"{where} must be {hint.__name__}; got {value!r}.")
+    return value

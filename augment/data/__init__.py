@@ -1,0 +1,1 @@
+"""Labelled images from any source, classical augmentation, drawn and rendered labels."""

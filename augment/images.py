@@ -1,0 +1,134 @@
+"""The one image convention, and every conversion into and out of it.
+
+Networks see ``(N, C, H, W)`` float32 in [-1, 1]; files, services and augmentation see
+``(H, W, C)`` uint8 in [0, 255], RGB or gray (C = 3 or 1). A paper's sigmoid output s becomes
+2s - 1 at the model's edge; likelihoods, PSNR and SSIM are computed on [0, 1].
+"""
+
+import io
+import warnings
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from augment.errors import ImageError
+
+__all__ = [
+    "MAX_SIDE",
+    "MIN_SIDE",
+    "Pixels",
+    "decode_image",
+    "encode_png",
+    "resize_image",
+    "tile",
+    "to_tensor",
+    "to_uint8",
+]
+
+Pixels = NDArray[np.uint8]
+
+MIN_SIDE = 2
+"""Shortest side, in pixels, of an image that can be used."""
+MAX_SIDE = 8192
+"""Longest side, in pixels; larger files are refused from their header, before decoding."""
+
+
+def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
+    """Decode an image file (PNG, JPEG, BMP, WebP, TIFF, ...) that Pillow can read.
+
+    EXIF rotation is applied, 16-bit gray is scaled to 8 bits, transparency is laid over white.
+
+    Args:
+        data: the file's bytes.
+        channels: 1 for gray, 3 for RGB.
+        name: what to call the image in an error.
+
+    Returns:
+        (H, W, channels) uint8.
+
+    Raises:
+        ImageError: not an image, truncated, or a side outside [MIN_SIDE, MAX_SIDE].
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data))
+        width, height = picture.size
+        if not (min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE):
+            raise ImageError(
+                f"{name}: sides must be {MIN_SIDE} to {MAX_SIDE} pixels, got {width}×{height}; "
+                "resize or leave it out."
+            )
+        picture.load()
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds; all mean a bad file
+        raise ImageError(
+            f"{name}: expected an image file, got {len(data)} bytes that do not decode ({error}); "
+            "replace or remove it."
+        ) from error
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16-bit and 32-bit gray
+        values = np.asarray(picture, dtype=np.float64)
+        scale = 257.0 if values.max() > 255 else 1.0
+        picture = Image.fromarray(np.clip(values / scale, 0, 255).astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        overlay = picture.convert("RGBA")
+        picture = Image.new("RGBA", overlay.size, "white")
+        picture.alpha_composite(overlay)
+    pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def encode_png(image: Pixels) -> bytes:
+    """Encode (H, W, 1 or 3) uint8 as PNG, at the compression that is fastest to write."""
+    pixels = image if image.shape[2] == 1 else np.ascontiguousarray(image[:, :, ::-1])
+    ok, data = cv2.imencode(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, 1))
+    if not ok:
+        raise ImageError(f"cannot encode an image of shape {image.shape} as PNG.")
+    return data.tobytes()
+
+
+def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resize (H, W, C) to ``size`` = (height, width): area when shrinking, linear otherwise."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height <= image.shape[0] and width <= image.shape[1]
+    resized = cv2.resize(
+        image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    return resized.reshape(height, width, image.shape[2]).astype(np.uint8)
+
+
+def to_tensor(images: Pixels) -> Tensor:
+    """(N, H, W, C) uint8 to (N, C, H, W) float32 in [-1, 1]."""
+    values = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    return values.float().div_(127.5).sub_(1.0)
+
+
+def to_uint8(images: Tensor) -> Pixels:
+    """(N, C, H, W) in [-1, 1] to (N, H, W, C) uint8; values outside are clipped."""
+    values = images.detach().float().add(1.0).mul(127.5).round().clamp(0, 255)
+    return values.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def tile(images: Pixels, columns: int, *, gap: int = 2) -> Pixels:
+    """Lay (N, H, W, C) images out in a grid, row by row, on white.
+
+    Returns:
+        (rows·(H+gap) - gap, columns·(W+gap) - gap, C) uint8.
+    """
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    sheet = np.full(
+        (rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8
+    )
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet

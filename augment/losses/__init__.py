@@ -1,0 +1,1 @@
+"""Loss terms: each returns one value per sample and knows no model."""

@@ -1,0 +1,1 @@
+"""Commands: python -m jobs.NAME; the ones that train or generate at scale use Ray."""

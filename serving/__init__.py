@@ -1,0 +1,1 @@
+"""The HTTP service: Ray Serve in front of generator bundles."""
