@@ -1,0 +1,340 @@
+"""The named benchmarks: which real images are drawn for a seed, and which are the test.
+
+A scenario fixes everything that an arm may not choose. Its test images are the same for every
+seed and choose nothing; a seed draws the few real images that all arms share. What the draw
+leaves over of the training images is ``dev``: there, and only there, defaults may be tried
+and frozen before a benchmark is run.
+"""
+
+import copy
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data.datasets import LabelledImages, open_data
+from augment.errors import ConfigError, DataError
+from recognizers.metrics import Metric
+
+__all__ = [
+    "SCENARIOS",
+    "Draw",
+    "FewShot",
+    "LongTail",
+    "Scenario",
+    "chars_scenario",
+    "data_root",
+    "find_scenario",
+]
+
+Indices = NDArray[np.int64]
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DATA_PLACEHOLDER = "{data}"
+"""Stands for ``data_root()`` in a scenario's URI; filled in when the data are opened."""
+
+
+def data_root() -> Path:
+    """Folder of the benchmark data: LABELMINT_DATA, default ../shared/data.
+
+    A relative path counts from the repository, not from the working directory.
+    """
+    root = Path(os.environ.get("LABELMINT_DATA", "../shared/data"))
+    return (REPOSITORY / root).resolve()
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What one seed of a scenario works with; no image is in two of the parts.
+
+    Attributes:
+        train: the real images that every arm shares, and all that a generator or reader sees.
+        test: measures every arm; the same images for each seed.
+        focus: the classes that the metric is taken over; None = all.
+        metric: how ``test`` is scored.
+        dev: training images outside the draw, of other groups than ``train``: for freezing
+            defaults before a benchmark, never during one. None when nothing is left.
+        confirm: a second test set from another source, where the scenario has one.
+    """
+
+    train: LabelledImages
+    test: LabelledImages
+    focus: tuple[int, ...] | None
+    metric: Metric
+    dev: LabelledImages | None = None
+    confirm: LabelledImages | None = None
+
+
+@dataclass(frozen=True)
+class Scenario(ABC):
+    """A named benchmark.
+
+    Attributes:
+        name: what the command line calls it.
+        describe: one sentence for reports.
+        uri: the data; ``{data}`` stands for ``data_root()``.
+        shots: real images a class (for a long tail: a rare class).
+        rendered: whether font rendering is an arm here.
+        metric: how the test images are scored.
+        image_size: (H, W); None = chosen from the data.
+        channels: 1 or 3; None = chosen from the data.
+    """
+
+    name: str
+    describe: str
+    uri: str
+    shots: int
+    rendered: bool = True
+    metric: Metric = "accuracy"
+    image_size: tuple[int, int] | None = None
+    channels: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the number of shots."""
+        if self.shots < 1:
+            raise ConfigError(
+                f"{self.name}: shots must be at least 1 real image a class, got {self.shots}."
+            )
+
+    @abstractmethod
+    def draw(self, seed: int) -> Draw:
+        """Draw the real images of one seed.
+
+        For the same seed, more shots contain fewer shots: a sweep over the number of real
+        images adds images and never swaps them.
+
+        Raises:
+            DataError: the data are missing or a class has no training image.
+        """
+
+    def with_shots(self, shots: int) -> "Scenario":
+        """The same scenario with another number of real images a class."""
+        return replace(self, shots=shots)
+
+    def with_data(self, uri: str) -> "Scenario":
+        """The same scenario on another copy of its data."""
+        return replace(self, uri=uri)
+
+    def open(self, uri: str | None = None) -> LabelledImages:
+        """Open the scenario's data, or ``uri`` in the scenario's image size and channels."""
+        uri = uri or self.uri
+        if DATA_PLACEHOLDER in uri and not data_root().is_dir():
+            raise DataError(
+                f"{self.name} expects its data under {data_root()}, which is not a folder; "
+                "set LABELMINT_DATA to the benchmark data or name the data with --data."
+            )
+        resolved = uri.replace(DATA_PLACEHOLDER, str(data_root()))
+        return open_data(resolved, image_size=self.image_size, channels=self.channels)
+
+
+@dataclass(frozen=True)
+class FewShot(Scenario):
+    """A few real images of every class; accuracy on the test split.
+
+    Attributes:
+        half_for_test: ignore the data's splits and hold one half back by hash of the name.
+        confirm_uri: characters of another source; classes are matched by upper case.
+    """
+
+    half_for_test: bool = False
+    confirm_uri: str | None = None
+
+    def draw(self, seed: int) -> Draw:
+        """Draw ``shots`` training images of each class, or all of a class that has fewer."""
+        data = self.open()
+        is_test = _in_hashed_half(data.names) if self.half_for_test else data.splits == "test"
+        is_train = ~is_test if self.half_for_test else data.splits == "train"
+        everything = range(len(data.classes))
+        _require(data, everything, np.flatnonzero(is_train), "training")
+        test = np.flatnonzero(is_test)
+        if not len(test):
+            raise DataError(
+                f"{data.uri}: expected test images, got none among {len(data)}; "
+                "give them the split 'test'."
+            )
+        train = _pick(data, np.flatnonzero(is_train), dict.fromkeys(everything, self.shots), seed)
+        return Draw(
+            train=_part(data, train, "train"),
+            test=_part(data, test, "test"),
+            focus=None,
+            metric=self.metric,
+            dev=_leftover(data, np.flatnonzero(~is_test), train),
+            confirm=self._confirm(data.classes),
+        )
+
+    def _confirm(self, classes: tuple[str, ...]) -> LabelledImages | None:
+        if self.confirm_uri is None:
+            return None
+        other = self.open(self.confirm_uri)
+        test = _part(other, np.flatnonzero(other.splits == "test"), "test")
+        return _relabel(test, classes, str.upper)
+
+
+@dataclass(frozen=True)
+class LongTail(Scenario):
+    """A random half of the classes is rare; balanced accuracy on that half.
+
+    Classes with too few images to be measured are left out, for every seed alike.
+
+    Attributes:
+        common: most real images that a class keeps which is not rare.
+        least_train: fewest training images of a class that takes part.
+        least_test: fewest test images of a class that takes part.
+    """
+
+    metric: Metric = "balanced_accuracy"
+    common: int = 200
+    least_train: int = 40
+    least_test: int = 8
+
+    def draw(self, seed: int) -> Draw:
+        """Choose the rare half, then ``shots`` images of it and ``common`` of the others."""
+        everything = self.open()
+        counts = {
+            split: np.bincount(
+                everything.labels[everything.splits == split], minlength=len(everything.classes)
+            )
+            for split in ("train", "test")
+        }
+        enough = (counts["train"] >= self.least_train) & (counts["test"] >= self.least_test)
+        classes = tuple(name for name, ok in zip(everything.classes, enough, strict=True) if ok)
+        if len(classes) < 4:
+            raise DataError(
+                f"{everything.uri}: expected 4 or more classes with {self.least_train} training "
+                f"and {self.least_test} test images, got {len(classes)}; give it more images."
+            )
+        data = _relabel(everything, classes)
+        order = np.random.default_rng([seed, len(classes)]).permutation(len(classes))
+        rare = sorted(order[: len(classes) // 2].tolist())
+        keep = {label: self.shots if label in rare else self.common for label in order.tolist()}
+        train = _pick(data, np.flatnonzero(data.splits == "train"), keep, seed)
+        return Draw(
+            train=_part(data, train, "train"),
+            test=_part(data, np.flatnonzero(data.splits == "test"), "test"),
+            focus=tuple(rare),
+            metric=self.metric,
+            dev=_leftover(data, np.flatnonzero(data.splits != "test"), train),
+        )
+
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        FewShot(
+            "digits",
+            "scikit-learn's handwritten digits, 5 a class from one half; accuracy on the other",
+            "digits:",
+            shots=5,
+            image_size=(16, 16),
+            channels=1,
+            half_for_test=True,
+        ),
+        FewShot(
+            "mnist",
+            "MNIST, 10 a class; accuracy on its 10,000 test images",
+            "idx:{data}/text/mnist",
+            shots=10,
+            image_size=(28, 28),
+            channels=1,
+        ),
+        LongTail(
+            "plate-chars-tail",
+            "characters cut from real plates, a random half of them rare with 3 images a class; "
+            "balanced accuracy on the rare half",
+            "charboxes:{data}/text/cn_plates.zip",
+            shots=3,
+            image_size=(24, 24),
+            channels=3,
+        ),
+        FewShot(
+            "scene-chars",
+            "characters cut from street photographs (Chars74K), 5 a class; accuracy on test",
+            "zip:{data}/text/chars74k_english_natural.zip",
+            shots=5,
+            image_size=(32, 32),
+            channels=3,
+            confirm_uri="charboxes:{data}/text/iiit5k_words.zip",
+        ),
+    )
+}
+
+
+def chars_scenario(uri: str, shots: int) -> Scenario:
+    """The scenario ``chars``: any labelled characters, ``shots`` real images a class.
+
+    Args:
+        uri: a data URI; its test split measures, its training split is drawn from.
+        shots: real images a class; a class with fewer gives all it has.
+    """
+    return FewShot("chars", f"{uri}, {shots} a class; accuracy on its test split", uri, shots)
+
+
+def find_scenario(name: str) -> Scenario:
+    """Look a scenario up by name.
+
+    Raises:
+        ConfigError: no scenario has this name; the message lists those there are.
+    """
+    if name not in SCENARIOS:
+        raise ConfigError(f"unknown scenario {name!r}; there are {', '.join(SCENARIOS)}.")
+    return SCENARIOS[name]
+
+
+def _in_hashed_half(names: Sequence[str]) -> NDArray[np.bool_]:
+    """True for about half of the names, chosen by their SHA-1 alone."""
+    return np.array([hashlib.sha1(name.encode()).digest()[0] < 128 for name in names])
+
+
+def _require(data: LabelledImages, labels: Sequence[int], indices: Indices, what: str) -> None:
+    """Raise DataError when a class has no image among ``indices``."""
+    counts = np.bincount(data.labels[indices], minlength=len(data.classes))
+    missing = [data.classes[label] for label in labels if not counts[label]]
+    if missing:
+        raise DataError(
+            f"{data.uri}: expected {what} images of every class, got none of "
+            f"{', '.join(missing[:10])}; add some or leave these classes out."
+        )
+
+
+def _pick(data: LabelledImages, pool: Indices, keep: dict[int, int], seed: int) -> Indices:
+    """Draw up to ``keep[label]`` images of each class from ``pool``; sorted indices.
+
+    Each class has a random stream of its own, so that what it draws does not depend on the
+    other classes, and a larger number contains a smaller one.
+    """
+    picked = []
+    for label, count in keep.items():
+        of_class = pool[data.labels[pool] == label]
+        order = np.random.default_rng([seed, label]).permutation(len(of_class))
+        picked.append(of_class[order[:count]])
+    return np.sort(np.concatenate(picked))
+
+
+def _leftover(data: LabelledImages, pool: Indices, drawn: Indices) -> LabelledImages | None:
+    """Images of ``pool`` that share neither image nor group with the draw."""
+    free = pool[~np.isin(data.groups[pool], data.groups[drawn])]
+    return _part(data, free, "val") if len(free) else None
+
+
+def _part(data: LabelledImages, indices: Indices, split: str) -> LabelledImages:
+    """A subset whose images all say which part of the draw they belong to."""
+    part = data.subset(indices)
+    part.splits = np.full(len(indices), split)
+    return part
+
+
+def _relabel(
+    data: LabelledImages, classes: tuple[str, ...], rename: Callable[[str], str] = str
+) -> LabelledImages:
+    """Keep the images whose renamed class is in ``classes`` and number them accordingly."""
+    position = {name: index for index, name in enumerate(classes)}
+    new_label = np.array([position.get(rename(name), -1) for name in data.classes])
+    part = copy.copy(data.subset(np.flatnonzero(new_label[data.labels] >= 0)))
+    part.labels = new_label[part.labels].astype(np.int64)
+    part.classes = classes
+    return part
