@@ -1,0 +1,300 @@
+"""Labelled images behind a data URI, decoded on demand.
+
+``open_data("folder:plates")`` returns a LabelledImages: names, labels and splits in memory,
+pixels read when they are asked for, so that a set larger than memory trains.
+
+| URI | what lies there |
+|---|---|
+| ``digits:`` | scikit-learn's real handwritten digits, embedded |
+| ``folder:DIR`` | ``CLASS/FILE`` or ``SPLIT/CLASS/FILE`` |
+| ``zip:FILE`` | the same in a zip, or a ``labels.csv`` at its root |
+| ``csv:FILE`` | columns file and label or text [, split][, group]; paths relative to the csv |
+| ``idx:DIR`` | MNIST's four files, gzipped or not |
+| ``charboxes:FILE`` | a zip of plates or words, labels.csv and char_boxes.json: its characters |
+
+Paths may be fsspec URLs (s3://, gs://). Splits given there are used; otherwise items are split
+75/10/15 by a hash of their group, so that the split never changes and no group crosses it.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from augment.data.formats import READERS, SPLITS, Listing
+from augment.data.sources import ArrayImages, Source
+from augment.errors import DataError
+from augment.images import Pixels, resize_image, to_tensor
+
+__all__ = ["LabelledImages", "open_data"]
+
+_LOG = logging.getLogger("labelmint.data")
+_PROBE = 64  # images looked at to choose size and channels
+_SIDE_RANGE = (8, 64)  # pixels; for a size chosen from the data
+_VAL_FROM, _TEST_FROM = 0.75, 0.85  # of the hash range
+
+
+class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
+    """Images with labels, splits and groups; a view on a source that decodes on demand.
+
+    Attributes:
+        uri: where the data came from.
+        classes: class names; a label is an index into them.
+        image_size: (H, W), pixels; every image is resized to it.
+        channels: 1 (gray) or 3 (RGB).
+        labels: (N,) int64.
+        splits: (N,) "train", "val" or "test".
+        names: (N,) file or item names, unique.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        items: NDArray[np.int64],
+        *,
+        uri: str,
+        classes: tuple[str, ...],
+        image_size: tuple[int, int],
+        channels: int,
+        labels: NDArray[np.int64],
+        splits: NDArray[np.str_],
+        groups: NDArray[np.str_] | None,
+        names: tuple[str, ...],
+        split_origin: str,
+    ) -> None:
+        """Bind items of a source to what is known of them; see ``open_data``, ``from_arrays``."""
+        self.uri = uri
+        self.classes = classes
+        self.image_size = image_size
+        self.channels = channels
+        self.labels = labels
+        self.splits = splits
+        self.names = names
+        self._groups = groups
+        self._source = source
+        self._items = items
+        self._split_origin = split_origin
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Pixels,
+        labels: NDArray[np.int64],
+        classes: Sequence[str],
+        *,
+        splits: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        uri: str = "memory:",
+    ) -> "LabelledImages":
+        """Wrap images already in memory.
+
+        Args:
+            images: (N, H, W, 1 or 3) uint8.
+            labels: (N,), indices into ``classes``.
+            classes: class names.
+            splits: (N,) train, val or test; by hash where None.
+            groups: (N,) what must not cross a split; each image its own where None.
+            uri: what to call the data.
+
+        Raises:
+            DataError: counts differ or a label lies outside the classes.
+        """
+        if len(images) != len(labels):
+            raise DataError(f"expected a label an image, got {len(images)} and {len(labels)}.")
+        if len(labels) and not (labels.min() >= 0 and labels.max() < len(classes)):
+            raise DataError(
+                f"labels must be in [0, {len(classes) - 1}], got {labels.min()} to {labels.max()}."
+            )
+        names = tuple(f"image{index:06d}" for index in range(len(images)))
+        keys = np.array(groups if groups is not None else names, np.str_)
+        return cls(
+            ArrayImages(images),
+            np.arange(len(images)),
+            uri=uri,
+            classes=tuple(classes),
+            image_size=(images.shape[1], images.shape[2]),
+            channels=images.shape[3],
+            labels=np.asarray(labels, np.int64),
+            splits=_split_by_hash(keys) if splits is None else np.array(splits, np.str_),
+            groups=None if groups is None else keys,
+            names=names,
+            split_origin="by hash of the group" if splits is None else "as given",
+        )
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Return image ``index`` as (C, H, W) float32 in [-1, 1], and its label."""
+        return to_tensor(self.images([index]))[0], int(self.labels[index])
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """(N,) what must not cross a split: plate, source picture, person; else the name."""
+        return np.array(self.names, np.str_) if self._groups is None else self._groups
+
+    def images(self, indices: Sequence[int] | NDArray[np.int64] | None = None) -> Pixels:
+        """Decode images ``indices`` (all where None) to (n, H, W, C) uint8.
+
+        Raises:
+            ImageError: a file is corrupt, truncated or of an unusable size; it is named.
+        """
+        chosen = range(len(self)) if indices is None else indices
+        images = np.empty((len(chosen), *self.image_size, self.channels), np.uint8)
+        for row, index in enumerate(chosen):
+            images[row] = self._decode(int(index))
+        return images
+
+    def split(self, name: str) -> "LabelledImages":
+        """Return the images of one split.
+
+        Raises:
+            DataError: unknown split, or one without images.
+        """
+        found = np.flatnonzero(self.splits == name)
+        if not len(found):
+            sizes = self._split_sizes()
+            raise DataError(f"expected images in split {name!r} of {self.uri}, got none: {sizes}.")
+        return self.subset(found)
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "LabelledImages":
+        """Return the images ``indices``, in that order, with the same classes."""
+        chosen = np.asarray(indices, np.int64)
+        return self._view(chosen, self.labels[chosen], self.classes)
+
+    def relabel(self, mapping: Mapping[str, str]) -> "LabelledImages":
+        """Rename or merge classes; images of classes that ``mapping`` lacks are left out.
+
+        The new classes are the values of ``mapping`` in order of first appearance.
+        """
+        classes = tuple(dict.fromkeys(mapping.values()))
+        new_label = np.array(
+            [classes.index(mapping[name]) if name in mapping else -1 for name in self.classes]
+        )
+        chosen = np.flatnonzero(new_label[self.labels] >= 0)
+        return self._view(chosen, new_label[self.labels[chosen]], classes)
+
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, over the names, class names and encoded bytes of all images."""
+        total = hashlib.sha256()
+        for item, name, label in zip(self._items, self.names, self.labels, strict=True):
+            picture = hashlib.sha256(self._source.fingerprint(int(item))).hexdigest()
+            total.update(f"{name}\0{self.classes[label]}\0{picture}\n".encode())
+        return total.hexdigest()
+
+    def describe(self) -> str:
+        """One line: where from, how many, how large, how split."""
+        height, width = self.image_size
+        return (
+            f"{self.uri}: {len(self):,} images of {len(self.classes)} classes, "
+            f"{height}×{width}×{self.channels}; {self._split_sizes()} (split {self._split_origin})"
+        )
+
+    def _decode(self, index: int) -> Pixels:
+        return resize_image(
+            self._source.pixels(int(self._items[index]), self.channels), self.image_size
+        )
+
+    def _split_sizes(self) -> str:
+        return ", ".join(f"{name} {np.sum(self.splits == name):,}" for name in SPLITS)
+
+    def _view(
+        self, chosen: NDArray[np.int64], labels: NDArray[np.int64], classes: tuple[str, ...]
+    ) -> "LabelledImages":
+        return LabelledImages(
+            self._source,
+            self._items[chosen],
+            uri=self.uri,
+            classes=classes,
+            image_size=self.image_size,
+            channels=self.channels,
+            labels=labels,
+            splits=self.splits[chosen],
+            groups=None if self._groups is None else self._groups[chosen],
+            names=tuple(self.names[index] for index in chosen),
+            split_origin=self._split_origin,
+        )
+
+
+def open_data(
+    uri: str, *, image_size: tuple[int, int] | None = None, channels: int | None = None
+) -> LabelledImages:
+    """Open a data URI; the table in the module docstring lists the schemes.
+
+    Args:
+        uri: ``scheme:path``.
+        image_size: (H, W), pixels; None takes the median of 64 images spread over the data,
+            each side clipped to [8, 64].
+        channels: 1 or 3; None takes 1 if those images are all gray.
+
+    Raises:
+        DataError: unknown scheme, no such path, no images, fewer than two classes, labels
+            without images or images without labels, a damaged archive or table.
+        ImageError: one of the images looked at cannot be decoded.
+    """
+    scheme, colon, path = uri.partition(":")
+    if not colon or scheme not in READERS:
+        raise DataError(
+            f"expected a data URI starting with {', '.join(f'{name}:' for name in READERS)}; "
+            f"got {uri!r}."
+        )
+    listing = READERS[scheme](path)
+    classes = tuple(sorted(set(listing.labels)))
+    if len(classes) < 2:
+        raise DataError(
+            f"expected at least two classes in {uri}, got {len(classes)} "
+            f"({', '.join(classes) or 'no images'}); there is nothing to tell apart."
+        )
+    if image_size is None or channels is None:
+        size_seen, channels_seen = _probe(listing)
+        image_size = image_size or listing.image_size or size_seen
+        channels = channels or channels_seen
+    number = {name: index for index, name in enumerate(classes)}
+    groups = None if listing.groups is None else np.array(listing.groups, np.str_)
+    if listing.splits is not None:
+        splits = np.array(listing.splits, np.str_)
+    else:
+        splits = _split_by_hash(listing.names if groups is None else groups)
+    data = LabelledImages(
+        listing.source,
+        np.arange(len(listing.names)),
+        uri=uri,
+        classes=classes,
+        image_size=image_size,
+        channels=channels,
+        labels=np.array([number[label] for label in listing.labels], np.int64),
+        splits=splits,
+        groups=groups,
+        names=listing.names,
+        split_origin="as given" if listing.splits is not None else "by hash of the group",
+    )
+    _LOG.info(data.describe())
+    return data
+
+
+def _probe(listing: Listing) -> tuple[tuple[int, int], int]:
+    """Choose image size and channels from images spread evenly over the data."""
+    count = len(listing.names)
+    chosen = np.unique(np.linspace(0, count - 1, min(_PROBE, count)).astype(int))
+    images = [listing.source.pixels(int(item), 3) for item in chosen]
+    height, width = np.median([image.shape[:2] for image in images], axis=0)
+    low, high = _SIDE_RANGE
+    gray = all(np.ptp(image, axis=2).max() == 0 for image in images)
+    return (int(np.clip(height, low, high)), int(np.clip(width, low, high))), 1 if gray else 3
+
+
+def _split_by_hash(groups: Sequence[str] | NDArray[np.str_]) -> NDArray[np.str_]:
+    """Split 75/10/15 by SHA-1 of the group: the same on every machine and in every run."""
+    shares = [
+        int(hashlib.sha1(str(group).encode()).hexdigest()[:8], 16) / 2**32 for group in groups
+    ]
+    names = [
+        "train" if share < _VAL_FROM else "val" if share < _TEST_FROM else "test"
+        for share in shares
+    ]
+    return np.array(names, np.str_)

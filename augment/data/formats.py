@@ -1,0 +1,346 @@
+"""One reader per data URI scheme: what items there are, what they show, how they are split.
+
+A reader returns a Listing; it reads names and labels, never pixels (``digits:`` and ``idx:``
+are arrays and the exception). See README or ``augment.data.datasets.open_data`` for the schemes.
+"""
+
+import csv
+import gzip
+import io
+import json
+import posixpath
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data.sources import (
+    ArrayImages,
+    CroppedImages,
+    EncodedImages,
+    FolderStore,
+    Source,
+    Store,
+    ZipStore,
+    open_file_system,
+    read_all,
+)
+from augment.errors import DataError
+
+__all__ = ["READERS", "SPLITS", "Listing"]
+
+SPLITS = ("train", "val", "test")
+_SPLIT_ALIASES = {**{name: name for name in SPLITS}, "valid": "val", "validation": "val"}
+_IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_MIN_AGREEMENT = 5  # of 7 characters: below it the automatic boxes of a plate are doubtful
+_BOX_MARGIN = 0.06  # of the box's height, added on every side
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Items found at a data URI, in a fixed order; every sequence has one entry an item."""
+
+    source: Source
+    names: tuple[str, ...]
+    labels: Sequence[str]
+    splits: Sequence[str] | None = None
+    groups: Sequence[str] | None = None
+    image_size: tuple[int, int] | None = None  # (H, W) if the scheme prefers one
+
+
+def _read_digits(path: str) -> Listing:
+    """scikit-learn's 1,797 handwritten digits, 8×8 with 17 levels, white ink on black."""
+    from sklearn.datasets import load_digits  # a second to import; only this scheme needs it
+
+    if path:
+        raise DataError(f"digits: is embedded and takes no path, got {path!r}; leave it out.")
+    bunch = load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    return Listing(
+        source=ArrayImages(images),
+        names=tuple(f"digit{index:04d}" for index in range(len(images))),
+        labels=[str(label) for label in bunch.target],
+        image_size=(16, 16),
+    )
+
+
+def _read_folder(path: str) -> Listing:
+    file_system, root = open_file_system(path)
+    if not file_system.isdir(root):
+        raise DataError(f"folder: expects a folder, got the file {path!r}; try zip: or csv:.")
+    return _list_store(FolderStore(file_system, root))
+
+
+def _read_zip(path: str) -> Listing:
+    store = ZipStore(*open_file_system(path))
+    if "labels.csv" not in store.names():
+        return _list_store(store)
+    rows = _parse_csv(store.read("labels.csv"), f"{path}/labels.csv")
+    members = set(store.names())
+    listing = _list_rows(rows, store, members.__contains__, f"{path}/labels.csv")
+    unlabelled = sorted(set(filter(_is_image, members)) - set(listing.names))
+    if unlabelled:
+        raise DataError(
+            f"expected a row in labels.csv for every image of {path}, got none for "
+            f"{_some(unlabelled)}; add rows or remove the images."
+        )
+    return listing
+
+
+def _read_csv(path: str) -> Listing:
+    file_system, absolute = open_file_system(path)
+    rows = _parse_csv(read_all(file_system, absolute), path)
+    store = FolderStore(file_system, posixpath.dirname(absolute))
+    present = set(store.names())
+    return _list_rows(rows, store, lambda name: name in present or store.has(name), path)
+
+
+def _read_idx(path: str) -> Listing:
+    """MNIST's four files, gzipped or not; the splits are train and test."""
+    file_system, root = open_file_system(path)
+    parts = []
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        images = _read_idx_file(file_system, root, f"{prefix}-images-idx3-ubyte", 3)
+        labels = _read_idx_file(file_system, root, f"{prefix}-labels-idx1-ubyte", 1)
+        if len(images) != len(labels):
+            raise DataError(
+                f"expected one label an image in {path}, got {len(images)} {split} images and "
+                f"{len(labels)} labels; copy the files again."
+            )
+        parts.append((split, images, labels))
+    names = [f"{split}{index:05d}" for split, images, _ in parts for index in range(len(images))]
+    return Listing(
+        source=ArrayImages(np.concatenate([images for _, images, _ in parts])[..., None]),
+        names=tuple(names),
+        labels=[str(label) for _, _, labels in parts for label in labels],
+        splits=[split for split, images, _ in parts for _ in range(len(images))],
+    )
+
+
+def _read_charboxes(path: str) -> Listing:
+    """Characters cut out of plates or words by the boxes in char_boxes.json."""
+    store = ZipStore(*open_file_system(path))
+    members = set(store.names())
+    for needed in ("labels.csv", "char_boxes.json"):
+        if needed not in members:
+            raise DataError(f"charboxes: expects {needed} inside {path}, got none; use zip:.")
+    rows = _parse_csv(store.read("labels.csv"), f"{path}/labels.csv")
+    try:
+        boxes_of: Mapping[str, Any] = json.loads(store.read("char_boxes.json"))
+    except ValueError as error:
+        raise DataError(f"expected JSON in {path}/char_boxes.json, got {error}.") from error
+    files: list[str] = []
+    picture_of: list[int] = []
+    boxes: list[NDArray[np.float32]] = []
+    names: list[str] = []
+    labels: list[str] = []
+    splits: list[str] = []
+    groups: list[str] = []
+    for row in rows:
+        file, entry = row["file"], boxes_of.get(row["file"])
+        if entry is None or int(row.get("chars_agree") or _MIN_AGREEMENT) < _MIN_AGREEMENT:
+            continue
+        if file not in members:
+            raise DataError(f"{path}/labels.csv names {file}, which is missing; remove the row.")
+        text, character_boxes, group = _parse_boxes(file, entry)
+        for index, (character, box) in enumerate(zip(text, character_boxes, strict=True)):
+            picture_of.append(len(files))
+            boxes.append(box)
+            names.append(f"{file}#{index}")
+            labels.append(character)
+            groups.append(group)
+            splits.append(row.get("split", ""))
+        files.append(file)
+    return Listing(
+        source=CroppedImages(
+            EncodedImages(store, tuple(files)),
+            np.array(picture_of, np.int64),
+            np.array(boxes, np.float32).reshape(-1, 4),
+        ),
+        names=tuple(names),
+        labels=labels,
+        splits=_checked_splits(splits, path) if rows and "split" in rows[0] else None,
+        groups=groups,
+    )
+
+
+READERS: dict[str, Callable[[str], Listing]] = {
+    "charboxes": _read_charboxes,
+    "csv": _read_csv,
+    "digits": _read_digits,
+    "folder": _read_folder,
+    "idx": _read_idx,
+    "zip": _read_zip,
+}
+"""Data URI scheme -> reader of what follows the colon."""
+
+
+def _parse_boxes(file: str, entry: Any) -> tuple[str, NDArray[np.float32], str]:
+    """Return text, boxes (n, 4) with a margin, and the group: the plate or source picture."""
+    try:
+        if "boxes_xyxy" in entry:
+            text, group = str(entry["text"]), str(entry["text"])
+            boxes = np.array(entry["boxes_xyxy"], np.float32).reshape(-1, 4)
+        else:
+            text, group = str(entry["chars"]), posixpath.basename(file).split("_")[0]
+            boxes = np.array(entry["boxes"], np.float32).reshape(-1, 4)
+            boxes[:, 2:] += boxes[:, :2]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"char_boxes.json: expected text with boxes_xyxy, or chars with boxes, for {file}; "
+            f"got {error!r}."
+        ) from error
+    if len(text) != len(boxes):
+        raise DataError(
+            f"char_boxes.json: expected a box a character for {file}, got {len(boxes)} boxes for "
+            f"{len(text)} characters."
+        )
+    margin = _BOX_MARGIN * (boxes[:, 3:] - boxes[:, 1:2])
+    boxes[:, :2] -= margin
+    boxes[:, 2:] += margin
+    return text, boxes, group
+
+
+def _list_store(store: Store) -> Listing:
+    """List an ImageFolder: CLASS/FILE or SPLIT/CLASS/FILE; a manifest.jsonl tells the labels."""
+    names = [name for name in store.names() if not name.startswith("__MACOSX/")]
+    images = [name for name in names if _is_image(name)]
+    if not images:
+        raise DataError(
+            f"expected images in class folders under {store.path}, got {len(names)} entries and "
+            "no image; check the path."
+        )
+    loose = [name for name in images if "/" not in name]
+    if loose:
+        raise DataError(
+            f"expected every image in a class folder, got {_some(loose)} directly under "
+            f"{store.path}; move them into CLASS/ or describe them in a csv."
+        )
+    split_first = all(
+        name.split("/")[0] in _SPLIT_ALIASES and name.count("/") >= 2 for name in images
+    )
+    depth = 1 if split_first else 0
+    labels = [name.split("/")[depth] for name in images]
+    folders = (name.split("/") for name in names if name.endswith("/") and name.count("/") > depth)
+    empty = sorted({parts[depth] for parts in folders} - set(labels))
+    if empty:
+        raise DataError(
+            f"expected images of every class under {store.path}, got none for {_some(empty)}; "
+            "add images or remove the folder."
+        )
+    if "manifest.jsonl" in names:
+        labels = _labels_from_manifest(store, images)
+    return Listing(
+        source=EncodedImages(store, tuple(images)),
+        names=tuple(images),
+        labels=labels,
+        splits=[_SPLIT_ALIASES[name.split("/")[0]] for name in images] if split_first else None,
+    )
+
+
+def _labels_from_manifest(store: Store, images: Sequence[str]) -> list[str]:
+    """Read the labels Labelmint's own export wrote: folder names there are escaped."""
+    try:
+        rows = [json.loads(line) for line in store.read("manifest.jsonl").splitlines() if line]
+        labels = {row["file"]: str(row["label"]) for row in rows if "file" in row}
+        return [labels[name] for name in images]
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"expected file and label of every image in {store.path}/manifest.jsonl, got "
+            f"{error!r}; remove the manifest to use the folder names."
+        ) from error
+
+
+def _list_rows(
+    rows: Sequence[Mapping[str, str]], store: Store, exists: Callable[[str], bool], where: str
+) -> Listing:
+    """List the rows of a labels.csv whose images lie in ``store``."""
+    files = tuple(row["file"] for row in rows)
+    repeated = [name for name, count in Counter(files).items() if count > 1]
+    if repeated:
+        raise DataError(f"expected one row a file in {where}, got repeats of {_some(repeated)}.")
+    missing = [name for name in files if not exists(name)]
+    if missing:
+        raise DataError(
+            f"expected an image for every row of {where}, got none for {_some(missing)}; "
+            "remove the rows or add the files."
+        )
+    column = "label" if "label" in rows[0] else "text"
+    for number, row in enumerate(rows, start=2):
+        if not row[column]:
+            raise DataError(f"expected a {column} in line {number} of {where}, got nothing.")
+    return Listing(
+        source=EncodedImages(store, files),
+        names=files,
+        labels=[row[column] for row in rows],
+        splits=_checked_splits([row["split"] for row in rows], where)
+        if "split" in rows[0]
+        else None,
+        groups=[row["group"] or row["file"] for row in rows] if "group" in rows[0] else None,
+    )
+
+
+def _parse_csv(data: bytes, where: str) -> list[dict[str, str]]:
+    """Parse a labels.csv; every row has file and label or text, and as many cells as the header."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"expected a UTF-8 csv in {where}, got {error}.") from error
+    if not rows:
+        raise DataError(f"expected rows in {where}, got none.")
+    columns = set(rows[0])
+    if "file" not in columns or not columns & {"label", "text"}:
+        raise DataError(
+            f"expected the columns file and label (or text) in {where}, "
+            f"got {', '.join(map(str, rows[0]))}."
+        )
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise DataError(f"expected {len(columns)} cells in line {number} of {where}.")
+    return rows
+
+
+def _checked_splits(splits: Iterable[str], where: str) -> list[str]:
+    splits = list(splits)
+    unknown = sorted(set(splits) - set(_SPLIT_ALIASES))
+    if unknown:
+        raise DataError(
+            f"expected the splits {', '.join(SPLITS)} in {where}, got {_some(unknown)}."
+        )
+    return [_SPLIT_ALIASES[name] for name in splits]
+
+
+def _read_idx_file(file_system: Any, root: str, name: str, axes: int) -> NDArray[np.uint8]:
+    """Read one idx file of unsigned bytes: magic 0 0 8 axes, sizes as big-endian int32, data."""
+    path = posixpath.join(root, name)
+    zipped = not file_system.exists(path)
+    path = f"{path}.gz" if zipped else path
+    if not file_system.exists(path):
+        raise DataError(f"idx: expects {name} or {name}.gz in {root}, got neither.")
+    data = read_all(file_system, path)
+    try:
+        data = gzip.decompress(data) if zipped else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"expected a whole gzip file, got {path} ({error}); copy it.") from error
+    header = 4 + 4 * axes
+    sizes = tuple(int(size) for size in np.frombuffer(data[4:header], ">u4"))
+    if data[:4] != bytes([0, 0, 8, axes]) or len(data) - header != int(np.prod(sizes)):
+        raise DataError(
+            f"expected an idx file of {axes} axes of bytes, got {path} with {len(data)} bytes and "
+            f"sizes {sizes}; it is damaged or truncated: copy it again."
+        )
+    return np.frombuffer(data, np.uint8, offset=header).reshape(sizes)
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(_IMAGE_SUFFIXES) and not posixpath.basename(name).startswith(".")
+
+
+def _some(names: Sequence[str], limit: int = 3) -> str:
+    """The first few names and how many there are."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
