@@ -1,0 +1,157 @@
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from augment.errors import DataError, LabelError
+from augment.export import (
+    WRITERS,
+    Record,
+    ZipStream,
+    folder_name,
+    label_of_folder,
+    zip_stream,
+)
+
+PNG = b"not really a PNG, but bytes all the same"
+
+
+def records() -> list[Record]:
+    generated = [
+        Record(PNG + label.encode(), label, index, seed=7, bundle="d" * 64, confidence=0.98765)
+        for label in ("3", "京")
+        for index in range(2)
+    ]
+    return [*generated, Record(PNG, "3", 0, origin="real", source="train/3/a.png")]
+
+
+def rows_of(manifest: bytes) -> list[dict[str, object]]:
+    return [json.loads(line) for line in manifest.decode().splitlines()]
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    if path.is_file():
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    return {
+        file.relative_to(path).as_posix(): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file()
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_every_writer_lays_out_an_image_folder_with_manifest_and_classes(
+    kind: str, tmp_path: Path
+) -> None:
+    with WRITERS[kind](tmp_path / "out") as writer:
+        for record in records():
+            writer.add(record)
+        writer.close({"made": 5, "kept": 4, "shortfall": {"京": 1}})
+
+    files = contents(tmp_path / "out")
+    *rows, last = rows_of(files.pop("manifest.jsonl"))
+    assert files.pop("classes.txt").decode() == "3\n京\n"
+    assert last == {"summary": {"made": 5, "kept": 4, "shortfall": {"京": 1}}}
+    assert sorted(files) == sorted(str(row["file"]) for row in rows)
+    assert all(hashlib.sha256(files[str(r["file"])]).hexdigest() == r["sha256"] for r in rows)
+    assert rows[0] == {
+        "file": "3/generated-7-000000.png",
+        "label": "3",
+        "origin": "generated",
+        "seed": 7,
+        "index": 0,
+        "bundle": "d" * 64,
+        "style": None,
+        "confidence": 0.9877,
+        "sha256": hashlib.sha256(PNG + b"3").hexdigest(),
+    }
+    assert (rows[-1]["origin"], rows[-1]["source"]) == ("real", "train/3/a.png")
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_an_interrupted_export_leaves_nothing_under_its_name(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), WRITERS[kind](tmp_path / "out") as writer:
+        writer.add(records()[0])
+        assert not (tmp_path / "out").exists()
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_leftovers_of_a_killed_export_do_not_mix_with_the_next(kind: str, tmp_path: Path) -> None:
+    WRITERS[kind](tmp_path / "out").add(records()[0])  # killed here: neither closed nor aborted
+    with WRITERS[kind](tmp_path / "out") as writer:
+        writer.add(records()[1])
+    assert [name for name in contents(tmp_path / "out") if name.endswith("png")] == [
+        "3/generated-7-000001.png"
+    ]
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_an_existing_path_is_refused_and_stays(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("precious")
+    with pytest.raises(DataError, match="exists; choose another"):
+        WRITERS[kind](tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_the_same_image_twice_is_refused(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="twice"), WRITERS[kind](tmp_path / "out") as writer:
+        writer.add(records()[0])
+        writer.add(records()[0])
+
+
+def test_zip_bytes_depend_on_the_records_alone_not_on_how_they_are_cut() -> None:
+    stream = ZipStream()
+    pieces = stream.add(records()[:3]) + stream.add(records()[3:]) + stream.close()
+    assert b"".join(zip_stream(records())) == pieces
+    changed = [replace(records()[0], seed=8), *records()[1:]]
+    assert b"".join(zip_stream(changed)) != pieces
+
+
+def test_zip_needs_no_data_descriptors_and_passes_its_own_check() -> None:
+    with zipfile.ZipFile(io.BytesIO(b"".join(zip_stream(records())))) as archive:
+        assert archive.testzip() is None
+        assert all(not entry.flag_bits & 0x08 for entry in archive.infolist())
+
+
+def test_zip_streams_its_first_bytes_before_the_second_record_is_made() -> None:
+    made: list[int] = []
+
+    def lazily() -> Iterator[Record]:
+        for number, record in enumerate(records()):
+            made.append(number)
+            yield record
+
+    assert PNG in next(zip_stream(lazily()))
+    assert made == [0]
+
+
+@pytest.mark.parametrize(
+    "label", ["3", "a/b", "..", ".", "a\\b", "C:", "京A·12345", "%41", "manifest.jsonl", "a\n", " "]
+)
+def test_folder_names_are_safe_and_can_be_undone(label: str) -> None:
+    name = folder_name(label)
+    assert not set(name) & set('/\\:*?"<>|\n')
+    assert name not in ("..", ".", "manifest.jsonl", "classes.txt", "", " ")
+    assert label_of_folder(name) == label
+
+
+@pytest.mark.parametrize("label", ["", "京" * 100])
+def test_a_label_that_cannot_name_a_folder_is_an_error(label: str) -> None:
+    with pytest.raises(LabelError, match="1 to 200 bytes"):
+        folder_name(label)
+
+
+def test_unsafe_labels_stay_inside_the_folder_and_true_in_the_manifest(tmp_path: Path) -> None:
+    with WRITERS["folder"](tmp_path / "out") as writer:
+        writer.add(Record(PNG, "../../escaped", 0, seed=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert rows_of(contents(tmp_path / "out")["manifest.jsonl"])[0]["label"] == "../../escaped"
