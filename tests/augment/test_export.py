@@ -76,21 +76,30 @@ def test_every_writer_lays_out_an_image_folder_with_manifest_and_classes(
 
 @pytest.mark.parametrize("kind", sorted(WRITERS))
 def test_an_interrupted_export_leaves_nothing_under_its_name(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), WRITERS[kind](tmp_path / "out") as writer:
-        writer.add(records()[0])
-        assert not (tmp_path / "out").exists()
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with WRITERS[kind](tmp_path / "out") as writer:
+            writer.add(records()[0])
+            assert not (tmp_path / "out").exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", sorted(WRITERS))
 def test_leftovers_of_a_killed_export_do_not_mix_with_the_next(kind: str, tmp_path: Path) -> None:
-    WRITERS[kind](tmp_path / "out").add(records()[0])  # killed here: neither closed nor aborted
+    killed = WRITERS[kind](tmp_path / "out")
+    killed.add(records()[0])
+    leftover = tmp_path / "out.partial"
+    assert leftover.exists()
     with WRITERS[kind](tmp_path / "out") as writer:
         writer.add(records()[1])
     assert [name for name in contents(tmp_path / "out") if name.endswith("png")] == [
         "3/generated-7-000001.png"
     ]
+    assert not leftover.exists()
+    killed.abort()
 
 
 @pytest.mark.parametrize("kind", sorted(WRITERS))
@@ -103,9 +112,10 @@ def test_an_existing_path_is_refused_and_stays(kind: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", sorted(WRITERS))
 def test_the_same_image_twice_is_refused(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="twice"), WRITERS[kind](tmp_path / "out") as writer:
+    with WRITERS[kind](tmp_path / "out") as writer:
         writer.add(records()[0])
-        writer.add(records()[0])
+        with pytest.raises(DataError, match="twice"):
+            writer.add(records()[0])
 
 
 def test_zip_bytes_depend_on_the_records_alone_not_on_how_they_are_cut() -> None:
