@@ -6,11 +6,10 @@ leaves over of the training images is ``dev``: there, and only there, defaults m
 and frozen before a benchmark is run.
 """
 
-import copy
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -170,9 +169,10 @@ class FewShot(Scenario):
     def _confirm(self, classes: tuple[str, ...]) -> LabelledImages | None:
         if self.confirm_uri is None:
             return None
-        other = self.open(self.confirm_uri)
-        test = _part(other, np.flatnonzero(other.splits == "test"), "test")
-        return _relabel(test, classes, str.upper)
+        other = self.open(self.confirm_uri).split("test")
+        same_order = {name: name for name in classes}
+        upper = {name: name.upper() for name in other.classes if name.upper() in same_order}
+        return other.relabel(same_order | upper)
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class LongTail(Scenario):
                 f"{everything.uri}: expected 4 or more classes with {self.least_train} training "
                 f"and {self.least_test} test images, got {len(classes)}; give it more images."
             )
-        data = _relabel(everything, classes)
+        data = everything.relabel({name: name for name in classes})
         order = np.random.default_rng([seed, len(classes)]).permutation(len(classes))
         rare = sorted(order[: len(classes) // 2].tolist())
         keep = {label: self.shots if label in rare else self.common for label in order.tolist()}
@@ -325,16 +325,4 @@ def _part(data: LabelledImages, indices: Indices, split: str) -> LabelledImages:
     """A subset whose images all say which part of the draw they belong to."""
     part = data.subset(indices)
     part.splits = np.full(len(indices), split)
-    return part
-
-
-def _relabel(
-    data: LabelledImages, classes: tuple[str, ...], rename: Callable[[str], str] = str
-) -> LabelledImages:
-    """Keep the images whose renamed class is in ``classes`` and number them accordingly."""
-    position = {name: index for index, name in enumerate(classes)}
-    new_label = np.array([position.get(rename(name), -1) for name in data.classes])
-    part = copy.copy(data.subset(np.flatnonzero(new_label[data.labels] >= 0)))
-    part.labels = new_label[part.labels].astype(np.int64)
-    part.classes = classes
     return part
