@@ -45,10 +45,6 @@ _UNSAFE = re.compile(r'[/\\:*?"<>|%\x00-\x1f\x7f-\x9f\ud800-\udfff]|^\.|[. ]$')
 _MAX_NAME_BYTES = 200  # file systems take 255 bytes; leaves room for a suffix
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
 
-Style = int | str | None
-"""Where the style came from: an index into the bundle's bank, a description, or nothing."""
-
-
 @dataclass(frozen=True)
 class Record:
     """One image on its way out.
@@ -61,7 +57,9 @@ class Record:
         bundle: digest of the generator bundle; None for a real image.
         confidence: the reader's confidence in the label, in [0, 1]; None if it was not read back.
         origin: ``generated`` or ``real``.
-        style: see ``Style``.
+        content: index into the bundle's content bank.
+        styles: indices of the one or two styles of the bundle's bank; None if it was given.
+        mix: share of the second style, in [0, 1].
         source: name of a real image in the data set it comes from.
     """
 
@@ -72,7 +70,9 @@ class Record:
     bundle: str | None = None
     confidence: float | None = None
     origin: Literal["generated", "real"] = "generated"
-    style: Style = None
+    content: int | None = None
+    styles: tuple[int, int] | None = None
+    mix: float | None = None
     source: str | None = None
 
     @property
@@ -90,7 +90,9 @@ class Record:
             "seed": self.seed,
             "index": self.index,
             "bundle": self.bundle,
-            "style": self.style,
+            "content": self.content,
+            "styles": self.styles,
+            "mix": None if self.mix is None else round(self.mix, 4),
             "confidence": None if self.confidence is None else round(self.confidence, 4),
             "sha256": hashlib.sha256(self.png).hexdigest(),
         }

@@ -67,7 +67,9 @@ def test_every_writer_lays_out_an_image_folder_with_manifest_and_classes(
         "seed": 7,
         "index": 0,
         "bundle": "d" * 64,
-        "style": None,
+        "content": None,
+        "styles": None,
+        "mix": None,
         "confidence": 0.9877,
         "sha256": hashlib.sha256(PNG + b"3").hexdigest(),
     }
