@@ -17,7 +17,7 @@ import re
 import shutil
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,8 @@ from typing import Literal, Self
 from urllib.parse import unquote
 
 from augment.errors import DataError, LabelError
+from augment.generate import Drawn
+from augment.images import encode_png
 
 __all__ = [
     "WRITERS",
@@ -34,6 +36,7 @@ __all__ = [
     "ZipStream",
     "ZipWriter",
     "folder_name",
+    "generated_record",
     "label_of_folder",
     "zip_stream",
 ]
@@ -44,6 +47,7 @@ CLASSES = "classes.txt"
 _UNSAFE = re.compile(r'[/\\:*?"<>|%\x00-\x1f\x7f-\x9f\ud800-\udfff]|^\.|[. ]$')
 _MAX_NAME_BYTES = 200  # file systems take 255 bytes; leaves room for a suffix
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
+
 
 @dataclass(frozen=True)
 class Record:
@@ -235,6 +239,29 @@ def zip_stream(
     for record in records:
         yield stream.add([record])
     yield stream.close(summary)
+
+
+def generated_record(drawn: Drawn, classes: Sequence[str], seed: int, bundle: str) -> Record:
+    """Return a generated image as a record.
+
+    Args:
+        drawn: the image.
+        classes: the bundle's class names.
+        seed: of the request.
+        bundle: the bundle's digest.
+    """
+    given = drawn.styles[0] < 0
+    return Record(
+        png=encode_png(drawn.image),
+        label=classes[drawn.label],
+        index=drawn.index,
+        seed=seed,
+        bundle=bundle,
+        confidence=drawn.confidence,
+        content=drawn.content,
+        styles=None if given else drawn.styles,
+        mix=None if given else drawn.mix,
+    )
 
 
 class Writer(ABC):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from augment.errors import DataError, LabelError
@@ -14,9 +15,12 @@ from augment.export import (
     Record,
     ZipStream,
     folder_name,
+    generated_record,
     label_of_folder,
     zip_stream,
 )
+from augment.generate import Drawn
+from augment.images import decode_image
 
 PNG = b"not really a PNG, but bytes all the same"
 
@@ -118,6 +122,18 @@ def test_the_same_image_twice_is_refused(kind: str, tmp_path: Path) -> None:
         writer.add(records()[0])
         with pytest.raises(DataError, match="twice"):
             writer.add(records()[0])
+
+
+@pytest.mark.parametrize(("styles", "told"), [((4, 9), (4, 9)), ((-1, -1), None)])
+def test_a_generated_record_tells_where_its_style_came_from(
+    styles: tuple[int, int], told: tuple[int, int] | None
+) -> None:
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    drawn = Drawn(image, 1, 5, content=2, styles=styles, mix=0.25, confidence=0.5)
+    record = generated_record(drawn, ("3", "京"), seed=7, bundle="d")
+    assert (record.label, record.file) == ("京", "京/generated-7-000005.png")
+    assert (record.styles, record.mix) == (told, told and 0.25)
+    np.testing.assert_array_equal(decode_image(record.png, channels=3), image)
 
 
 def test_zip_bytes_depend_on_the_records_alone_not_on_how_they_are_cut() -> None:
