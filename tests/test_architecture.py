@@ -20,7 +20,7 @@ MAY_IMPORT = {
 # Inside augment a file imports from its own layer and the ones above it in this list.
 LAYERS = (
     ("augment.errors", "augment.images", "augment.config"),
-    ("augment.layers", "augment.losses", "augment.data"),
+    ("augment.layers", "augment.losses", "augment.data", "augment.diffaugment", "augment.phases"),
     ("augment.models", "augment.restoration"),
     ("augment.training", "augment.generate", "augment.export", "augment.bundle"),
 )

@@ -1,0 +1,182 @@
+"""What all jobs share on the command line: options, settings, locations and errors."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+from augment.config import from_mapping, to_mapping, with_overrides
+from augment.errors import AugmentError, ConfigError
+
+__all__ = [
+    "absolute_location",
+    "absolute_uri",
+    "at_least",
+    "in_submitted_job",
+    "job_parser",
+    "print_plan",
+    "read_settings",
+    "run_job",
+]
+
+T = TypeVar("T")
+
+# Ray sets this variable for the entrypoint of `ray job submit` and for nothing else.
+_RAY_JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+_PLAIN_SCHEMES = ("digits:",)
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, except those that say nothing."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, []) or action.required:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def job_parser(
+    name: str, description: str, *, out: str | None, config: str, seed: int = 0
+) -> argparse.ArgumentParser:
+    """Make a parser with the options that every job has.
+
+    Args:
+        name: the job, as in ``python -m jobs.NAME``.
+        description: one sentence for the help.
+        out: default of ``--out``; None makes the option required.
+        config: what ``--config`` may name, for the help; its default is the first word.
+        seed: default of ``--seed``.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m jobs.{name}", description=description, formatter_class=_HelpFormatter
+    )
+    common = parser.add_argument_group("options of every job")
+    common.add_argument("--config", metavar="CONFIG", help=config)
+    common.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="a.b=VALUE",
+        dest="overrides",
+        help="change one setting; --dry-run lists them all; may be repeated",
+    )
+    common.add_argument("--seed", type=at_least(0), default=seed, help="seed of all random draws")
+    common.add_argument("--out", required=out is None, default=out, help="where results go")
+    common.add_argument(
+        "--dry-run", action="store_true", help="check everything, print the settings and stop"
+    )
+    return parser
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return an argparse type: an integer not below ``least``."""
+
+    def integer(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected an integer, got {text!r}") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
+        return value
+
+    return integer
+
+
+def read_settings(presets: Mapping[str, T], config: str | None, overrides: Sequence[str] = ()) -> T:
+    """Resolve ``--config`` and ``--set``.
+
+    Args:
+        presets: settings by name; the first is the default.
+        config: name of a preset, or a JSON file with (some of) the same settings.
+        overrides: ``a.b=value`` strings.
+
+    Raises:
+        ConfigError: no such preset or file, or a setting is unknown or unfit.
+    """
+    default = next(iter(presets.values()))
+    if config is None or config in presets:
+        settings = presets[config] if config else default
+    else:
+        path = Path(config)
+        if not path.is_file():
+            raise ConfigError(
+                f"--config must be {', '.join(presets)} or a JSON file; got {config!r}."
+            )
+        try:
+            mapping = json.loads(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ConfigError(f"{path}: expected JSON, got something else ({error}).") from error
+        settings = from_mapping(type(default), mapping)
+    return with_overrides(settings, overrides)
+
+
+def print_plan(job: str, arguments: argparse.Namespace, settings: Any = None) -> None:
+    """Print as JSON what a job would do; the answer to ``--dry-run``."""
+    plan = {key: value for key, value in vars(arguments).items() if key != "overrides"}
+    if settings is not None:
+        plan["settings"] = to_mapping(settings)
+    print(json.dumps({"job": job, **plan}, indent=2, ensure_ascii=False, default=str))
+
+
+def in_submitted_job() -> bool:
+    """Whether this process is the entrypoint of a ``ray job submit``."""
+    return _RAY_JOB_VARIABLE in os.environ
+
+
+def absolute_location(location: str, option: str) -> str:
+    """Make a path absolute; URLs such as s3://bucket/x stay.
+
+    Raises:
+        ConfigError: a relative path inside a submitted Ray job.
+    """
+    if "://" in location or os.path.isabs(location):
+        return location
+    if in_submitted_job():
+        raise ConfigError(
+            f"{option} must be an absolute path or a URL in a submitted Ray job, got {location!r}: "
+            "the job runs in a temporary copy of its working directory, on a machine of the "
+            "cluster, where relative files are missing or thrown away afterwards."
+        )
+    return os.path.abspath(location)
+
+
+def absolute_uri(uri: str, option: str = "--data") -> str:
+    """Make the path inside a data URI absolute (``folder:images`` to ``folder:/…/images``).
+
+    Raises:
+        ConfigError: a relative path inside a submitted Ray job, or no scheme at all.
+    """
+    if uri in _PLAIN_SCHEMES:
+        return uri
+    scheme, sign, path = uri.partition(":")
+    if not sign or not path:
+        raise ConfigError(
+            f"{option} must be a data URI such as digits: or folder:DIR; got {uri!r}."
+        )
+    return f"{scheme}:{absolute_location(path, option)}"
+
+
+def run_job(job: Callable[[Sequence[str] | None], None]) -> NoReturn:
+    """Run a job as a program: exit 2 with one line for bad input, 130 when interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        job(None)
+    except AugmentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    """Treat SIGTERM like Ctrl-C, so that everything is put away."""
+    raise KeyboardInterrupt
