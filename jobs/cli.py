@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
+from augment.bundle import Registry
 from augment.config import from_mapping, to_mapping, with_overrides
 from augment.errors import AugmentError, ConfigError
 
@@ -17,6 +18,7 @@ __all__ = [
     "absolute_location",
     "absolute_uri",
     "at_least",
+    "find_bundle",
     "in_submitted_job",
     "job_parser",
     "print_plan",
@@ -161,6 +163,21 @@ def absolute_uri(uri: str, option: str = "--data") -> str:
             f"{option} must be a data URI such as digits: or folder:DIR; got {uri!r}."
         )
     return f"{scheme}:{absolute_location(path, option)}"
+
+
+def find_bundle(location: str) -> Path:
+    """Local folder of the bundle at REGISTRY/NAME, REGISTRY/NAME/VERSION, or of a bare bundle.
+
+    Raises:
+        BundleNotFoundError: lists what is there.
+        ConfigError: a relative path inside a submitted Ray job.
+    """
+    location = absolute_location(location, "BUNDLE").rstrip("/")
+    if (Path(location) / "config.json").is_file():
+        return Path(location)
+    names = 2 if location.rpartition("/")[2].isdigit() else 1
+    root, *reference = location.rsplit("/", names)
+    return Registry(root).fetch("/".join(reference))
 
 
 def run_job(job: Callable[[Sequence[str] | None], None]) -> NoReturn:

@@ -14,8 +14,8 @@ import ray.train
 import ray.train.torch
 import torch
 import torch.distributed
-from ray.experimental import tqdm_ray
 from torch import Tensor
+from tqdm import tqdm
 
 from augment.errors import AugmentError, ConfigError
 
@@ -31,13 +31,18 @@ _OWN_CLUSTER = {
 class RayContext:
     """The ``augment.training.Context`` of one Ray Train worker."""
 
-    def __init__(self) -> None:
-        """Read rank, number of workers and device from Ray Train."""
+    def __init__(self, progress: Any = None) -> None:
+        """Read rank, number of workers and device from Ray Train.
+
+        Args:
+            progress: the ``"progress"`` entry of the settings that ``ray_train`` handed over.
+        """
         context = ray.train.get_context()
         self.rank: int = context.get_world_rank()
         self.world_size: int = context.get_world_size()
         self.device: torch.device = ray.train.torch.get_device()
-        self._bar: Any = None
+        self.newest: dict[str, float] = {}
+        self.progress = progress if self.rank == 0 else None  # the first worker speaks for all
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its mean over the workers, in one message."""
@@ -52,7 +57,9 @@ class RayContext:
 
     def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
         """Show progress and hand metrics and checkpoint to Ray Train, which keeps it."""
-        self._show(metrics)
+        self.newest = dict(metrics)
+        if self.progress is not None:
+            self.progress.put.remote(dict(metrics))
         kept = ray.train.Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
         ray.train.report(dict(metrics), checkpoint=kept)
 
@@ -61,17 +68,46 @@ class RayContext:
         checkpoint = ray.train.get_checkpoint()
         return _as_path(checkpoint) if checkpoint else nullcontext(None)
 
-    def _show(self, metrics: Mapping[str, float]) -> None:
-        """Move the progress bar of the driver's terminal; the first worker speaks for all."""
-        if self.rank != 0 or "step" not in metrics:
-            return
-        if self._bar is None:
-            self._bar = tqdm_ray.tqdm(desc="training", total=int(metrics["steps"]), unit="step")
-            self._at = 0
-        self._bar.update(int(metrics["step"]) - self._at)
-        self._at = int(metrics["step"])
-        if self._at >= int(metrics["steps"]):
-            self._bar.close()
+
+class _Progress:
+    """An actor that holds the newest metrics, for the driver to show."""
+
+    def __init__(self) -> None:
+        self.newest: dict[str, float] = {}
+
+    def put(self, metrics: dict[str, float]) -> None:
+        self.newest = metrics
+
+    def get(self) -> dict[str, float]:
+        return self.newest
+
+
+@contextmanager
+def _progress_bar(progress: Any) -> Iterator[None]:
+    """Show the newest metrics on this terminal, once a second, until the block ends."""
+    ended = threading.Event()
+
+    def show() -> None:
+        with tqdm(desc="training", unit="step", mininterval=1, leave=True) as bar:
+            while not ended.wait(1):
+                _advance(bar, ray.get(progress.get.remote()))
+            _advance(bar, ray.get(progress.get.remote()))
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=5)
+
+
+def _advance(bar: Any, metrics: Mapping[str, float]) -> None:
+    """Move the bar to the newest step."""
+    if metrics:
+        bar.total = int(metrics["steps"])
+        bar.set_postfix_str(f"{metrics['images_per_s']:.0f} images/s", refresh=False)
+        bar.update(int(metrics["step"]) - bar.n)
 
 
 @contextmanager
@@ -94,11 +130,11 @@ def ray_cluster() -> Iterator[None]:
     handlers = _signal_handlers()
     try:
         if os.environ.get("RAY_ADDRESS"):
-            ray.init(logging_level="error")
+            ray.init(logging_level="error", log_to_driver=False)
         else:
             for name, value in {**_OWN_CLUSTER, "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
                 os.environ.setdefault(name, value)  # Ray asks for the token unless told not to
-            ray.init("local", include_dashboard=False, logging_level="error")
+            ray.init("local", include_dashboard=False, logging_level="error", log_to_driver=False)
         _restore(handlers)  # Ray's SIGTERM handler would exit past the caller's clean-up
         yield
     finally:
@@ -117,8 +153,8 @@ def ray_train(
     """Run ``work(settings)`` on Ray Train workers and return what the first one returned.
 
     Args:
-        work: runs in every worker; makes a ``RayContext`` and trains.
-        settings: handed to ``work``; must be picklable.
+        work: runs in every worker; makes a ``RayContext(settings["progress"])`` and trains.
+        settings: handed to ``work``, with ``"progress"`` added; must be picklable.
         workers: how many; each gets a GPU where the cluster has one for each, and an even
             share of the CPU cores.
         storage: folder or URL where the runs keep their checkpoints, seen by all workers.
@@ -129,10 +165,11 @@ def ray_train(
         AugmentError: what a worker raised on purpose.
         ConfigError: the cluster has fewer cores than workers.
     """
+    progress = ray.remote(num_cpus=0)(_Progress).remote()
     use_gpu = ray.cluster_resources().get("GPU", 0) >= workers
     trainer = ray.train.torch.TorchTrainer(
         work,
-        train_loop_config=settings,
+        train_loop_config={**settings, "progress": progress},
         scaling_config=ray.train.ScalingConfig(
             num_workers=workers,
             use_gpu=use_gpu,
@@ -149,7 +186,8 @@ def ray_train(
     )
     handlers = _signal_handlers()
     try:
-        return trainer.fit().return_value
+        with _progress_bar(progress):
+            return trainer.fit().return_value
     except ray.train.WorkerGroupError as error:
         raise _raised_on_purpose(error) or error from None
     except SystemExit:  # how Ray Train's own SIGINT handler ends

@@ -17,7 +17,7 @@ from torch import Tensor
 from augment.errors import DataError
 from augment.images import Pixels
 
-__all__ = ["SIGMAS", "ParzenResult", "log_likelihoods", "nearest_images", "parzen_score"]
+__all__ = ["SIGMAS", "ParzenResult", "log_likelihoods", "parzen_score"]
 
 SIGMAS: tuple[float, ...] = tuple(float(s) for s in np.logspace(-1.3, 0, 27))
 """Widths tried on the validation images: 0.05 to 1."""
@@ -92,31 +92,6 @@ def parzen_score(
         test_images=len(test),
         validation_images=len(validation),
     )
-
-
-def nearest_images(
-    images: Pixels, reference: Pixels
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Find the reference image closest to each image, in pixels.
-
-    Args:
-        images: (N, H, W, C) uint8.
-        reference: (M, H, W, C) uint8, e.g. the training images.
-
-    Returns:
-        (N,) indices into ``reference`` and (N,) root mean square differences in [0, 1].
-
-    Raises:
-        DataError: a set is empty, or sizes differ.
-    """
-    _check_sizes(images, reference)
-    indices = np.empty(len(images), np.int64)
-    differences = np.empty(len(images))
-    for rows, distances in _squared_distances(images, reference):
-        least, where = distances.min(dim=1)
-        indices[rows] = where.numpy()
-        differences[rows] = (least / reference[0].size).sqrt().numpy()
-    return indices, differences
 
 
 def _squared_distances(images: Pixels, centres: Pixels) -> Iterator[tuple[slice, Tensor]]:

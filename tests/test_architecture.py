@@ -22,7 +22,7 @@ LAYERS = (
     ("augment.errors", "augment.images", "augment.config"),
     ("augment.layers", "augment.losses", "augment.data", "augment.diffaugment", "augment.phases"),
     ("augment.models", "augment.restoration"),
-    ("augment.training", "augment.generate", "augment.export", "augment.bundle"),
+    ("augment.build", "augment.bundle", "augment.export", "augment.generate", "augment.training"),
 )
 
 ONE_HOME = {

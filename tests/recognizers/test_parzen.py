@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal
 
 from augment.errors import DataError
 from recognizers import parzen
-from recognizers.parzen import log_likelihoods, nearest_images, parzen_score
+from recognizers.parzen import log_likelihoods, parzen_score
 
 
 def random_images(count: int, seed: int) -> np.ndarray:
@@ -64,15 +64,8 @@ def test_standard_error_is_that_of_the_mean_over_test_images() -> None:
     assert (result.samples, result.test_images, result.validation_images) == (5, 9, 4)
 
 
-def test_nearest_image_finds_an_exact_copy_at_distance_zero() -> None:
-    reference = random_images(30, 0)
-    indices, differences = nearest_images(reference[[7, 3]], reference)
-    assert indices.tolist() == [7, 3]
-    np.testing.assert_allclose(differences, 0, atol=1e-3)
-
-
 def test_images_of_another_size_are_refused() -> None:
     with pytest.raises(DataError, match="one size"):
         log_likelihoods(random_images(1, 0), np.zeros((1, 4, 4, 1), np.uint8), [0.1])
     with pytest.raises(DataError, match="got 0 and 3"):
-        nearest_images(random_images(0, 0), random_images(3, 0))
+        log_likelihoods(random_images(0, 0), random_images(3, 0), [0.1])

@@ -1,0 +1,147 @@
+"""Write labelled images of a bundle as a folder or a zip that trainers read as they are.
+
+    python -m jobs.generate registry/plates --per-label 200 --with-real folder:plates --out set
+
+writes the recommended training set: the real images and 200 generated ones of every label.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from augment.bundle import READER_FOLDER
+from augment.data.datasets import LabelledImages, open_data
+from augment.errors import ConfigError
+from augment.export import WRITERS, Record, generated_record
+from augment.generate import Sampler, Tally, draw_counts
+from augment.images import encode_png
+from jobs.cli import (
+    absolute_location,
+    absolute_uri,
+    at_least,
+    find_bundle,
+    job_parser,
+    print_plan,
+    read_settings,
+    run_job,
+)
+from recognizers.reader import load_reader
+
+__all__ = ["GenerateSettings", "main"]
+
+
+@dataclass(frozen=True)
+class GenerateSettings:
+    """How images are drawn; none of it changes which images they are on one device."""
+
+    device: str = "cpu"
+    compile: bool = False  # worth it from some ten thousand images on
+    max_factor: int = 4  # candidates at most, per image asked for
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    options = job_parser(
+        "generate",
+        "Write labelled images drawn by a bundle.",
+        out=None,
+        config="default, or a JSON file of settings",
+    )
+    options.add_argument("bundle", metavar="BUNDLE", help="REGISTRY/NAME or REGISTRY/NAME/VERSION")
+    options.add_argument(
+        "--labels", default="all", help="all, A,B,… or a text file with a label a line"
+    )
+    options.add_argument("--per-label", type=at_least(1), default=100, help="images of each label")
+    options.add_argument("--format", choices=sorted(WRITERS), default="folder", help="of --out")
+    options.add_argument(
+        "--with-real", metavar="URI", help="add the real images of this data's train split"
+    )
+    options.add_argument(
+        "--read-back",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep only images that the bundle's reader, if it has one, reads as their label",
+    )
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job."""
+    arguments = parser().parse_args(argv)
+    settings = read_settings({"default": GenerateSettings()}, arguments.config, arguments.overrides)
+    out = Path(absolute_location(arguments.out, "--out"))
+    if arguments.format == "zip" and out.suffix != ".zip":
+        out = out.with_name(out.name + ".zip")
+    folder = find_bundle(arguments.bundle)
+    sampler = Sampler.load(folder, device=settings.device, compile=settings.compile)
+    labels = choose_labels(arguments.labels, sampler.classes)
+    counts = {sampler.label_index(label): arguments.per_label for label in labels}
+    real = None
+    if arguments.with_real:
+        real = open_data(
+            absolute_uri(arguments.with_real, "--with-real"),
+            image_size=sampler.image_size,
+            channels=sampler.channels,
+        ).split("train")
+    if arguments.dry_run:
+        print_plan("generate", arguments, settings)
+        return
+    reads = arguments.read_back and (folder / READER_FOLDER).is_dir()
+    reader = load_reader(folder / READER_FOLDER) if reads else None
+    tally = Tally()
+    with WRITERS[arguments.format](out) as writer:
+        for record in _real_records(real) if real else ():
+            writer.add(record)
+        with tqdm(total=sum(counts.values()), desc="generating", unit="image") as bar:
+            for drawn in draw_counts(
+                sampler,
+                counts,
+                arguments.seed,
+                reader=reader,
+                tally=tally,
+                max_factor=settings.max_factor,
+            ):
+                for image in drawn:
+                    writer.add(
+                        generated_record(image, sampler.classes, arguments.seed, sampler.digest)
+                    )
+                bar.update(len(drawn))
+        writer.close({**asdict(tally), "real": len(real) if real else 0})
+    print(f"{out}: {tally.kept} generated images kept of {tally.made} made", end="")
+    print(f", {len(real)} real ones" if real else "")
+    for label, missing in tally.shortfall.items():
+        print(f"{label}: {missing} fewer than asked for; too few read back as their label")
+
+
+def choose_labels(text: str, classes: Sequence[str]) -> list[str]:
+    """Read ``--labels``; each label once, in the order given.
+
+    Raises:
+        ConfigError: no label at all.
+    """
+    if text == "all":
+        return list(classes)
+    path = Path(absolute_location(text, "--labels")) if text.endswith(".txt") else Path(text)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    labels = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not labels:
+        raise ConfigError(f"--labels names no label: got {text!r}; write all, A,B or a file.")
+    return labels
+
+
+def _real_records(real: LabelledImages) -> Iterator[Record]:
+    for index, label in enumerate(real.labels.tolist()):
+        yield Record(
+            png=encode_png(real.images([index])[0]),
+            label=real.classes[label],
+            index=index,
+            origin="real",
+            source=real.names[index],
+        )
+
+
+if __name__ == "__main__":
+    run_job(main)

@@ -1,0 +1,163 @@
+"""Train a generator on Ray Train and publish it as the next version of a bundle.
+
+    python -m jobs.train saae --data folder:plates --out registry/plates --workers 2
+
+writes registry/plates/1, then /2, … Checkpoints (the best and the last) stay in
+registry/.runs, from where ``--resume`` goes on.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import torch
+from torch import nn
+
+from augment.build import CONFIGS, GeneratorConfig, train_generator, write_bundle
+from augment.bundle import READER_FOLDER, Registry
+from augment.config import with_overrides
+from augment.data.datasets import LabelledImages, open_data
+from augment.errors import ConfigError
+from augment.models import MODELS
+from jobs.cli import (
+    absolute_location,
+    absolute_uri,
+    at_least,
+    job_parser,
+    print_plan,
+    read_settings,
+    run_job,
+)
+from jobs.ray_context import RayContext, ray_cluster, ray_train
+from recognizers.reader import train_reader
+
+__all__ = ["main", "train_and_publish"]
+
+PRESETS = {"labelmint": CONFIGS["labelmint"], "paper": CONFIGS["paper"]}
+"""By name; the first is the default."""
+RUNS = ".runs"
+"""Folder in a registry where training keeps its checkpoints."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    options = job_parser(
+        "train",
+        "Train a generator of labelled images and publish it in a registry.",
+        out=None,
+        config="labelmint (default), paper, or a JSON file of settings",
+    )
+    options.add_argument("architecture", choices=sorted(MODELS), help="which generator")
+    options.add_argument(
+        "--data", default="digits:", metavar="URI", help="images to train on; their train split"
+    )
+    options.add_argument(
+        "--image-size",
+        type=at_least(2),
+        nargs=2,
+        metavar=("H", "W"),
+        help="pixels; chosen from the data unless given",
+    )
+    options.add_argument("--channels", type=int, choices=(1, 3), help="gray or RGB; as the data")
+    options.add_argument("--workers", type=at_least(1), default=1, help="Ray Train workers")
+    options.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint of a stopped run"
+    )
+    options.add_argument(
+        "--reader",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="train a recognizer on the same images, for read-back",
+    )
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job; ``--out`` is REGISTRY/NAME."""
+    arguments = parser().parse_args(argv)
+    out = absolute_location(arguments.out, "--out")
+    root, _, name = out.rstrip("/").rpartition("/")
+    config = read_settings(PRESETS, arguments.config, arguments.overrides)
+    config = with_overrides(config, [f"training.seed={arguments.seed}"])
+    size = tuple(arguments.image_size) if arguments.image_size else None
+    data = open_data(
+        absolute_uri(arguments.data), image_size=size, channels=arguments.channels
+    ).split("train")
+    run = find_run(root, name, resume=arguments.resume)
+    if arguments.dry_run:
+        print_plan("train", arguments, config)
+        return
+    with ray_cluster():
+        reference = train_and_publish(
+            data, config, root=root, run=run, workers=arguments.workers, reader=arguments.reader
+        )
+    print(f"published {root}/{reference}")
+
+
+def find_run(root: str, name: str, *, resume: bool) -> str:
+    """Name the run that makes the next version, ``NAME-VERSION``.
+
+    Raises:
+        ConfigError: nothing to resume; or without ``resume``, a stopped run is in the way.
+    """
+    run = f"{name}-{max(Registry(root).versions(name), default=0) + 1}"
+    folder = f"{root}/{RUNS}/{run}"
+    files, path = fsspec.core.url_to_fs(folder)
+    has_checkpoint = files.exists(f"{path}/checkpoint_manager_snapshot.json")
+    if resume and not has_checkpoint:
+        raise ConfigError(f"nothing to resume: expected checkpoints in {folder}, found none.")
+    if has_checkpoint and not resume:
+        raise ConfigError(
+            f"a stopped run has left checkpoints in {folder}; "
+            "go on with --resume, or remove that folder to start anew."
+        )
+    return run
+
+
+def train_and_publish(
+    data: LabelledImages,
+    config: GeneratorConfig,
+    *,
+    root: str,
+    run: str,
+    workers: int = 1,
+    reader: bool = True,
+) -> str:
+    """Train on Ray, pack the bundle and publish it; call it inside ``ray_cluster``.
+
+    Args:
+        data: training images, all of them used.
+        config: settings of the generator.
+        root: registry.
+        run: ``NAME-VERSION``; a run that has checkpoints continues.
+        workers: Ray Train workers.
+        reader: whether a recognizer trained on ``data`` joins the bundle.
+
+    Returns:
+        ``NAME/VERSION``.
+    """
+    settings = {"data": data, "config": config}
+    model, metrics = ray_train(_work, settings, workers=workers, storage=f"{root}/{RUNS}", name=run)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        if reader:
+            train_reader(data, seed=config.training.seed).save(folder / READER_FOLDER)
+        write_bundle(folder, model, data, config, metrics)
+        return Registry(root).publish(run.rpartition("-")[0], folder)
+
+
+def _work(settings: dict[str, Any]) -> tuple[nn.Module, dict[str, float]]:
+    """What each worker does; the first one's answer reaches the driver."""
+    context = RayContext(settings["progress"])
+    with tempfile.TemporaryDirectory() as scratch:
+        model = train_generator(
+            settings["data"], settings["config"], context, scratch=Path(scratch)
+        )
+    return model.to("cpu", memory_format=torch.contiguous_format), context.newest
+
+
+if __name__ == "__main__":
+    run_job(main)

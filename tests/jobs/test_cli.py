@@ -1,0 +1,140 @@
+import argparse
+import json
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from augment.errors import BundleNotFoundError, ConfigError
+from jobs import cli
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 0.5
+
+
+@dataclass(frozen=True)
+class Settings:
+    steps: int = 10
+    inner: Inner = field(default_factory=Inner)
+
+
+PRESETS = {"small": Settings(), "large": Settings(steps=1000)}
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+
+
+def test_the_first_preset_is_the_default() -> None:
+    assert cli.read_settings(PRESETS, None) == Settings()
+
+
+def test_a_preset_is_chosen_by_name_and_then_overridden() -> None:
+    settings = cli.read_settings(PRESETS, "large", ["inner.rate=0.25"])
+    assert settings == Settings(1000, Inner(0.25))
+
+
+def test_settings_are_read_from_a_json_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"inner": {"rate": 1}}')
+    assert cli.read_settings(PRESETS, str(tmp_path / "mine.json")) == Settings(10, Inner(1.0))
+
+
+def test_an_unknown_preset_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="small, large or a JSON file; got 'huge'"):
+        cli.read_settings(PRESETS, "huge")
+
+
+def test_a_file_that_is_not_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text("steps: 3")
+    with pytest.raises(ConfigError, match=r"mine\.json: expected JSON"):
+        cli.read_settings(PRESETS, str(tmp_path / "mine.json"))
+
+
+def test_an_unknown_setting_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting inner\.speed.*rate"):
+        cli.read_settings(PRESETS, None, ["inner.speed=3"])
+
+
+def test_relative_paths_are_made_absolute_outside_of_submitted_jobs() -> None:
+    assert cli.absolute_location("runs/x", "--out") == str(Path.cwd() / "runs/x")
+    assert cli.absolute_uri("folder:plates") == f"folder:{Path.cwd() / 'plates'}"
+
+
+@pytest.mark.usefixtures("submitted")
+def test_a_submitted_job_refuses_relative_paths_and_says_why() -> None:
+    with pytest.raises(ConfigError, match=r"--out must be an absolute path.*temporary copy"):
+        cli.absolute_location("runs/x", "--out")
+    with pytest.raises(ConfigError, match=r"--data must be an absolute path"):
+        cli.absolute_uri("zip:plates.zip")
+
+
+@pytest.mark.usefixtures("submitted")
+@pytest.mark.parametrize("uri", ["digits:", "folder:/data/plates", "zip:s3://bucket/plates.zip"])
+def test_a_submitted_job_accepts_data_that_every_machine_finds(uri: str) -> None:
+    assert cli.absolute_uri(uri) == uri
+
+
+def test_a_data_uri_needs_a_scheme() -> None:
+    with pytest.raises(ConfigError, match="got 'plates'"):
+        cli.absolute_uri("plates")
+
+
+def test_a_bundle_that_is_not_there_is_an_error_that_lists_what_is(tmp_path: Path) -> None:
+    with pytest.raises(BundleNotFoundError, match="plates"):
+        cli.find_bundle(str(tmp_path / "plates"))
+
+
+def test_bad_input_ends_a_job_with_code_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def job(argv: Sequence[str] | None) -> None:
+        raise ConfigError("expected this, got that.")
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run_job(job)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: expected this, got that.\n"
+
+
+def test_sigterm_unwinds_a_job_like_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    before, cleaned = signal.getsignal(signal.SIGTERM), []
+
+    def job(argv: Sequence[str] | None) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        finally:
+            cleaned.append(True)
+
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.run_job(job)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (ended.value.code, cleaned) == (130, [True])
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_dry_run_prints_arguments_and_settings_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = argparse.Namespace(seed=3, overrides=["steps=4"])
+    cli.print_plan("train", arguments, Settings(steps=4))
+    plan = json.loads(capsys.readouterr().out)
+    assert plan == {"job": "train", "seed": 3, "settings": {"steps": 4, "inner": {"rate": 0.5}}}
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "1.5", "ten"])
+def test_counts_below_one_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        cli.at_least(1)(text)
+
+
+def test_help_shows_defaults_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = cli.job_parser("x", "Does x.", out="runs/x", config="a file")
+    text = parser.format_help()
+    assert "(default: runs/x)" in text
+    assert "None" not in text
+    assert "[]" not in text
