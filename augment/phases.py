@@ -1,0 +1,39 @@
+"""The vocabulary of training: stages made of phases, each with one player and one loss."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["Losses", "Phase", "Stage"]
+
+
+class Losses(NamedTuple):
+    """What a phase returns."""
+
+    total: Tensor  # scalar: the weighted, reduced sum that is minimized
+    terms: dict[str, Tensor]  # per-sample terms (N,) before weighting, for logs and checks
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One player's turn."""
+
+    name: str
+    player: str
+    """Key of the model's ``players()``; only its parameters receive gradients."""
+    minimizes: str
+    """What the player minimizes, in words."""
+    losses: Callable[[Any, torch.Generator], Losses]
+    """(batch, random draws) to losses."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A number of steps; each step runs the phases in order on one batch."""
+
+    name: str
+    steps: int
+    phases: tuple[Phase, ...]

@@ -1,0 +1,273 @@
+"""One seed of a benchmark: the generator, its reader, and a recognizer in every arm.
+
+All arms share the draw's real images, the recognizer's weights at the start, its budget and
+its augmentation; they differ in what else a batch holds. Generator and reader see the draw's
+training images and nothing else. Everything finished is kept in the seed's folder: a cell
+(one arm) is never run twice.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from augment.data.transforms import ClassicalAugmentation
+from numpy.typing import NDArray
+
+from augment.build import CONFIGS, GeneratorConfig, train_generator, write_bundle
+from augment.bundle import BundleInfo, load_bundle
+from augment.config import config_digest
+from augment.data.datasets import LabelledImages
+from augment.data.pairs import folds_of
+from augment.data.rendering import CharacterRenderer
+from augment.errors import ResumeError
+from augment.generate import Sampler, Tally, draw_counts
+from augment.training import PlainContext, derive_seed
+from recognizers.base import Recognizer
+from recognizers.character import CharacterRecognizer
+from recognizers.fit import Budget, fit, predict
+from recognizers.gain import ArmResult
+from recognizers.metrics import score
+from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
+from recognizers.reader import CrossFittedReader, load_reader, save_reader, train_reader
+from recognizers.scenarios import Draw
+
+__all__ = ["ARMS", "Plan", "SeedRun", "default_recipes"]
+
+ARMS = ("real", "classical", "rendered", "synthetic", "synthetic_only")
+CURVE_POINTS = 5
+
+
+def default_recipes() -> dict[str, Recipe]:
+    """What each arm's batches are made of unless a scenario has its own, chosen beforehand."""
+    return {
+        "real": Recipe(augmentation="none"),
+        "classical": Recipe(),
+        "rendered": Recipe(rendered=0.25),
+        "synthetic": Recipe(rendered=0.25, generated=0.25),
+        "synthetic_only": Recipe(generated=1.0),
+        "reader": Recipe(rendered=0.25),
+    }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a scenario's arms share or choose; frozen before a benchmark starts."""
+
+    generator: GeneratorConfig = field(default_factory=lambda: CONFIGS["labelmint"])
+    budget: Budget = field(default_factory=Budget)
+    reader_steps: int = 600
+    recipes: dict[str, Recipe] = field(default_factory=default_recipes)
+    generated_per_class: int = 200
+    rendered_per_class: int = 200
+    rendered: bool = True
+
+
+Build = Callable[[int, tuple[int, int], int], Recognizer]
+Say = Callable[[str], None]
+
+
+class SeedRun:
+    """One seed of one scenario.
+
+    Args:
+        draw: the seed's images.
+        seed: of everything random.
+        plan: budgets and recipes.
+        folder: where finished pieces are kept; an existing one is continued.
+        build: makes an untrained recognizer from (classes, image size, channels).
+        say: receives progress lines.
+        test: what the recognizers are measured on; the draw's test images.
+
+    Raises:
+        ResumeError: the folder holds pieces of another plan or another draw.
+    """
+
+    def __init__(
+        self,
+        draw: Draw,
+        seed: int,
+        plan: Plan,
+        folder: Path,
+        *,
+        build: Build = CharacterRecognizer,
+        say: Say = print,
+        test: LabelledImages | None = None,
+    ) -> None:
+        self.draw, self.seed, self.plan, self.folder = draw, seed, plan, folder
+        self.build, self.say = build, say
+        self.test = draw.test if test is None else test
+        self.real = draw.train
+        self.size, self.channels = self.real.image_size, self.real.channels
+        self.tally = Tally()
+        self._sources: dict[str, LabelledPixels] = {
+            "real": LabelledPixels(self.real.images(), self.real.labels)
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        self._claim()
+
+    def run(self, arms: Mapping[str, Recipe] | None = None) -> list[ArmResult]:
+        """Train and measure every arm that is not finished yet.
+
+        Args:
+            arms: names and recipes; the plan's where None.
+        """
+        if arms is None:
+            names = [a for a in ARMS if self.plan.rendered or a != "rendered"]
+            arms = {name: self.plan.recipes[name] for name in names}
+        return [self._arm(name, recipe) for name, recipe in arms.items()]
+
+    def bundle(self) -> BundleInfo:
+        """The seed's generator, trained with its reader if there is none yet."""
+        folder = self.folder / "bundle"
+        if not (folder / "config.json").exists():
+            reader_folder = folder / "reader"
+            if not (reader_folder / "config.json").exists():
+                self.say(f"seed {self.seed}: training the reader")
+                save_reader(reader_folder, self._train_reader())
+            self.say(f"seed {self.seed}: training the generator")
+            context = PlainContext(self.folder / "generator", resume=True)
+            model = train_generator(
+                self.real, self.plan.generator, context, scratch=self.folder / "scratch"
+            )
+            write_bundle(folder, model, self.real, self.plan.generator)
+        return load_bundle(folder)
+
+    def generated(self) -> LabelledPixels:
+        """Images of the seed's generator that were read back as their labels."""
+        path = self.folder / "generated.npz"
+        if not path.exists():
+            self.bundle()
+            sampler = Sampler.load(self.folder / "bundle")
+            reader = load_reader(self.folder / "bundle" / "reader")
+            counts = dict.fromkeys(range(len(self.real.classes)), self.plan.generated_per_class)
+            drawn = [
+                image
+                for chunk in draw_counts(
+                    sampler, counts, self.seed, reader=reader, tally=self.tally
+                )
+                for image in chunk
+            ]
+            _save_arrays(
+                path,
+                images=np.stack([d.image for d in drawn]),
+                labels=np.array([d.label for d in drawn]),
+                tally=np.array([self.tally.asked, self.tally.made, self.tally.kept]),
+            )
+        arrays = np.load(path)
+        asked, made, kept = (int(n) for n in arrays["tally"])
+        self.tally = Tally(asked=asked, made=made, kept=kept, dropped=made - kept)
+        return LabelledPixels(arrays["images"], arrays["labels"])
+
+    def rendered(self) -> LabelledPixels:
+        """Images of the font renderer, in the colours and backgrounds of the real images."""
+        render = CharacterRenderer(
+            self.real.classes,
+            self.size,
+            self.channels,
+            self._sources["real"].images,
+            fonts=self.plan.generator.glyphs.fonts(),
+        )
+        labels = np.repeat(np.arange(len(self.real.classes)), self.plan.rendered_per_class)
+        return LabelledPixels(render(labels, derive_seed(self.seed, 2) % 2**31), labels)
+
+    def train(
+        self,
+        recipe: Recipe,
+        *,
+        seed: int,
+        steps: int | None = None,
+        rows: NDArray[np.int64] | None = None,
+        on_checkpoint: Callable[[int, Recognizer], None] | None = None,
+    ) -> Recognizer:
+        """Train a recognizer by a recipe on the real images, or on some rows of them.
+
+        Args:
+            recipe: composition of the batches.
+            seed: tells this training from others of the same run.
+            steps: the plan's budget where None.
+            rows: which real images.
+            on_checkpoint: see ``recognizers.fit.fit``.
+        """
+        sources = {"real": self._sources["real"]}
+        for name in ("rendered", "generated"):
+            if getattr(recipe, name):
+                if name not in self._sources:
+                    self._sources[name] = getattr(self, name)()
+                sources[name] = self._sources[name]
+        if rows is not None:
+            real = sources["real"]
+            sources["real"] = LabelledPixels(real.images[rows], real.labels[rows])
+        budget = self.plan.budget if steps is None else replace(self.plan.budget, steps=steps)
+        stream = mixed_stream(
+            recipe,
+            sources,
+            steps=budget.steps,
+            batch_size=budget.batch_size,
+            augment=ClassicalAugmentation(recipe.augmentation, self.size, self.channels),
+            seed=derive_seed(self.seed, seed),
+        )
+        return fit(
+            lambda: self.build(len(self.real.classes), self.size, self.channels),
+            stream,
+            budget,
+            seed=derive_seed(self.seed, seed) % 2**31,
+            checkpoints=CURVE_POINTS if on_checkpoint else 0,
+            on_checkpoint=on_checkpoint,
+        )
+
+    def _arm(self, name: str, recipe: Recipe) -> ArmResult:
+        path = self.folder / "cells" / f"{name}.npz"
+        if not path.exists():
+            self.say(f"seed {self.seed}: arm {name}")
+            pixels, labels = self.test.images(), self.test.labels
+            curve: list[tuple[int, float]] = []
+            predictions = np.empty(0, np.int64)
+
+            def measure(step: int, model: Recognizer) -> None:
+                nonlocal predictions
+                predictions = predict(model, pixels)[0]
+                curve.append((step, score(self.draw.metric, predictions, labels, self.draw.focus)))
+
+            self.train(recipe, seed=1, on_checkpoint=measure)
+            self.say(f"seed {self.seed}: arm {name}: {curve[-1][1]:.4f}")
+            _save_arrays(path, predictions=predictions, curve=np.array(curve))
+        arrays = np.load(path)
+        points = [(int(step), float(value)) for step, value in arrays["curve"]]
+        return ArmResult(name, self.seed, arrays["predictions"], points)
+
+    def _train_reader(self) -> CrossFittedReader:
+        recipe = self.plan.recipes["reader"]
+        return train_reader(
+            self.real,
+            folds_of(self.real.labels),
+            lambda rows, fold: self.train(
+                recipe, seed=100 + fold, steps=self.plan.reader_steps, rows=rows
+            ),
+        )
+
+    def _claim(self) -> None:
+        """Refuse a folder that was begun with another plan or other images."""
+        path = self.folder / "plan.json"
+        claim = {
+            "plan": config_digest(self.plan),
+            "train": self.real.digest(),
+            "test": self.test.digest(),
+            "seed": self.seed,
+        }
+        if path.exists() and (found := json.loads(path.read_text())) != claim:
+            changed = [key for key in claim if found.get(key) != claim[key]]
+            raise ResumeError(
+                f"{self.folder} was begun with another {' and another '.join(changed)}; "
+                "restore the settings or give another --out."
+            )
+        path.write_text(json.dumps(claim))
+
+
+def _save_arrays(path: Path, **arrays: NDArray[np.generic]) -> None:
+    """Write an .npz so that an interrupted write leaves nothing that looks finished."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, allow_pickle=False, **arrays)
+    partial.rename(path)

@@ -1,0 +1,103 @@
+"""Training a recognizer on a stream of batches, and reading images with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augment.errors import ConfigError, NonFiniteLossError
+from augment.images import Pixels, to_tensor
+from recognizers.base import Recognizer
+
+__all__ = ["Budget", "Stream", "fit", "predict"]
+
+Stream = Callable[[int], tuple[Pixels, NDArray[np.int64]]]
+"""Step to a batch: images (N, H, W, C) uint8 and labels (N,). A pure function of the step."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long and how a recognizer is trained; the same in every arm."""
+
+    steps: int = 1500
+    batch_size: int = 64
+    learning_rate: float = 3e-3  # peak of a one-cycle schedule
+    weight_decay: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if self.steps < 1 or self.batch_size < 2:
+            raise ConfigError(
+                f"expected at least 1 step and 2 images a batch, got {self.steps} and "
+                f"{self.batch_size}."
+            )
+
+
+def fit(
+    build: Callable[[], Recognizer],
+    stream: Stream,
+    budget: Budget,
+    *,
+    seed: int,
+    device: str | torch.device = "cpu",
+    checkpoints: int = 0,
+    on_checkpoint: Callable[[int, Recognizer], None] | None = None,
+) -> Recognizer:
+    """Train a recognizer by AdamW with a one-cycle schedule.
+
+    Args:
+        build: makes the untrained recognizer; its weights come from ``seed``.
+        stream: batches by step.
+        budget: steps, batch size, learning rate.
+        seed: of weights and dropout.
+        device: where to train.
+        checkpoints: how often ``on_checkpoint`` is called, evenly spaced, the end included.
+        on_checkpoint: receives (steps made, recognizer in eval mode); it must not train it.
+
+    Returns:
+        The recognizer, in eval mode.
+
+    Raises:
+        NonFiniteLossError: names the step.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build().to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=budget.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, budget.learning_rate, total_steps=budget.steps, pct_start=0.15
+        )
+        stops = {round(budget.steps * (i + 1) / checkpoints) for i in range(checkpoints)}
+        for step in range(budget.steps):
+            images, labels = stream(step)
+            loss = model.loss(to_tensor(images).to(device), torch.from_numpy(labels).to(device))
+            total = loss.mean()
+            if not torch.isfinite(total):
+                raise NonFiniteLossError(
+                    f"recognizer loss is {float(total)} at step {step}; lower the learning rate."
+                )
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            optimizer.step()
+            schedule.step()
+            if on_checkpoint and step + 1 in stops:
+                on_checkpoint(step + 1, model.eval())
+                model.train()
+    trained: Recognizer = model.eval()
+    return trained
+
+
+@torch.no_grad()
+def predict(
+    model: Recognizer, images: Pixels, *, batch_size: int = 256
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Read (N, H, W, C) uint8 images: labels (N,) and confidences (N,) in [0, 1]."""
+    device = next(model.parameters()).device
+    labels, confidences = np.empty(len(images), np.int64), np.empty(len(images), np.float32)
+    for start in range(0, len(images), batch_size):
+        rows = slice(start, start + batch_size)
+        read, confidence = model.decode(model(to_tensor(images[rows]).to(device)))
+        labels[rows], confidences[rows] = read.cpu().numpy(), confidence.cpu().numpy()
+    return labels, confidences

@@ -1,0 +1,110 @@
+"""What each batch of a recognizer's training is made of.
+
+A recipe says which share of each batch is real, rendered and generated, how strongly images
+are augmented, and from when on only real images come. Every lever of it is open to every arm.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from augment.data.transforms import ClassicalAugmentation
+from numpy.typing import NDArray
+
+from augment.errors import ConfigError
+from augment.images import Pixels
+from recognizers.fit import Stream
+
+__all__ = ["LabelledPixels", "Recipe", "mixed_stream"]
+
+
+@dataclass(frozen=True)
+class LabelledPixels:
+    """Images in memory with their labels."""
+
+    images: Pixels  # (N, H, W, C)
+    labels: NDArray[np.int64]  # (N,)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Composition of the batches; what is neither rendered nor generated is real."""
+
+    rendered: float = 0.0  # share of each batch
+    generated: float = 0.0  # share of each batch
+    augmentation: Literal["none", "light", "strong"] = "strong"
+    real_only_after: float = 1.0  # share of the steps after which only real images come
+    balance_classes: bool = True  # classes, not images, are drawn uniformly
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if min(self.rendered, self.generated) < 0 or self.rendered + self.generated > 1:
+            raise ConfigError(
+                f"shares must be >= 0 and sum to at most 1; got rendered {self.rendered}, "
+                f"generated {self.generated}."
+            )
+        if not 0 <= self.real_only_after <= 1:
+            raise ConfigError(f"real_only_after must be in [0, 1]; got {self.real_only_after}.")
+
+
+def mixed_stream(
+    recipe: Recipe,
+    sources: dict[str, LabelledPixels],
+    *,
+    steps: int,
+    batch_size: int,
+    augment: ClassicalAugmentation,
+    seed: int,
+) -> Stream:
+    """Batches by step, mixed as the recipe says.
+
+    Args:
+        recipe: the composition.
+        sources: "real", and "rendered", "generated" where the recipe has a share for them.
+        steps: length of the training, for ``real_only_after``.
+        batch_size: images a batch.
+        augment: classical augmentation, applied to every image whatever its source.
+        seed: of all draws.
+
+    Raises:
+        ConfigError: a share without its source.
+    """
+    shares = {"rendered": recipe.rendered, "generated": recipe.generated}
+    for name, share in shares.items():
+        if share and name not in sources:
+            raise ConfigError(f"the recipe wants a share of {share} {name} images, got none.")
+    pools = {name: _Pool(source, recipe.balance_classes) for name, source in sources.items()}
+    last_mixed = recipe.real_only_after * steps
+
+    def stream(step: int) -> tuple[Pixels, NDArray[np.int64]]:
+        rng = np.random.default_rng((seed, step))
+        sizes = {n: round(s * batch_size) for n, s in shares.items() if s and step < last_mixed}
+        sizes["real"] = batch_size - sum(sizes.values())
+        drawn = [pools[name].draw(size, rng) for name, size in sizes.items() if size]
+        images = np.concatenate([images for images, _ in drawn])
+        labels = np.concatenate([labels for _, labels in drawn])
+        return augment(images, int(rng.integers(2**31))), labels
+
+    return stream
+
+
+class _Pool:
+    """One source, drawn from with replacement."""
+
+    def __init__(self, source: LabelledPixels, balance_classes: bool) -> None:
+        self.source = source
+        present, self.inverse = np.unique(source.labels, return_inverse=True)
+        self.members = [np.flatnonzero(self.inverse == c) for c in range(len(present))]
+        self.balance_classes = balance_classes
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.int64]]:
+        if self.balance_classes:
+            classes = rng.integers(len(self.members), size=count)
+            rows = np.array([self.members[c][rng.integers(len(self.members[c]))] for c in classes])
+        else:
+            rows = rng.integers(len(self.source), size=count)
+        return self.source.images[rows], self.source.labels[rows]

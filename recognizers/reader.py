@@ -1,0 +1,134 @@
+"""Read-back: recognizers trained on a generator's own real images judge what it generates.
+
+A generated image may have been drawn from the ink of a real image. A reader that was trained on
+that very image would recognize it however badly it was drawn, so readers are cross-fitted: the
+real images are dealt into folds, one member is trained without each fold, and an image made
+from fold f is read by the member that never saw fold f.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from augment.data.datasets import LabelledImages
+from augment.errors import BundleError
+from augment.images import Pixels
+from recognizers.base import Recognizer
+from recognizers.character import CharacterRecognizer
+from recognizers.fit import predict
+
+__all__ = ["CrossFittedReader", "load_reader", "save_reader", "train_reader"]
+
+KINDS: dict[str, type[CharacterRecognizer]] = {"character": CharacterRecognizer}
+"""Readers a bundle may hold; a bundle names one, and never code to import."""
+
+
+class CrossFittedReader:
+    """Reads generated images (see ``augment.generate.Reader``).
+
+    Args:
+        members: member f was trained without fold f of the real images.
+        classes: class names, in the order of the labels.
+    """
+
+    def __init__(self, members: list[Recognizer], classes: tuple[str, ...]) -> None:
+        self.members, self.classes = members, classes
+
+    def read(
+        self, images: Pixels, folds: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Read images.
+
+        Args:
+            images: (N, H, W, C) uint8.
+            folds: (N,) fold of the real image each was drawn from; -1 (and None) where it was
+                drawn from none: then the member that is surest decides.
+
+        Returns:
+            labels (N,) and confidences (N,) in [0, 1].
+        """
+        readings = [predict(member, images) for member in self.members]
+        labels = np.stack([read for read, _ in readings])  # (members, N)
+        confidences = np.stack([confidence for _, confidence in readings])
+        judge = confidences.argmax(axis=0)
+        if folds is not None:
+            judge = np.where(folds >= 0, folds, judge)
+        rows = np.arange(len(images))
+        return labels[judge, rows], confidences[judge, rows]
+
+
+def train_reader(
+    data: LabelledImages,
+    folds: NDArray[np.int64],
+    fit_without: Callable[[NDArray[np.int64], int], Recognizer],
+) -> CrossFittedReader:
+    """Train one member without each fold.
+
+    Args:
+        data: the generator's real training images.
+        folds: (N,) fold of each, 0 to F - 1.
+        fit_without: (rows to train on, seed) to a trained recognizer.
+
+    Returns:
+        The reader.
+    """
+    members = [
+        fit_without(np.flatnonzero(folds != fold), fold) for fold in range(int(folds.max()) + 1)
+    ]
+    return CrossFittedReader(members, data.classes)
+
+
+def save_reader(folder: Path, reader: CrossFittedReader, kind: str = "character") -> None:
+    """Write weights and description of a reader's members to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = reader.members[0]
+    tensors = {
+        f"{index}.{name}": values.detach().cpu().contiguous()
+        for index, member in enumerate(reader.members)
+        for name, values in member.state_dict().items()
+    }
+    save_file(tensors, folder / "model.safetensors")
+    description = {
+        "kind": kind,
+        "members": len(reader.members),
+        "classes": list(reader.classes),
+        "image_size": list(first.image_size),
+        "channels": first.channels,
+    }
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
+
+
+def load_reader(folder: str | Path, device: str | torch.device = "cpu") -> CrossFittedReader:
+    """Load the reader of a bundle (its folder ``reader/``).
+
+    Raises:
+        BundleError: it cannot be read, or its weights do not fit its description.
+    """
+    folder = Path(folder)
+    try:
+        description = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kind = KINDS[description["kind"]]
+        size = (int(description["image_size"][0]), int(description["image_size"][1]))
+        classes = tuple(description["classes"])
+        tensors = load_file(folder / "model.safetensors")
+        members: list[Recognizer] = []
+        for index in range(description["members"]):
+            member = kind(len(classes), size, description["channels"])
+            prefix = f"{index}."
+            member.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
+            members.append(member.eval().to(device))
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BundleError(
+            f"{folder}: expected a reader's config.json and model.safetensors that fit each "
+            f"other, got: {error}. Train the bundle again."
+        ) from error
+    return CrossFittedReader(members, classes)
