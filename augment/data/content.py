@@ -26,7 +26,15 @@ from PIL import ImageFont
 from augment.errors import ConfigError, GlyphError
 from augment.images import Pixels
 
-__all__ = ["DEFAULT_FONTS", "Font", "book_fonts", "check_drawable", "draw_glyphs", "draw_label"]
+__all__ = [
+    "DEFAULT_FONTS",
+    "Font",
+    "book_fonts",
+    "check_drawable",
+    "draw_glyphs",
+    "draw_ink",
+    "draw_label",
+]
 
 _FACES = ("uni", "sans", "italic")
 _UNASSIGNED = "\U000e1234"  # no font has a glyph for it: its picture is the missing-glyph sign
@@ -72,7 +80,6 @@ DEFAULT_FONTS: tuple[Font, ...] = (
 _BOOK_FONTS = (
     "DejaVuSans",
     "DejaVuSans-Bold",
-    "DejaVuSansMono-Bold",
     "DejaVuSerif",
     "DejaVuSerif-Bold",
     "DejaVuSerif-Italic",
@@ -84,7 +91,7 @@ _BOOK_FONTS = (
 
 
 def book_fonts() -> tuple[Font, ...]:
-    """Serif, sans and monospaced font files that are installed along with matplotlib."""
+    """Serif and sans font files that are installed along with matplotlib."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return tuple(Font(path=str(folder / f"{stem}.ttf")) for stem in _BOOK_FONTS)
 
@@ -112,8 +119,8 @@ def draw_label(
     height, width = size
     box_height, box_width = height * (1 - 2 * margin), width * (1 - 2 * margin)
     font_size = _SUPERSAMPLING * max(height, 16)
-    ink, above = _draw_ink(unicodedata.normalize("NFC", label), font, font_size)
-    reference = _draw_ink("8", font, font_size)[0]
+    ink, above = draw_ink(unicodedata.normalize("NFC", label), font, font_size)
+    reference = draw_ink("8", font, font_size)[0]
     below = ink.shape[0] - above
     if stretch:
         line_top = above
@@ -181,6 +188,32 @@ def check_drawable(label: str, font: Font) -> None:
         raise GlyphError(complaint)
 
 
+def draw_ink(label: str, font: Font, font_size: int) -> tuple[Pixels, int]:
+    """Draw a label's ink alone, in the font's weight, real or imitated.
+
+    Nothing is checked: a character that no font has comes out as a question mark.
+
+    Args:
+        label: one or more characters.
+        font: what to draw with.
+        font_size: pixels; a capital letter is about 0.75 of it high.
+
+    Returns:
+        (h, w) uint8 coverage cropped to the ink, and how many of its rows lie above the baseline.
+    """
+    picture, above = _put_text(label, font, font.weight, font_size)
+    if font.weight == _REGULAR:
+        return picture, above
+    regular, regular_above = _put_text(label, font, _REGULAR, font_size)
+    if not np.array_equal(picture, regular):
+        return picture, above
+    change = round((font.weight - _REGULAR) / 500 * _WIDENING * font_size)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (abs(change) + 1, abs(change) + 1))
+    padded = np.pad(regular, abs(change))
+    changed = cv2.dilate(padded, kernel) if change > 0 else cv2.erode(padded, kernel)
+    return _crop(changed, regular_above + abs(change))
+
+
 @lru_cache(maxsize=65536)
 def _complaint(label: str, font: Font) -> str | None:
     """What is wrong with drawing ``label`` in ``font``; None if nothing."""
@@ -200,28 +233,13 @@ def _complaint(label: str, font: Font) -> str | None:
                 f"{font.path or font.face} has no glyph for {character} {shown}; "
                 "name a font file that has it."
             )
-    if not _draw_ink(label, font, 64)[0].any():
+    if not draw_ink(label, font, 64)[0].any():
         return f"expected a label with visible characters, got {label!a}; rename the class."
     return None
 
 
 def _is_missing(character: str, font: Font) -> bool:
-    return np.array_equal(_draw_ink(character, font, 64)[0], _draw_ink(_UNASSIGNED, font, 64)[0])
-
-
-def _draw_ink(label: str, font: Font, font_size: int) -> tuple[Pixels, int]:
-    """Draw in the font's weight, real or imitated; return as ``_put_text`` does."""
-    picture, above = _put_text(label, font, font.weight, font_size)
-    if font.weight == _REGULAR:
-        return picture, above
-    regular, regular_above = _put_text(label, font, _REGULAR, font_size)
-    if not np.array_equal(picture, regular):
-        return picture, above
-    change = round((font.weight - _REGULAR) / 500 * _WIDENING * font_size)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (abs(change) + 1, abs(change) + 1))
-    padded = np.pad(regular, abs(change))
-    changed = cv2.dilate(padded, kernel) if change > 0 else cv2.erode(padded, kernel)
-    return _crop(changed, regular_above + abs(change))
+    return np.array_equal(draw_ink(character, font, 64)[0], draw_ink(_UNASSIGNED, font, 64)[0])
 
 
 @lru_cache(maxsize=4096)
