@@ -1,0 +1,119 @@
+"""Answers to generation requests: a streamed zip or JSON, with the tally in the headers.
+
+With read-back the images are drawn before the first byte is sent, so that the numbers made,
+kept and dropped and the shortfall stand in the headers. Without it nothing can fall short,
+and the zip is sent while it is drawn. No Ray.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import IO
+
+from starlette.responses import Response, StreamingResponse
+
+from augment.export import Record, ZipStream
+from augment.generate import Tally
+from serving.catalog import Entry
+from serving.codec import to_base64
+from serving.fulfilment import Backend, Order, draw_order
+from serving.schemas import GenerateResponse, LabelledImage
+
+__all__ = ["answer_with_json", "answer_with_zip", "zip_bytes"]
+
+PIECE_BYTES = 256 * 1024
+"""Size of the pieces in which a finished zip is sent."""
+MEMORY_BYTES = 32 * 2**20
+"""A finished zip up to this size waits in memory, a larger one in a temporary file."""
+
+
+async def zip_bytes(order: Order, digest: str, backend: Backend) -> AsyncGenerator[bytes, None]:
+    """Yield the zip of an order, chunk by chunk, while it is drawn.
+
+    Its manifest ends with a row {"summary": ...}: bundle, seed, and the tally with shortfall.
+    """
+    stream = ZipStream()
+    async with aclosing(draw_order(order, backend)) as drawn:
+        async for records in drawn:
+            yield stream.add(records)
+    summary = {"bundle": digest, "seed": order.seed, **asdict(order.tally)}
+    yield stream.close(summary)
+
+
+async def answer_with_zip(order: Order, entry: Entry, backend: Backend) -> Response:
+    """Return the zip as a streaming response; errors of the first chunk are raised here."""
+    pieces = zip_bytes(order, entry.info.digest, backend)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{entry.name}-{order.seed}.zip"',
+        "X-Seed": str(order.seed),
+    }
+    if order.read_back:
+        spool = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 - sent later
+        async for piece in pieces:
+            spool.write(piece)
+        headers |= _tally_headers(order.tally, entry)
+        headers["Content-Length"] = str(spool.tell())
+        return StreamingResponse(_read(spool), media_type="application/zip", headers=headers)
+    first = await anext(pieces)
+    headers |= _tally_headers(Tally(asked := order.tally.asked, asked, asked), entry)
+    body = _with_first(first, pieces)
+    return StreamingResponse(body, media_type="application/zip", headers=headers)
+
+
+async def answer_with_json(order: Order, entry: Entry, backend: Backend) -> Response:
+    """Return the images in base64 within one JSON object."""
+    images = [_image(record) async for records in draw_order(order, backend) for record in records]
+    body = GenerateResponse(
+        model=entry.bundle,
+        bundle=entry.info.digest,
+        seed=order.seed,
+        images=images,
+        **asdict(order.tally),
+    )
+    headers = {"X-Seed": str(order.seed), **_tally_headers(order.tally, entry)}
+    content = json.dumps(body.model_dump())
+    return Response(content, media_type="application/json", headers=headers)
+
+
+def _tally_headers(tally: Tally, entry: Entry) -> dict[str, str]:
+    return {
+        "X-Bundle": entry.info.digest,
+        "X-Asked": str(tally.asked),
+        "X-Made": str(tally.made),
+        "X-Kept": str(tally.kept),
+        "X-Dropped": str(tally.dropped),
+        "X-Shortfall": str(sum(tally.shortfall.values())),
+    }
+
+
+def _image(record: Record) -> LabelledImage:
+    return LabelledImage(
+        label=record.label,
+        index=record.index,
+        content=record.content,
+        styles=record.styles,
+        mix=record.mix,
+        confidence=record.confidence,
+        sha256=hashlib.sha256(record.png).hexdigest(),
+        png=to_base64(record.png),
+    )
+
+
+def _read(spool: IO[bytes]) -> Iterator[bytes]:
+    """Yield a finished file in pieces, then let go of it."""
+    with spool:
+        spool.seek(0)
+        while piece := spool.read(PIECE_BYTES):
+            yield piece
+
+
+async def _with_first(
+    first: bytes, rest: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece

@@ -1,0 +1,178 @@
+"""The HTTP service: routes, and the application that Ray Serve runs.
+
+    serve run serving.app:build registry=DIR        # then http://127.0.0.1:8000/
+
+The routes are a plain FastAPI application over a ``Backend``; Ray appears only in ``Ingress``
+and ``build``. Serve listens on loopback alone unless its own configuration says otherwise.
+"""
+
+import asyncio
+import secrets
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from ray import serve
+from ray.serve import Application
+from ray.serve.handle import DeploymentHandle
+
+from augment.bundle import Registry
+from augment.errors import BundleNotFoundError
+from augment.generate import Style
+from serving.answers import answer_with_json, answer_with_zip
+from serving.catalog import Catalog, Entry
+from serving.codec import from_base64
+from serving.deployments import HandleBackend, generation_deployment, with_threads
+from serving.errors import AdmissionGate, BodyGuard, install_error_handlers
+from serving.fulfilment import Backend, Order
+from serving.schemas import (
+    ErrorBody,
+    GenerateRequest,
+    GenerateResponse,
+    Health,
+    ModelDetail,
+    ModelList,
+    ServeArguments,
+    StyleRequest,
+)
+
+__all__ = ["Ingress", "build", "create_app"]
+
+CONSOLE = Path(__file__).parent / "console"
+MAX_DRAWN_SEED = 2**31 - 1
+"""Seeds drawn for requests without one stay short enough to be copied by hand."""
+ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}}
+
+
+def create_app(catalog: Catalog, backend: Backend, *, max_queued: int = 256) -> FastAPI:
+    """Return the routes over a backend.
+
+    Args:
+        catalog: the bundles.
+        backend: draws images.
+        max_queued: generation requests at a time; further ones are answered 503.
+    """
+    app = FastAPI(
+        title="Labelmint",
+        description="Labelled images for recognizers that lack them.",
+        responses=ERRORS,
+    )
+    app.add_middleware(BodyGuard)
+    install_error_handlers(app)
+    app.include_router(_model_routes(catalog))
+    app.include_router(_generation_routes(catalog, backend, AdmissionGate(max_queued)))
+
+    @app.get("/healthz")
+    async def healthz(response: Response) -> Health:
+        """Return 200 once the models are loaded, 503 before."""
+        health = await backend.health()
+        response.status_code = 200 if health.status == "ready" else 503
+        return health
+
+    app.mount("/", StaticFiles(directory=CONSOLE, html=True), name="console")
+    return app
+
+
+def _model_routes(catalog: Catalog) -> APIRouter:
+    router = APIRouter(prefix="/v1/models", tags=["models"])
+
+    @router.get("")
+    def list_models() -> ModelList:
+        """List the bundles of the registry, each in its newest version."""
+        return ModelList(models=catalog.summaries())
+
+    @router.get("/{name}")
+    @router.get("/{name}/{version:int}")
+    def describe_model(name: str, version: int | None = None) -> ModelDetail:
+        """Return classes, image size, digest and metrics of a bundle."""
+        return catalog.detail(name, version)
+
+    @router.get("/{name}/samples.png", response_class=FileResponse)
+    @router.get("/{name}/{version:int}/samples.png", response_class=FileResponse)
+    def samples(name: str, version: int | None = None) -> FileResponse:
+        """Return the bundle's picture of samples."""
+        return FileResponse(catalog.entry(name, version).samples, media_type="image/png")
+
+    return router
+
+
+def _generation_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIRouter:
+    router = APIRouter(prefix="/v1/models", tags=["generation"])
+    answers: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"application/zip": {}}, "model": GenerateResponse}
+    }
+
+    @router.post("/{name}/generate", responses=answers)
+    @router.post("/{name}/{version:int}/generate", responses=answers)
+    async def generate(name: str, request: GenerateRequest, version: int | None = None) -> Response:
+        """Draw labelled images: a zip (ImageFolder with manifest.jsonl) or JSON."""
+        with gate:
+            entry = await asyncio.to_thread(catalog.entry, name, version)
+            order = Order(
+                bundle=entry.bundle,
+                classes=entry.info.classes,
+                counts=entry.count_by_class(request.labels),
+                seed=secrets.randbelow(MAX_DRAWN_SEED) if request.seed is None else request.seed,
+                read_back=request.read_back,
+                style=await _style(request.style, entry, backend),
+            )
+            answer = answer_with_zip if request.format == "zip" else answer_with_json
+            return await answer(order, entry, backend)
+
+    return router
+
+
+async def _style(wanted: StyleRequest | None, entry: Entry, backend: Backend) -> Style | None:
+    """Decode and encode the style of a request, before anything of it is drawn."""
+    if wanted is None:
+        return None
+    images = tuple(
+        from_base64(text, channels=entry.info.channels, name=f"style.images[{position}]")
+        for position, text in enumerate(wanted.images or ())
+    )
+    ids = () if wanted.index is None else (wanted.index,)
+    return await backend.style(entry.bundle, ids, images, tuple(wanted.weights or ()))
+
+
+class Ingress:
+    """Builds the routes inside the ingress replica, over a handle to the generation replicas."""
+
+    def __init__(self, generation: DeploymentHandle, arguments: ServeArguments) -> None:
+        """Serve's constructor arguments: the bound deployment arrives as a handle."""
+        self.generation = generation
+        self.arguments = arguments
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Return the application that answers HTTP."""
+        return create_app(
+            Catalog(self.arguments.registry),
+            HandleBackend(self.generation, self.arguments),
+            max_queued=self.arguments.max_queued,
+        )
+
+
+def build(arguments: ServeArguments) -> Application:
+    """Return the application for ``serve run serving.app:build registry=DIR``.
+
+    Raises:
+        BundleNotFoundError: the registry holds no bundle.
+    """
+    root = arguments.registry
+    if "://" not in root:  # replicas may run in another folder
+        root = str(Path(root).expanduser().resolve())
+    arguments = with_threads(arguments.model_copy(update={"registry": root}))
+    if not Registry(root).names():
+        raise BundleNotFoundError(
+            f"expected a registry with at least one bundle, found none in {root}; "
+            "train one with `python -m jobs.train saae --data digits: --out DIR/NAME`."
+        )
+    ingress = serve.deployment(
+        serve.ingress()(Ingress),
+        name="Ingress",
+        max_ongoing_requests=2 * arguments.max_queued,
+        ray_actor_options={"num_cpus": 0},
+    )
+    generation = generation_deployment(arguments).bind(arguments)
+    return ingress.bind(generation, arguments)

@@ -1,0 +1,157 @@
+"""Every failure as HTTP: which status it gets, and ``{"error": {"type", "message"}}`` as body."""
+
+import json
+import logging
+from types import TracebackType
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from augment.errors import AugmentError, BundleError, BundleNotFoundError
+
+__all__ = ["AdmissionGate", "BodyGuard", "error_response", "install_error_handlers"]
+
+logger = logging.getLogger("labelmint.serving")
+
+MAX_BODY_BYTES = 24 * 2**20
+"""Largest request: room for the style images in base64."""
+
+STATUS: dict[type[AugmentError], int] = {
+    BundleNotFoundError: 404,
+    BundleError: 409,  # the bundle in the registry is at fault, not the request
+    AugmentError: 422,
+}
+"""HTTP status of our own errors: that of the nearest class."""
+TYPES = {
+    400: "MalformedRequestError",
+    404: "NotFoundError",
+    405: "MethodNotAllowedError",
+    411: "LengthRequiredError",
+    413: "RequestTooLargeError",
+    415: "UnsupportedMediaTypeError",
+    422: "RequestError",
+    500: "InternalError",
+    503: "BusyError",
+}
+"""Error type by HTTP status, where no class of augment.errors stands for it."""
+
+
+def error_response(status: int, message: str, kind: str | None = None) -> Response:
+    """Return an error as JSON in ASCII, since a message may quote text that is no valid UTF-8.
+
+    Args:
+        status: HTTP status.
+        message: what was expected, what came, what to do.
+        kind: the error's type; left out, that of the status.
+    """
+    detail = {"type": kind or TYPES.get(status, "HttpError"), "message": message}
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return Response(json.dumps({"error": detail}), status, headers, "application/json")
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every exception of the routes with a JSON error."""
+
+    @app.exception_handler(AugmentError)
+    async def on_own_error(_: Request, error: AugmentError) -> Response:
+        return _own_error(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid_request(_: Request, error: RequestValidationError) -> Response:
+        return _invalid_request(error)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_error(request: Request, error: HTTPException) -> Response:
+        message = f"{error.detail} ({request.method} {request.url.path}); see /docs."
+        return error_response(error.status_code, message)
+
+    @app.exception_handler(Exception)
+    async def on_anything_else(_: Request, error: Exception) -> Response:
+        logger.error("request failed", exc_info=error)
+        return error_response(500, "the service failed on this request; its log has the cause.")
+
+
+def _own_error(error: AugmentError) -> Response:
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return error_response(status, str(error), type(error).__name__)
+
+
+def _invalid_request(error: RequestValidationError) -> Response:
+    """Say what is wrong with a body, in our own words where a validator of ours refused it."""
+    problems = error.errors()
+    for problem in problems:
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, AugmentError):
+            return _own_error(cause)
+        if problem["type"] == "json_invalid":
+            reason = problem.get("ctx", {}).get("error", "unreadable")
+            return error_response(
+                400, f"expected a JSON body, got text that does not parse ({reason}); correct it."
+            )
+    message = "; ".join(
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems[:5]
+    )
+    return error_response(422, f"{message}; see /docs for what may be sent.")
+
+
+class AdmissionGate:
+    """Counts generation requests under way and turns further ones away with 503."""
+
+    def __init__(self, limit: int) -> None:
+        """Let ``limit`` requests in at a time."""
+        self.limit = limit
+        self.inside = 0
+
+    def __enter__(self) -> None:
+        """Enter, or raise 503."""
+        if self.inside >= self.limit:
+            raise HTTPException(503, f"{self.limit} requests are under way already; try again")
+        self.inside += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave."""
+        self.inside -= 1
+
+
+class BodyGuard:
+    """Refuses bodies that are not JSON, too large, or of unknown length, before they are read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Guard ``app``."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with 411, 413 or 415."""
+        refusal = _refusal(scope) if scope["type"] == "http" else None
+        await (refusal or self.app)(scope, receive, send)
+
+
+def _refusal(scope: Scope) -> Response | None:
+    if scope["method"] != "POST":
+        return None
+    headers = {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+    }
+    kind = headers.get("content-type", "none").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        return error_response(
+            415, f"expected Content-Type application/json, got {kind!r}; set the header."
+        )
+    length = headers.get("content-length", "")
+    if not length.isdecimal():
+        return error_response(411, "expected a Content-Length header; send the body in one piece.")
+    if int(length) > MAX_BODY_BYTES:
+        return error_response(
+            413,
+            f"a request may have up to {MAX_BODY_BYTES:,} bytes, got {length}; "
+            "use fewer or smaller style images.",
+        )
+    return None

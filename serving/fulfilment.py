@@ -1,0 +1,190 @@
+"""From a checked request to its records: split into chunks, read back, draw on until kept.
+
+Large requests are cut into chunks of one batch, few of which are under way at a time, so a
+small request never waits for a large one to end. What is drawn depends on the request alone,
+not on how its chunks were mixed with others'.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from augment.export import Record
+from augment.generate import Style, Tally
+from augment.images import Pixels
+from serving.generation import Chunk, Drawing, Generation
+from serving.schemas import Health
+
+__all__ = ["MAX_FACTOR", "Backend", "LocalBackend", "Order", "draw_order"]
+
+MAX_FACTOR = 4
+"""Candidates drawn at most, per image asked for."""
+
+
+class Backend(Protocol):
+    """Where chunks are drawn: replicas behind Ray Serve, or the same process."""
+
+    chunk_size: int
+    """Images of a chunk at most."""
+    window: int
+    """Chunks of one request under way at a time."""
+
+    async def draw(self, chunk: Chunk) -> Drawing:
+        """Draw one chunk; raises AugmentError for a bad one."""
+
+    async def style(
+        self,
+        bundle: str,
+        ids: tuple[int, ...],
+        images: tuple[Pixels, ...],
+        weights: tuple[float, ...],
+    ) -> Style:
+        """Look up or encode a style; raises AugmentError for a bad one."""
+
+    async def health(self) -> Health:
+        """Whether the models are loaded."""
+
+
+class LocalBackend:
+    """Draws in threads of this process: tests, notebooks, and the yardstick of the benchmark."""
+
+    window = 2
+
+    def __init__(self, generation: Generation) -> None:
+        """Draw with ``generation``."""
+        self.generation = generation
+        self.chunk_size = generation.arguments.batch_size
+
+    async def draw(self, chunk: Chunk) -> Drawing:
+        """As ``Backend.draw``."""
+        await asyncio.to_thread(self.generation.check, chunk)
+        return (await asyncio.to_thread(self.generation.draw, [chunk]))[0]
+
+    async def style(
+        self,
+        bundle: str,
+        ids: tuple[int, ...],
+        images: tuple[Pixels, ...],
+        weights: tuple[float, ...],
+    ) -> Style:
+        """As ``Backend.style``."""
+        return await asyncio.to_thread(
+            self.generation.style, bundle, ids=ids, images=images, weights=weights
+        )
+
+    async def health(self) -> Health:
+        """As ``Backend.health``."""
+        return self.generation.health()
+
+
+@dataclass
+class Order:
+    """What one request asks for, and how far it has come.
+
+    Attributes:
+        bundle: NAME/VERSION.
+        classes: the bundle's class names.
+        counts: class index to number of images.
+        seed: of the request.
+        read_back: whether candidates must read as their label.
+        style: one style for all, or None.
+        tally: what was made, kept and dropped so far; complete when drawing ends.
+    """
+
+    bundle: str
+    classes: tuple[str, ...]
+    counts: Mapping[int, int]
+    seed: int
+    read_back: bool
+    style: Style | None = None
+    tally: Tally = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start with nothing drawn."""
+        self.tally = Tally(asked=sum(self.counts.values()))
+        self._missing = dict(self.counts)
+        self._drawn = dict.fromkeys(self.counts, 0)
+
+    def next_round(self, chunk_size: int) -> list[Chunk]:
+        """Return the candidates to try next: as many of each label as are missing.
+
+        Exactly as many, so every kept image is delivered, and those are the first of their
+        label that read well. Empty when all are there or MAX_FACTOR times as many were tried.
+        """
+        labels: list[int] = []
+        indices: list[int] = []
+        for label, missing in self._missing.items():
+            first = self._drawn[label]
+            limit = self.counts[label] * (MAX_FACTOR if self.read_back else 1)
+            count = min(missing, limit - first)
+            labels += [label] * count
+            indices += range(first, first + count)
+            self._drawn[label] = first + count
+        return [
+            Chunk(
+                bundle=self.bundle,
+                labels=np.array(labels[start : start + chunk_size], np.int64),
+                indices=np.array(indices[start : start + chunk_size], np.int64),
+                seed=self.seed,
+                read_back=self.read_back,
+                style=self.style,
+            )
+            for start in range(0, len(labels), chunk_size)
+        ]
+
+    def note(self, chunk: Chunk, drawing: Drawing) -> None:
+        """Count what became of a chunk."""
+        kept = int(drawing.kept.sum())
+        self.tally.made += len(chunk)
+        self.tally.kept += kept
+        self.tally.dropped += len(chunk) - kept
+        for label in chunk.labels[drawing.kept].tolist():
+            self._missing[label] -= 1
+
+    def end(self) -> None:
+        """Write what is still missing into the tally."""
+        self.tally.shortfall = {
+            self.classes[label]: count for label, count in self._missing.items() if count
+        }
+
+
+async def draw_order(order: Order, backend: Backend) -> AsyncGenerator[list[Record], None]:
+    """Yield the kept images of an order, chunk by chunk; its tally is complete at the end.
+
+    Raises:
+        AugmentError: whatever the backend finds wrong with a chunk.
+    """
+    while chunks := order.next_round(backend.chunk_size):
+        async with aclosing(_in_order(chunks, backend)) as drawings:
+            async for chunk, drawing in drawings:
+                order.note(chunk, drawing)
+                yield drawing.records
+    order.end()
+
+
+async def _in_order(
+    chunks: list[Chunk], backend: Backend
+) -> AsyncGenerator[tuple[Chunk, Drawing], None]:
+    """Draw chunks a few at a time; yield them in order. What is under way ends with the caller."""
+    waiting: Iterator[Chunk] = iter(chunks)
+    running: deque[tuple[Chunk, asyncio.Task[Drawing]]] = deque()
+    try:
+        while True:
+            for chunk in waiting:
+                running.append((chunk, asyncio.ensure_future(backend.draw(chunk))))
+                if len(running) == backend.window:
+                    break
+            if not running:
+                return
+            chunk, task = running[0]
+            drawing = await task
+            running.popleft()
+            yield chunk, drawing
+    finally:
+        for _, task in running:
+            task.cancel()

@@ -1,0 +1,246 @@
+"""What goes in and out of the service over HTTP, and the arguments that start it."""
+
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from augment.errors import RequestError
+
+__all__ = [
+    "MAX_IMAGES",
+    "MAX_STYLE_IMAGES",
+    "ErrorBody",
+    "ErrorDetail",
+    "GenerateRequest",
+    "GenerateResponse",
+    "Health",
+    "LabelledImage",
+    "ModelDetail",
+    "ModelList",
+    "ModelSummary",
+    "ServeArguments",
+    "StyleRequest",
+]
+
+MAX_IMAGES = 10_000
+"""Most images that one request may ask for."""
+MAX_STYLE_IMAGES = 4
+"""Most style images that one request may mix."""
+MAX_SEED = 2**53 - 1
+"""Largest seed: the largest integer that every JSON reader keeps exactly."""
+
+
+def _count_labels(value: object) -> dict[str, int]:
+    """Return how many images of each label are asked for, from a mapping or a list of labels."""
+    if isinstance(value, list):
+        counts: dict[str, int] = dict(Counter(map(_label_text, value)))
+    elif isinstance(value, dict):
+        counts = {}
+        for label, count in value.items():
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise RequestError(
+                    f"the number of images of a label must be an integer of at least 1, "
+                    f"got {_short(count)} for label {_short(label)}; correct it or leave it out."
+                )
+            counts[_label_text(label)] = count
+    else:
+        raise RequestError(
+            'labels must be an object such as {"3": 20} or a list such as ["3", "3", "7"], '
+            f"got {_short(value)}."
+        )
+    total = sum(counts.values())
+    if not 1 <= total <= MAX_IMAGES:
+        raise RequestError(
+            f"a request may ask for 1 to {MAX_IMAGES:,} images in all, got {_short(total)}; "
+            "split it into several with different seeds."
+        )
+    return counts
+
+
+def _label_text(value: object) -> str:
+    """Return a label as text; JSON numbers such as 3 are taken as "3"."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise RequestError(f"a label must be text, got {_short(value)}; write it in quotes.")
+    return str(value)
+
+
+def _short(value: object) -> str:
+    """Return a value as it may be quoted in an error: whatever came, a line of it."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
+        return f"{value:,}"
+    text = ascii(value) if not isinstance(value, str) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class StyleRequest(_Strict):
+    """Whose style the images take; without it each image draws its own from the bundle's bank.
+
+    Either ``index``, or ``images`` with optional ``weights``.
+    """
+
+    index: int | None = Field(None, ge=0, description="A style of the bundle's bank.")
+    images: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_STYLE_IMAGES,
+        description="Base64 image files whose style is taken, or mixed if there are several.",
+    )
+    weights: list[Annotated[float, Field(ge=0, le=1e6, strict=False)]] | None = Field(
+        None, description="One per image, scaled to sum to 1; equal if left out."
+    )
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> "StyleRequest":
+        if (self.index is None) == (self.images is None):
+            raise RequestError("style must hold either index or images; give exactly one of them.")
+        if self.weights is not None:
+            count = len(self.images or ())
+            if len(self.weights) != count or sum(self.weights) <= 0:
+                raise RequestError(
+                    f"style.weights must hold {count} numbers with a sum above 0, one per style "
+                    f"image; got {self.weights}."
+                )
+        return self
+
+
+class GenerateRequest(_Strict):
+    """A request for labelled images."""
+
+    labels: Annotated[
+        dict[str, int],
+        BeforeValidator(_count_labels),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}},
+                    {"type": "array", "items": {"type": "string"}},
+                ],
+                "description": "How many images of each label, or a list with one label per "
+                f"image; at most {MAX_IMAGES:,} images.",
+                "examples": [{"3": 20, "7": 20}],
+            }
+        ),
+    ]
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="Drawn and returned in X-Seed if left out."
+    )
+    format: Literal["zip", "json"] = "zip"
+    read_back: bool = Field(
+        True, description="Keep only images that the bundle's reader reads as their label."
+    )
+    style: StyleRequest | None = None
+
+    @property
+    def total(self) -> int:
+        """Number of images asked for."""
+        return sum(self.labels.values())
+
+
+class LabelledImage(BaseModel):
+    """One image of a JSON response."""
+
+    label: str
+    index: int
+    content: int | None
+    styles: tuple[int, int] | None
+    mix: float | None
+    confidence: float | None
+    sha256: str
+    png: str = Field(description="The PNG file in base64.")
+
+
+class GenerateResponse(BaseModel):
+    """The answer to a request with format json."""
+
+    model: str
+    bundle: str
+    seed: int
+    asked: int
+    made: int
+    kept: int
+    dropped: int
+    shortfall: dict[str, int]
+    images: list[LabelledImage]
+
+
+class ModelSummary(BaseModel):
+    """One line of the list of models."""
+
+    name: str
+    version: int
+    digest: str | None = None
+    classes: int | None = None
+    error: str | None = Field(None, description="Why the bundle cannot be used.")
+
+
+class ModelList(BaseModel):
+    """The models of the registry, each in its newest version."""
+
+    models: list[ModelSummary]
+
+
+class ModelDetail(BaseModel):
+    """What is known about one model."""
+
+    name: str
+    version: int
+    versions: list[int]
+    digest: str
+    architecture: str
+    domain: str
+    classes: list[str]
+    image_size: tuple[int, int] = Field(description="Height and width in pixels.")
+    channels: int
+    reader: bool = Field(description="Whether images can be read back.")
+    data: dict[str, Any]
+    metrics: dict[str, float]
+
+
+class Health(BaseModel):
+    """Whether the service can answer."""
+
+    status: Literal["ready", "loading", "failed"]
+    models: list[str]
+    failed: dict[str, str] = Field(default_factory=dict, description="Bundles left out, and why.")
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    type: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """The body of every 4xx and 5xx answer."""
+
+    error: ErrorDetail
+
+
+class ServeArguments(BaseModel):
+    """Arguments of ``serve run serving.app:build registry=DIR [name=value ...]``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    registry: str = Field(min_length=1, description="Folder or fsspec URL of bundles.")
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N.")
+    half: bool = Field(False, description="Run the generators in bfloat16.")
+    batch_size: int = Field(128, ge=1, le=4096, description="Images drawn in one go.")
+    batch_wait_s: float = Field(0.002, ge=0, le=1, description="How long a batch waits to fill.")
+    replicas: int = Field(1, ge=1, le=64)
+    threads: int | None = Field(
+        None, ge=1, description="Torch threads of a replica; left out: its share of the cores."
+    )
+    encoders: int = Field(2, ge=1, le=64, description="PNG encoding threads of a replica.")
+    compile: bool = Field(False, description="torch.compile the generators while loading.")
+    spare_models: int = Field(
+        4, ge=1, description="Older versions that a replica keeps loaded once asked for."
+    )
+    max_queued: int = Field(
+        256, ge=1, description="Requests that may wait; further ones are answered 503."
+    )

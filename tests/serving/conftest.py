@@ -1,0 +1,154 @@
+"""A registry of tiny bundles, and a generator and a reader whose answers are known."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from augment.bundle import BundleInfo, Registry, SamplingConfig, load_bundle, save_bundle
+from augment.config import to_mapping
+from augment.errors import RequestError
+from augment.generate import Samples, Style
+from augment.images import Pixels
+from augment.models.saae import SAAEConfig
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from serving.app import create_app
+from serving.catalog import Catalog
+from serving.fulfilment import LocalBackend
+from serving.generation import Generation, LoadedModel
+from serving.schemas import ServeArguments
+
+CLASSES = ("3", "7", "京")
+SIZE = (8, 8)
+BATCH = 8
+
+
+class KnownSampler:
+    """Writes label, index and seed of a sample into its pixels."""
+
+    def __init__(self, info: BundleInfo) -> None:
+        self.classes, self.image_size, self.channels = info.classes, info.image_size, info.channels
+        self.digest = info.digest
+        self.num_styles = 5
+        self.batches: list[int] = []
+
+    def draw(
+        self,
+        labels: NDArray[np.int64],
+        indices: NDArray[np.int64],
+        seed: int | NDArray[np.int64],
+        style: Style | None = None,
+    ) -> Samples:
+        self.batches.append(len(labels))
+        count = len(labels)
+        images = np.zeros((count, *self.image_size, self.channels), np.uint8)
+        images[:, 0, 0, 0] = labels
+        images[:, 0, 1, 0] = indices % 256
+        images[:, 0, 2, 0] = np.broadcast_to(seed, (count,)) % 256
+        images[:, 0, 3, 0] = 0 if style is None else round(style.vector[0])
+        bank = np.full((count, 2), 0 if style is None else -1, np.int64)
+        folds = np.full(count, -1, np.int64)
+        return Samples(images, indices % 3, bank, np.zeros(count, np.float32), folds)
+
+    def style(
+        self, *, ids: Sequence[int], images: Sequence[Pixels], weights: Sequence[float]
+    ) -> Style:
+        for index in ids:
+            if index >= self.num_styles:
+                raise RequestError(f"style ids must be in [0, {self.num_styles - 1}], got {index}.")
+        values = [*map(float, ids), *(float(image.mean()) for image in images)]
+        shares = weights or [1.0] * len(values)
+        mean = sum(v * w for v, w in zip(values, shares, strict=True)) / sum(shares)
+        return Style((mean,))
+
+
+class KnownReader:
+    """Reads the label out of the pixels, but misreads every third sample, and never reads a 京."""
+
+    def read(
+        self, images: Pixels, folds: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        labels = images[:, 0, 0, 0].astype(np.int64)
+        misread = (images[:, 0, 1, 0] % 3 == 2) | (labels == 2)
+        return np.where(misread, (labels + 1) % 3, labels), np.full(len(images), 0.75, np.float32)
+
+
+def write_bundle(root: Path, scratch: Path, name: str, *, reader: bool = True) -> str:
+    """Publish a bundle with sound files and no trained weights."""
+    folder = scratch / f"{name}-unpublished"
+    (folder / "reader").mkdir(parents=True) if reader else folder.mkdir(parents=True)
+    if reader:
+        (folder / "reader" / "config.json").write_text("{}")
+    info = BundleInfo(
+        architecture="saae",
+        model=to_mapping(SAAEConfig()),
+        sampling=SamplingConfig(),
+        classes=CLASSES,
+        image_size=SIZE,
+        channels=1,
+        metrics={"reconstruction": 0.25},
+    )
+    sheet = np.full((16, 16, 1), 200, np.uint8)
+    save_bundle(folder, info, {"weight": torch.zeros(1)}, sheet)
+    return Registry(root).publish(name, folder)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """A registry with ``digits`` and, without a reader, ``plain``."""
+    root = tmp_path / "registry"
+    write_bundle(root, tmp_path, "digits")
+    write_bundle(root, tmp_path, "plain", reader=False)
+    return root
+
+
+def load_known(folder: Path, _: ServeArguments) -> LoadedModel:
+    """Stand in for ``load_model``: sound files, known answers."""
+    reader = KnownReader() if (folder / "reader").is_dir() else None
+    sampler: Any = KnownSampler(load_bundle(folder))
+    return LoadedModel(sampler, reader)
+
+
+@pytest.fixture
+def make_generation() -> Callable[[Path], Generation]:
+    """Build a Generation with known models over a registry."""
+
+    def make(root: Path) -> Generation:
+        return Generation(ServeArguments(registry=str(root), batch_size=BATCH), load_known)
+
+    return make
+
+
+@pytest.fixture
+def generation(registry: Path, make_generation: Callable[[Path], Generation]) -> Generation:
+    """The known models of ``registry``."""
+    return make_generation(registry)
+
+
+class Client:
+    """Calls an application in process, each request in an event loop of its own."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._call("GET", path, **options))
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._call("POST", path, **options))
+
+    async def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.request(method, path, **options)
+
+
+@pytest.fixture
+def client(registry: Path, generation: Generation) -> Client:
+    """The service over ``generation``, in process, without Ray."""
+    return Client(create_app(Catalog(str(registry)), LocalBackend(generation)))
