@@ -3,7 +3,7 @@
 OpenCV 5 carries fonts for Latin, Greek, Cyrillic, Chinese, Japanese, Korean and Arabic letters;
 a user may name font files. What a font lacks OpenCV takes from its built-in ``uni``. Where
 a face has one weight only (all built-in Chinese characters), other weights are imitated by
-widening or thinning the strokes.
+widening or thinning the strokes. Their zeros come from ``uni``, which does not slash them.
 
 A character that no font has would come out as a question mark or an empty box: it is a
 GlyphError instead. So is a right-to-left word, whose letters OpenCV 5 puts in the wrong order;
@@ -13,7 +13,7 @@ single right-to-left letters are drawn.
 import threading
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -201,6 +201,8 @@ def draw_ink(label: str, font: Font, font_size: int) -> tuple[Pixels, int]:
     Returns:
         (h, w) uint8 coverage cropped to the ink, and how many of its rows lie above the baseline.
     """
+    if font.path is None and "0" in label:
+        font = replace(font, face="uni")  # the zero of the other faces is slashed, rare in print
     picture, above = _put_text(label, font, font.weight, font_size)
     if font.weight == _REGULAR:
         return picture, above
