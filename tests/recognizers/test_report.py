@@ -301,3 +301,11 @@ def test_a_report_without_curve_points_draws_no_curve(tmp_path):
     gain = measure_gain(results, LABELS, np.arange(300), metric="accuracy")
     report = report_of(SAME) | {"curves": gain.to_mapping()["curves"]}
     assert "Against training steps" not in page_of(tmp_path, report).headings
+
+
+def test_a_second_test_set_is_reported_beside_the_first(tmp_path):
+    other = measure_gain(results_with(SAME), LABELS, np.arange(300), metric="accuracy")
+    report = report_of(HELPS, confirmation=("other signs", other))
+    assert report["confirmation"]["n_test"] == 300
+    assert "confirmed on other signs? 0.0 % fewer errors" in format_table(report)
+    assert "on other signs (300 test images): 0.0 % fewer errors" in page_of(tmp_path, report).text
