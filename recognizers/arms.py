@@ -125,7 +125,7 @@ class SeedRun:
             reader_folder = folder / "reader"
             if not (reader_folder / "config.json").exists():
                 self.say(f"seed {self.seed}: training the reader")
-                save_reader(reader_folder, self._train_reader())
+                save_reader(reader_folder, self.train_reader())
             self.say(f"seed {self.seed}: training the generator")
             context = PlainContext(self.folder / "generator", resume=True)
             model = train_generator(
@@ -237,7 +237,8 @@ class SeedRun:
         points = [(int(step), float(value)) for step, value in arrays["curve"]]
         return ArmResult(name, self.seed, arrays["predictions"], points)
 
-    def _train_reader(self) -> CrossFittedReader:
+    def train_reader(self) -> CrossFittedReader:
+        """Train the recognizers that read generated images back, on the real images."""
         recipe = self.plan.recipes["reader"]
         return train_reader(
             self.real,
