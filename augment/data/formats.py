@@ -287,17 +287,16 @@ def _list_rows(
 def _parse_csv(data: bytes, where: str) -> list[dict[str, str]]:
     """Parse a labels.csv; every row has file and label or text, and as many cells as the header."""
     try:
-        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+        rows, columns = list(reader), list(reader.fieldnames or ())
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"expected a UTF-8 csv in {where}, got {error}.") from error
-    if not rows:
-        raise DataError(f"expected rows in {where}, got none.")
-    columns = set(rows[0])
-    if "file" not in columns or not columns & {"label", "text"}:
+    if "file" not in columns or not {"label", "text"} & set(columns):
         raise DataError(
-            f"expected the columns file and label (or text) in {where}, "
-            f"got {', '.join(map(str, rows[0]))}."
+            f"expected the columns file and label (or text) in {where}, got {', '.join(columns)}."
         )
+    if not rows:
+        raise DataError(f"expected rows in {where}, got the header only.")
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             raise DataError(f"expected {len(columns)} cells in line {number} of {where}.")

@@ -1,0 +1,505 @@
+import gzip
+import io
+import json
+import logging
+import pickle
+import struct
+import tracemalloc
+import uuid
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from augment.data.datasets import LabelledImages, open_data
+from augment.errors import DataError, ImageError
+
+
+def picture(level: int, size: tuple[int, int] = (8, 12), *, colour: bool = False) -> bytes:
+    """A flat PNG of (height, width)."""
+    mode, value = ("RGB", (level, 0, 0)) if colour else ("L", level)
+    buffer = io.BytesIO()
+    Image.new(mode, size[::-1], value).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_files(root: Path, files: dict[str, bytes | str]) -> Path:
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return root
+
+
+def write_zip(path: Path, files: dict[str, bytes | str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+CLASS_FOLDERS: dict[str, bytes | str] = {
+    f"{label}/{index}.png": picture(10 * index + ord(label) % 7)
+    for label in ("A", "皖")
+    for index in range(6)
+}
+
+
+@pytest.fixture
+def table() -> dict[str, bytes | str]:
+    return {
+        "labels.csv": "file,label,split,group\n"
+        "x/1.png,A,train,g1\nx/2.png,B,test,g2\nx/3.png,B,valid,g3\n",
+        **{f"x/{number}.png": picture(number) for number in (1, 2, 3)},
+    }
+
+
+def write_idx(root: Path, *, zipped: bool) -> Path:
+    rng = np.random.default_rng(0)
+    files: dict[str, bytes] = {}
+    for prefix, count in (("train", 6), ("t10k", 4)):
+        images = rng.integers(0, 256, (count, 5, 4), dtype=np.uint8)
+        labels = np.arange(count, dtype=np.uint8) % 3
+        sizes = struct.pack(">3i", count, 5, 4)
+        files[f"{prefix}-images-idx3-ubyte"] = b"\0\0\x08\x03" + sizes + images.tobytes()
+        files[f"{prefix}-labels-idx1-ubyte"] = (
+            b"\0\0\x08\x01" + struct.pack(">i", count) + labels.tobytes()
+        )
+    if zipped:
+        return write_files(root, {f"{n}.gz": gzip.compress(data) for n, data in files.items()})
+    return write_files(root, dict(files))
+
+
+# What comes out
+
+
+def test_digits_are_white_strokes_on_black_with_names_of_their_classes() -> None:
+    data = open_data("digits:")
+    assert data.classes == tuple("0123456789")
+    assert (len(data), data.image_size, data.channels) == (1797, (16, 16), 1)
+    images = data.images(range(50))
+    assert images.max() == 255
+    assert np.median(images[:, :, 0]) == 0  # the border is ground
+    image, label = data[3]
+    assert image.shape == (1, 16, 16)
+    assert image.dtype == torch.float32
+    assert (float(image.min()), label) == (-1.0, 3)
+
+
+def test_folder_of_classes_keeps_unicode_names_and_pixels(tmp_path: Path) -> None:
+    data = open_data(f"folder:{write_files(tmp_path, CLASS_FOLDERS)}")
+    assert data.classes == ("A", "皖")
+    assert np.bincount(data.labels).tolist() == [6, 6]
+    assert data.image_size == (8, 12)
+    assert data.channels == 1
+    index = data.names.index("皖/4.png")
+    assert np.unique(data.images([index])).tolist() == [40 + ord("皖") % 7]
+
+
+def test_folders_named_after_splits_are_splits(tmp_path: Path) -> None:
+    files = {f"train/{name}": data for name, data in CLASS_FOLDERS.items()}
+    files["validation/A/v.png"] = files["test/皖/t.png"] = picture(1)
+    data = open_data(f"folder:{write_files(tmp_path, files)}")
+    assert data.classes == ("A", "皖")
+    assert [np.sum(data.splits == name) for name in ("train", "val", "test")] == [12, 1, 1]
+    assert data.split("val").names == ("validation/A/v.png",)
+
+
+def test_zip_and_folder_of_the_same_files_agree_in_everything(tmp_path: Path) -> None:
+    folder = open_data(f"folder:{write_files(tmp_path / 'f', CLASS_FOLDERS)}")
+    archive = open_data(f"zip:{write_zip(tmp_path / 'z.zip', CLASS_FOLDERS)}")
+    assert folder.names == archive.names
+    assert folder.digest() == archive.digest()
+    assert folder.splits.tolist() == archive.splits.tolist()
+    np.testing.assert_array_equal(folder.images(), archive.images())
+
+
+@pytest.mark.parametrize("kind", ["zip", "csv"])
+def test_table_gives_labels_splits_and_groups(
+    tmp_path: Path, table: dict[str, bytes | str], kind: str
+) -> None:
+    if kind == "zip":
+        uri = f"zip:{write_zip(tmp_path / 'z.zip', table)}"
+    else:
+        uri = f"csv:{write_files(tmp_path, table)}/labels.csv"
+    data = open_data(uri)
+    assert [data.classes[label] for label in data.labels] == ["A", "B", "B"]
+    assert data.splits.tolist() == ["train", "test", "val"]
+    assert data.groups.tolist() == ["g1", "g2", "g3"]
+    assert data.images()[:, 0, 0, 0].tolist() == [1, 2, 3]
+
+
+def test_csv_paths_may_lead_out_of_its_folder(tmp_path: Path) -> None:
+    files = {"pictures/1.png": picture(1), "pictures/2.png": picture(2)}
+    files["tables/t.csv"] = "file,text\n../pictures/1.png,one\n../pictures/2.png,two\n"
+    data = open_data(f"csv:{write_files(tmp_path, files)}/tables/t.csv")
+    assert data.classes == ("one", "two")
+    assert data.images()[:, 0, 0, 0].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_idx_has_only_its_two_given_splits(tmp_path: Path, zipped: bool) -> None:
+    data = open_data(f"idx:{write_idx(tmp_path, zipped=zipped)}", image_size=(5, 4))
+    assert data.classes == ("0", "1", "2")
+    assert data.splits.tolist() == ["train"] * 6 + ["test"] * 4
+    first = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8)[0]
+    np.testing.assert_array_equal(data.images([0])[0, :, :, 0], first)
+
+
+def test_manifest_of_an_export_tells_labels_that_are_no_folder_names(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {"%2F/a.png": picture(1), "B/b.png": picture(2)}
+    rows = [{"file": "%2F/a.png", "label": "/"}, {"file": "B/b.png", "label": "B"}]
+    files["manifest.jsonl"] = "\n".join(map(json.dumps, rows))
+    assert open_data(f"folder:{write_files(tmp_path, files)}").classes == ("/", "B")
+
+
+def plates_zip(path: Path) -> Path:
+    wide = np.zeros((10, 40, 3), np.uint8)
+    wide[:, 20:] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(wide).save(buffer, "PNG")
+    boxes = {
+        "text": "皖A",
+        "boxes_xyxy": [[2, 2, 17.6, 8], [22, 2, 38, 8]],
+        "agree": [1, 1],
+    }
+    return write_zip(
+        path,
+        {
+            "p/1.png": buffer.getvalue(),
+            "p/2.png": buffer.getvalue(),
+            "p/3.png": buffer.getvalue(),
+            "labels.csv": "file,text,split,chars_agree\n"
+            "p/1.png,皖A,train,7\np/2.png,皖A,test,4\np/3.png,皖A,test,7\n",
+            "char_boxes.json": json.dumps({"p/1.png": boxes, "p/2.png": boxes}),
+        },
+    )
+
+
+def test_charboxes_cuts_plate_characters_and_leaves_doubtful_plates_out(tmp_path: Path) -> None:
+    data = open_data(f"charboxes:{plates_zip(tmp_path / 'p.zip')}", image_size=(8, 8))
+    assert data.names == ("p/1.png#0", "p/1.png#1")
+    assert [data.classes[label] for label in data.labels] == ["皖", "A"]
+    assert data.groups.tolist() == ["皖A", "皖A"]
+    assert data.splits.tolist() == ["train", "train"]
+    dark, light = data.images()
+    assert dark.max() == 0
+    assert light.min() == 255
+
+
+def test_charboxes_groups_word_characters_by_source_picture(tmp_path: Path) -> None:
+    boxes = {"chars": "ab", "boxes": [[0, 0, 5, 8], [6, 0, 6, 8]]}
+    files = {
+        "labels.csv": "file,text,split\ntrain/31_1.png,ab,train\ntrain/31_2.png,ab,train\n",
+        "char_boxes.json": json.dumps({"train/31_1.png": boxes, "train/31_2.png": boxes}),
+        "train/31_1.png": picture(9),
+        "train/31_2.png": picture(9),
+    }
+    data = open_data(f"charboxes:{write_zip(tmp_path / 'w.zip', files)}")
+    assert data.groups.tolist() == ["31"] * 4
+    assert data.names[1] == "train/31_1.png#1"
+
+
+def test_remote_file_systems_are_read_alike(tmp_path: Path) -> None:
+    root = f"memory://{uuid.uuid4().hex}"
+    for name, data in CLASS_FOLDERS.items():
+        with fsspec.open(f"{root}/{name}", "wb") as file:
+            file.write(data)
+    remote = open_data(f"folder:{root}")
+    local = open_data(f"folder:{write_files(tmp_path, CLASS_FOLDERS)}")
+    assert remote.names == local.names
+    assert remote.digest() == local.digest()
+
+
+# Size, channels, splits
+
+
+def test_size_and_channels_are_chosen_from_images_of_all_classes(tmp_path: Path) -> None:
+    files = {f"A/{index:03d}.png": picture(1, (100, 6)) for index in range(3)}
+    files |= {f"B/{index:03d}.png": picture(1, (20, 30), colour=True) for index in range(97)}
+    data = open_data(f"folder:{write_files(tmp_path, files)}")
+    assert data.image_size == (20, 30)
+    assert data.channels == 3
+    small = open_data(f"folder:{tmp_path}", image_size=(9, 7), channels=1)
+    assert small.images([0]).shape == (1, 9, 7, 1)
+
+
+def test_chosen_size_is_clipped(tmp_path: Path) -> None:
+    files = {f"{label}/1.png": picture(1, (3, 200)) for label in "AB"}
+    assert open_data(f"folder:{write_files(tmp_path, files)}").image_size == (8, 64)
+
+
+def test_hash_split_is_fixed_near_its_shares_and_by_group(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = np.zeros((4000, 2, 2, 1), np.uint8)
+    groups = [f"plate{index // 4}" for index in range(4000)]
+    data = LabelledImages.from_arrays(images, np.arange(4000) % 2, "AB", groups=groups)
+    again = LabelledImages.from_arrays(images, np.arange(4000) % 2, "AB", groups=groups)
+    assert data.splits.tolist() == again.splits.tolist()
+    shares = [np.mean(data.splits == name) for name in ("train", "val", "test")]
+    assert np.allclose(shares, (0.75, 0.10, 0.15), atol=0.03)
+    splits_of: dict[str, set[str]] = {}
+    for group, split in zip(data.groups, data.splits, strict=True):
+        splits_of.setdefault(str(group), set()).add(str(split))
+    assert all(len(splits) == 1 for splits in splits_of.values())
+    with caplog.at_level(logging.INFO, "labelmint.data"):
+        opened = open_data("digits:")
+    assert opened.describe() in caplog.text
+    assert "split by hash" in caplog.text
+
+
+def test_hash_split_never_changes_between_versions() -> None:
+    splits = open_data("digits:").splits[:8].tolist()
+    assert splits == EXPECTED_DIGIT_SPLITS
+
+
+EXPECTED_DIGIT_SPLITS = ["train", "val", "test", "train", "test", "val", "train", "train"]
+
+
+def test_an_empty_split_is_an_error_with_the_sizes(tmp_path: Path) -> None:
+    data = open_data(f"idx:{write_idx(tmp_path, zipped=False)}")
+    with pytest.raises(DataError, match="train 6, val 0, test 4"):
+        data.split("val")
+
+
+# Views
+
+
+def test_subset_keeps_classes_and_order() -> None:
+    data = open_data("digits:")
+    part = data.subset([5, 1, 5])
+    assert part.classes == data.classes
+    assert part.labels.tolist() == data.labels[[5, 1, 5]].tolist()
+    np.testing.assert_array_equal(part.images(), data.images([5, 1, 5]))
+
+
+def test_relabel_merges_renames_and_leaves_out() -> None:
+    data = open_data("digits:")
+    part = data.relabel({"7": "seven", "1": "low", "0": "low"})
+    assert part.classes == ("seven", "low")
+    assert len(part) == int(np.isin(data.labels, [0, 1, 7]).sum())
+    kept = data.subset(np.flatnonzero(np.isin(data.labels, [0, 1, 7])))
+    assert ((kept.labels == 7) == (part.labels == 0)).all()
+    np.testing.assert_array_equal(kept.images(), part.images())
+
+
+def test_digest_sees_pixels_labels_and_names(tmp_path: Path) -> None:
+    images = np.zeros((4, 3, 3, 1), np.uint8)
+    labels = np.array([0, 1, 0, 1])
+    digest = LabelledImages.from_arrays(images, labels, "AB").digest()
+    assert digest == LabelledImages.from_arrays(images.copy(), labels, "AB").digest()
+    changed = images.copy()
+    changed[2, 1, 1] = 1
+    others = [
+        LabelledImages.from_arrays(changed, labels, "AB"),
+        LabelledImages.from_arrays(images, labels[::-1].copy(), "AB"),
+        LabelledImages.from_arrays(images, labels, "AC"),
+        LabelledImages.from_arrays(images[:3], labels[:3], "AB"),
+    ]
+    assert len({digest, *(other.digest() for other in others)}) == 5
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "charboxes"])
+def test_pickled_data_reads_the_same_images(tmp_path: Path, kind: str) -> None:
+    if kind == "charboxes":
+        uri = f"charboxes:{plates_zip(tmp_path / 'p.zip')}"
+    elif kind == "zip":
+        uri = f"zip:{write_zip(tmp_path / 'z.zip', CLASS_FOLDERS)}"
+    else:
+        uri = f"folder:{write_files(tmp_path, CLASS_FOLDERS)}"
+    data = open_data(uri)
+    before = data.images()
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(data)).images(), before)
+
+
+def test_forked_loader_workers_each_read_the_archive(tmp_path: Path) -> None:
+    data = open_data(f"zip:{write_zip(tmp_path / 'z.zip', CLASS_FOLDERS)}")
+    expected = torch.stack([data[index][0] for index in range(len(data))])
+    loader = torch.utils.data.DataLoader(
+        data, batch_size=3, num_workers=2, multiprocessing_context="fork"
+    )
+    assert torch.equal(torch.cat([images for images, _ in loader]), expected)
+
+
+def test_relative_paths_still_work_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path / "data", CLASS_FOLDERS)
+    monkeypatch.chdir(tmp_path)
+    data = open_data("folder:data")
+    monkeypatch.chdir("/")
+    assert len(data.images()) == 12
+
+
+def test_pixels_are_not_kept(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    files = {f"{index % 2}/{index}.png": buffer.getvalue() for index in range(300)}
+    data = open_data(f"zip:{write_zip(tmp_path / 'z.zip', dict(files))}")
+    data.images([0])
+    tracemalloc.start()
+    for index in range(len(data)):
+        data.images([index])
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    one_image = noise.nbytes
+    assert kept < 10 * one_image  # all 300 would be 3.7 MB
+    assert peak < 40 * one_image
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("lmdb:somewhere", "charboxes:, csv:, digits:, folder:, idx:, zip:"),
+        ("somewhere", "expected a data URI"),
+        ("digits:5", "takes no path"),
+        ("folder:/no/such/folder", "existing file or folder"),
+        ("zip:/no/such/file.zip", "existing file or folder"),
+        ("folder:nosuch://bucket", "fsspec URL"),
+    ],
+)
+def test_an_unusable_uri_is_refused(uri: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        open_data(uri)
+
+
+BAD_FOLDERS: dict[str, tuple[dict[str, bytes | str], str]] = {
+    "empty": ({"readme.txt": "nothing"}, "no image"),
+    "one class": ({"A/1.png": picture(1), "A/2.png": picture(2)}, "at least two classes.*got 1"),
+    "loose image": ({**CLASS_FOLDERS, "stray.png": picture(1)}, r"got stray\.png directly"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FOLDERS)
+def test_an_unusable_folder_is_refused(tmp_path: Path, name: str) -> None:
+    files, message = BAD_FOLDERS[name]
+    with pytest.raises(DataError, match=message):
+        open_data(f"folder:{write_files(tmp_path, files)}")
+
+
+def test_a_truly_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="got 0 entries and no image"):
+        open_data(f"folder:{tmp_path}")
+
+
+def test_a_class_folder_without_images_is_named(tmp_path: Path) -> None:
+    write_files(tmp_path, CLASS_FOLDERS)
+    (tmp_path / "京").mkdir()
+    with pytest.raises(DataError, match="got none for 京"):
+        open_data(f"folder:{tmp_path}")
+
+
+BAD_TABLES: dict[str, tuple[str, str]] = {
+    "label without image": ("file,label\nx/1.png,A\nx/9.png,B\n", r"got none for x/9\.png"),
+    "image without label": ("file,label\nx/1.png,A\nx/2.png,B\n", r"got none for x/3\.png"),
+    "repeated row": ("file,label\nx/1.png,A\nx/1.png,B\n", r"repeats of x/1\.png"),
+    "no label column": ("file,name\nx/1.png,A\n", "columns file and label"),
+    "no label": ("file,label\nx/1.png,A\nx/2.png,\nx/3.png,B\n", "label in line 3"),
+    "unknown split": ("file,label,split\nx/1.png,A,dev\n", "got dev"),
+    "short row": ("file,label,split\nx/1.png,A\n", "3 cells in line 2"),
+    "long row": ("file,label\nx/1.png,A,B\n", "2 cells in line 2"),
+    "no rows": ("file,label\n", "expected rows"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_an_unusable_table_is_refused(
+    tmp_path: Path, table: dict[str, bytes | str], name: str
+) -> None:
+    table["labels.csv"], message = BAD_TABLES[name]
+    with pytest.raises(DataError, match=message):
+        open_data(f"zip:{write_zip(tmp_path / 'z.zip', table)}")
+
+
+def test_a_table_that_is_not_utf8_is_refused(tmp_path: Path, table: dict[str, bytes | str]) -> None:
+    table["labels.csv"] = "file,label\nx/1.png,é\n".encode("latin-1")
+    with pytest.raises(DataError, match="UTF-8"):
+        open_data(f"zip:{write_zip(tmp_path / 'z.zip', table)}")
+
+
+def test_a_corrupt_image_is_named_when_it_is_read(tmp_path: Path) -> None:
+    write_files(tmp_path, CLASS_FOLDERS)
+    data = open_data(f"folder:{tmp_path}")
+    broken = tmp_path / "A" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    with pytest.raises(ImageError, match=r"A/3\.png"):
+        data.images()
+    broken.unlink()
+    with pytest.raises(ImageError, match=r"A/3\.png.*readable file"):
+        data[data.names.index("A/3.png")]
+    assert data.images([data.names.index("A/2.png")]).shape == (1, 8, 12, 1)
+
+
+@pytest.mark.parametrize(("side", "message"), [(1, "1×1"), (20_000, "20000×20000|400000000")])
+def test_an_image_of_unusable_size_is_named(tmp_path: Path, side: int, message: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (side, side)).save(buffer, "PNG")
+    files = {**CLASS_FOLDERS, "A/odd.png": buffer.getvalue()}
+    with pytest.raises(ImageError, match=rf"A/odd\.png.*({message})"):
+        open_data(f"folder:{write_files(tmp_path, files)}").images()
+
+
+def test_a_truncated_zip_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "z.zip", CLASS_FOLDERS)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(DataError, match=r"zip archive.*truncated"):
+        open_data(f"zip:{path}")
+
+
+def test_a_damaged_member_of_a_zip_is_named(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "z.zip", CLASS_FOLDERS)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"IDAT") + 6] ^= 0xFF
+    path.write_bytes(bytes(data))
+    with pytest.raises(ImageError, match=r"A/0\.png.*CRC"):
+        open_data(f"zip:{path}")
+
+
+def cut(path: Path, data: bytes) -> None:
+    path.write_bytes(data[:-3])
+
+
+def unzip_cut(path: Path, data: bytes) -> None:
+    path.write_bytes(gzip.compress(gzip.decompress(data)[:-3]))
+
+
+@pytest.mark.parametrize("damage", [cut, unzip_cut])
+def test_a_truncated_idx_file_is_named(
+    tmp_path: Path, damage: Callable[[Path, bytes], None]
+) -> None:
+    path = write_idx(tmp_path, zipped=True) / "t10k-images-idx3-ubyte.gz"
+    damage(path, path.read_bytes())
+    with pytest.raises(DataError, match="t10k-images"):
+        open_data(f"idx:{tmp_path}")
+
+
+def test_a_missing_idx_file_is_named(tmp_path: Path) -> None:
+    write_idx(tmp_path, zipped=False)
+    (tmp_path / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="train-labels-idx1-ubyte or"):
+        open_data(f"idx:{tmp_path}")
+
+
+def test_charboxes_without_boxes_points_to_zip(
+    tmp_path: Path, table: dict[str, bytes | str]
+) -> None:
+    with pytest.raises(DataError, match=r"char_boxes\.json.*use zip:"):
+        open_data(f"charboxes:{write_zip(tmp_path / 'z.zip', table)}")
+
+
+def test_arrays_with_a_label_too_many_or_out_of_range_are_refused() -> None:
+    images = np.zeros((2, 3, 3, 1), np.uint8)
+    with pytest.raises(DataError, match="got 2 and 3"):
+        LabelledImages.from_arrays(images, np.array([0, 1, 0]), "AB")
+    with pytest.raises(DataError, match=r"\[0, 1\], got 0 to 2"):
+        LabelledImages.from_arrays(images, np.array([0, 2]), "AB")

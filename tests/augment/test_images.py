@@ -1,0 +1,120 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from augment.errors import AugmentError, DataError, ImageError
+from augment.images import (
+    MAX_SIDE,
+    decode_image,
+    encode_png,
+    resize_image,
+    tile,
+    to_tensor,
+    to_uint8,
+)
+
+
+def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_round_trip_keeps_every_pixel(channels: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, channels), dtype=np.uint8)
+    np.testing.assert_array_equal(decode_image(encode_png(image), channels=channels), image)
+
+
+def test_colour_order_is_rgb() -> None:
+    red = decode_image(encode(Image.new("RGB", (4, 4), (255, 0, 0))), channels=3)
+    assert red[0, 0].tolist() == [255, 0, 0]
+
+
+def test_every_uint8_level_survives_the_way_through_a_tensor() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    tensor = to_tensor(levels)
+    assert tensor.shape == (1, 1, 16, 16)
+    assert tensor.dtype == torch.float32
+    assert (float(tensor.min()), float(tensor.max())) == (-1.0, 1.0)
+    np.testing.assert_array_equal(to_uint8(tensor), levels)
+
+
+def test_values_outside_the_range_are_clipped_not_wrapped() -> None:
+    pixels = to_uint8(torch.tensor([-1.5, 1.5]).reshape(1, 1, 1, 2))
+    assert pixels.ravel().tolist() == [0, 255]
+
+
+def test_sixteen_bit_gray_is_scaled_to_eight() -> None:
+    picture = Image.fromarray(np.array([[0, 65535], [32896, 257]], np.uint16))
+    assert decode_image(encode(picture), channels=1).ravel().tolist() == [0, 255, 128, 1]
+
+
+def test_transparency_is_laid_over_white() -> None:
+    picture = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    assert decode_image(encode(picture), channels=3).min() == 255
+
+
+def test_exif_rotation_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    data = encode(Image.new("RGB", (8, 4)), "JPEG", exif=exif)
+    assert decode_image(data, channels=1).shape == (8, 4, 1)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 60])
+def test_a_truncated_image_is_named(keep: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    data = encode(Image.fromarray(noise))[:keep]
+    with pytest.raises(ImageError, match=r"A/7\.png.*do not decode"):
+        decode_image(data, channels=3, name="A/7.png")
+
+
+def test_a_truncated_jpeg_is_an_error_not_a_gray_half() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = encode(Image.fromarray(noise), "JPEG")
+    with pytest.raises(ImageError, match="do not decode"):
+        decode_image(data[: len(data) // 2], channels=3)
+
+
+def test_text_is_not_an_image() -> None:
+    with pytest.raises(ImageError, match="expected an image file"):
+        decode_image(b"file,label\n", channels=1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (MAX_SIDE + 1, 3)])
+def test_an_unusable_size_is_told(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match=f"got {size[0]}×{size[1]}"):
+        decode_image(encode(Image.new("L", size)), channels=1)
+
+
+def test_a_huge_image_is_refused_without_decoding_it() -> None:
+    data = encode(Image.new("1", (20_000, 20_000)))
+    assert len(data) < 1 << 20  # 400 million pixels would be 400 MB
+    with pytest.raises(ImageError, match=r"20000×20000|400000000 pixels"):
+        decode_image(data, channels=1)
+
+
+def test_image_errors_are_data_errors_and_value_errors() -> None:
+    assert issubclass(ImageError, DataError)
+    assert issubclass(DataError, AugmentError)
+    assert issubclass(DataError, ValueError)
+
+
+def test_resizing_keeps_a_flat_colour_and_channels() -> None:
+    image = np.full((10, 6, 3), 77, np.uint8)
+    for size in ((5, 3), (20, 24), (10, 6)):
+        resized = resize_image(image, size)
+        assert resized.shape == (*size, 3)
+        assert np.unique(resized).tolist() == [77]
+
+
+def test_tile_lays_images_out_row_by_row() -> None:
+    images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
+    sheet = tile(images, 2, gap=1)
+    assert sheet.shape == (5, 5, 1)
+    assert sheet[:, :, 0][[0, 0, 3], [0, 3, 0]].tolist() == [0, 1, 2]
+    assert sheet[4, 4, 0] == 255  # the empty place
