@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-import torch
-from torch import nn
+import safetensors.torch
 
 from augment.build import CONFIGS, GeneratorConfig, train_generator, write_bundle
 from augment.bundle import READER_FOLDER, Registry
@@ -32,7 +31,9 @@ from jobs.cli import (
     run_job,
 )
 from jobs.ray_context import RayContext, ray_cluster, ray_train
-from recognizers.reader import train_reader
+from recognizers.arms import Plan, SeedRun
+from recognizers.reader import CrossFittedReader, save_reader
+from recognizers.scenarios import Draw
 
 __all__ = ["main", "train_and_publish"]
 
@@ -140,23 +141,41 @@ def train_and_publish(
         ``NAME/VERSION``.
     """
     settings = {"data": data, "config": config}
-    model, metrics = ray_train(_work, settings, workers=workers, storage=f"{root}/{RUNS}", name=run)
+    weights, metrics = ray_train(
+        _work, settings, workers=workers, storage=f"{root}/{RUNS}", name=run
+    )
+    model = MODELS["saae"].model(
+        config.model,
+        num_classes=len(data.classes),
+        image_size=data.image_size,
+        channels=data.channels,
+    )
+    model.load_state_dict(safetensors.torch.load(weights))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         if reader:
-            train_reader(data, seed=config.training.seed).save(folder / READER_FOLDER)
-        write_bundle(folder, model, data, config, metrics)
+            print("training the reader")
+            save_reader(folder / READER_FOLDER, fit_reader(data, config, Path(scratch)))
+        write_bundle(folder, model.eval(), data, config, metrics)
         return Registry(root).publish(run.rpartition("-")[0], folder)
 
 
-def _work(settings: dict[str, Any]) -> tuple[nn.Module, dict[str, float]]:
-    """What each worker does; the first one's answer reaches the driver."""
+def fit_reader(data: LabelledImages, config: GeneratorConfig, scratch: Path) -> CrossFittedReader:
+    """Train the recognizers that will read the generator's images back, on the same images."""
+    draw = Draw(train=data, test=data, focus=None, metric="accuracy")
+    plan = Plan(generator=config)
+    return SeedRun(draw, config.training.seed, plan, scratch / "reader").train_reader()
+
+
+def _work(settings: dict[str, Any]) -> tuple[bytes, dict[str, float]]:
+    """What each worker does; the first one's weights and metrics reach the driver."""
     context = RayContext(settings["progress"])
     with tempfile.TemporaryDirectory() as scratch:
         model = train_generator(
             settings["data"], settings["config"], context, scratch=Path(scratch)
         )
-    return model.to("cpu", memory_format=torch.contiguous_format), context.newest
+    state = {name: values.cpu().contiguous() for name, values in model.state_dict().items()}
+    return safetensors.torch.save(state), context.newest
 
 
 if __name__ == "__main__":

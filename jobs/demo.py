@@ -1,0 +1,195 @@
+"""The whole line on real handwritten digits, in a few minutes on two cores.
+
+Ray Train trains SAAE on 5 real digits a class, Ray Serve serves the bundle, 2,000 labelled
+images are asked for over HTTP, and a recognizer is trained in every arm. Leaves
+OUT/report.html, OUT/report.json, OUT/samples.png and the bundle in OUT/registry.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import ray
+from ray import serve
+
+from augment.bundle import SAMPLES_FILE, BundleInfo, Registry, load_bundle
+from augment.errors import AugmentError, ConfigError
+from augment.generate import Tally
+from augment.images import decode_image
+from jobs.benchmark import measure
+from jobs.cli import absolute_location, job_parser, print_plan, read_settings, run_job
+from jobs.ray_context import ray_cluster
+from jobs.train import RUNS, find_run, train_and_publish
+from recognizers.arms import Plan, SeedRun
+from recognizers.fit import Budget
+from recognizers.mixing import LabelledPixels
+from recognizers.report import format_table, write_report
+from recognizers.scenarios import find_scenario
+
+__all__ = ["main"]
+
+NAME = "digits"
+START_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What fits into five minutes on two cores."""
+
+    images: int = 2000  # asked for over HTTP
+    plan: Plan = field(default_factory=lambda: Plan(budget=Budget(steps=600), reader_steps=300))
+
+
+class ServedRun(SeedRun):
+    """A seed whose generator is asked over HTTP; ``archive`` is what the service sent."""
+
+    archive: Path
+    published: Path
+
+    def bundle(self) -> BundleInfo:
+        """The bundle in the registry."""
+        return load_bundle(self.published)
+
+    def generated(self) -> LabelledPixels:
+        """The images of the zip."""
+        images, labels, self.tally = unpack(self.archive, self.real.classes, self.channels)
+        return LabelledPixels(images, labels)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return job_parser(
+        "demo",
+        "Real digits to a measured gain: train, serve, ask over HTTP, compare.",
+        out="runs/demo",
+        config="default, or a JSON file of settings",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job."""
+    arguments = parser().parse_args(argv)
+    settings = read_settings({"default": DemoSettings()}, arguments.config, arguments.overrides)
+    out = Path(absolute_location(arguments.out, "--out"))
+    if arguments.dry_run:
+        print_plan("demo", arguments, settings)
+        return
+    started = time.monotonic()
+    scenario = find_scenario("digits")
+    draw = scenario.draw(arguments.seed)
+    root = out / "registry"
+    shutil.rmtree(root / RUNS, ignore_errors=True)  # checkpoints of earlier demos
+    with ray_cluster():
+        say(started, f"Ray Train: SAAE on {len(draw.train)} real digits")
+        run = find_run(str(root), NAME, resume=False)
+        reference = train_and_publish(draw.train, settings.plan.generator, root=str(root), run=run)
+        say(started, f"Ray Serve: {reference}")
+        with service(root, out / "serve.log") as address:
+            say(started, f"asking {address} for {settings.images:,} labelled images")
+            archive = out / "generated.zip"
+            each = -(-settings.images // len(draw.train.classes))
+            download(address, dict.fromkeys(draw.train.classes, each), arguments.seed, archive)
+    say(started, "service stopped; training a recognizer in every arm")
+    with tempfile.TemporaryDirectory() as scratch:
+        seed_run = ServedRun(draw, arguments.seed, settings.plan, Path(scratch))
+        seed_run.archive, seed_run.published = archive, Registry(root).fetch(reference)
+        report = measure([seed_run], scenario, sweep=False, command="make demo", started=started)
+    shutil.copyfile(Registry(root).fetch(reference) / SAMPLES_FILE, out / SAMPLES_FILE)
+    page = write_report(out, report)
+    print(f"\n{format_table(report)}\n\n{page}")
+
+
+def say(started: float, text: str) -> None:
+    """Print what happens next, and when."""
+    print(f"[{time.monotonic() - started:4.0f} s] {text}", flush=True)
+
+
+@contextmanager
+def service(registry: Path, log: Path) -> Iterator[str]:
+    """Run the service on a free port of this machine; yields its address and stops it again.
+
+    It is started as a user would, with the command ``serve run``.
+
+    Raises:
+        ConfigError: the cluster runs a Serve instance already.
+        AugmentError: it did not start; the log says why.
+    """
+    if serve.status().proxies:
+        raise ConfigError("this cluster runs Ray Serve already; the demo starts its own.")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    try:
+        serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
+        command = "from ray.serve.scripts import cli; cli()"
+        words = ["run", "--non-blocking", "serving.app:build", f"registry={registry}"]
+        cluster = ray.get_runtime_context().gcs_address
+        with log.open("wb") as output:
+            subprocess.run(
+                [sys.executable, "-c", command, *words],
+                env={**os.environ, "RAY_ADDRESS": cluster},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=START_TIMEOUT_S,
+                check=False,
+            )
+        if not is_ready(address):
+            raise AugmentError(f"expected a service at {address}, got none; {log} says why.")
+        yield address
+    finally:
+        serve.shutdown()
+
+
+def is_ready(address: str) -> bool:
+    """Whether the service has loaded its models."""
+    try:
+        return httpx.get(f"{address}/healthz", timeout=30).is_success
+    except httpx.TransportError:
+        return False
+
+
+def download(address: str, labels: Mapping[str, int], seed: int, archive: Path) -> None:
+    """Ask for labelled images and stream the zip to a file.
+
+    Raises:
+        AugmentError: the service refused; its own words.
+    """
+    body: dict[str, Any] = {"labels": dict(labels), "seed": seed}
+    url = f"{address}/v1/models/{NAME}/generate"
+    with httpx.stream("POST", url, json=body, timeout=300) as response:
+        if response.is_error:
+            raise AugmentError(f"{url} answered {response.status_code}: {response.read()!r}")
+        with archive.open("wb") as file:
+            for part in response.iter_bytes():
+                file.write(part)
+
+
+def unpack(archive: Path, classes: Sequence[str], channels: int) -> tuple[Any, Any, Tally]:
+    """Read a zip of the service: images (N, H, W, C), labels (N,) and what was kept."""
+    with zipfile.ZipFile(archive) as files:
+        rows = [json.loads(line) for line in files.read("manifest.jsonl").splitlines()]
+        images = [row for row in rows if "file" in row]
+        pixels = [decode_image(files.read(row["file"]), channels=channels) for row in images]
+    summary: dict[str, Any] = next((row["summary"] for row in rows if "summary" in row), {})
+    counts = {key: summary[key] for key in ("asked", "made", "kept", "dropped") if key in summary}
+    labels = np.array([classes.index(row["label"]) for row in images], np.int64)
+    return np.stack(pixels), labels, Tally(**counts)
+
+
+if __name__ == "__main__":
+    run_job(main)
