@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import asdict
 from typing import IO
 
@@ -51,9 +51,11 @@ async def answer_with_zip(order: Order, entry: Entry, backend: Backend) -> Respo
         "X-Seed": str(order.seed),
     }
     if order.read_back:
-        spool = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 - sent later
-        async for piece in pieces:
-            spool.write(piece)
+        with ExitStack() as on_error:
+            spool = on_error.enter_context(tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES))
+            async for piece in pieces:
+                spool.write(piece)
+            on_error.pop_all()  # from here on _read closes it
         headers |= _tally_headers(order.tally, entry)
         headers["Content-Length"] = str(spool.tell())
         return StreamingResponse(_read(spool), media_type="application/zip", headers=headers)

@@ -11,7 +11,7 @@ from ray.serve.handle import DeploymentHandle
 from augment.errors import AugmentError
 from augment.generate import Style
 from augment.images import Pixels
-from serving.generation import Chunk, Drawing, Generation
+from serving.generation import Chunk, Drawing, Generation, LoadModel, load_model
 from serving.schemas import Health, ServeArguments
 
 __all__ = ["GenerationReplica", "HandleBackend", "generation_deployment"]
@@ -33,9 +33,9 @@ class GenerationReplica:
     would otherwise wrap it with a traceback of the replica.
     """
 
-    def __init__(self, arguments: ServeArguments) -> None:
+    def __init__(self, arguments: ServeArguments, load: LoadModel = load_model) -> None:
         """Load the models; the replica counts as started once that is done."""
-        self.generation = Generation(arguments)
+        self.generation = Generation(arguments, load)
         self._batched = serve.batch(
             max_batch_size=arguments.batch_size,
             batch_wait_timeout_s=arguments.batch_wait_s,

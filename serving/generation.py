@@ -26,7 +26,7 @@ from augment.images import Pixels
 from recognizers.reader import load_reader
 from serving.schemas import Health, ServeArguments
 
-__all__ = ["Chunk", "Drawing", "Generation", "LoadedModel", "load_model"]
+__all__ = ["Chunk", "Drawing", "Generation", "LoadModel", "LoadedModel", "load_model"]
 
 logger = logging.getLogger("labelmint.serving")
 
@@ -72,6 +72,10 @@ class LoadedModel:
     reader: Reader | None
 
 
+LoadModel = Callable[[Path, ServeArguments], LoadedModel]
+"""Loads a bundle's folder; ``load_model``, or known answers in a test."""
+
+
 def load_model(folder: Path, arguments: ServeArguments) -> LoadedModel:
     """Load generator and reader of a bundle, and draw once, so that loaded means ready.
 
@@ -101,7 +105,7 @@ class Generation:
     """
 
     arguments: ServeArguments
-    load: Callable[[Path, ServeArguments], LoadedModel] = load_model
+    load: LoadModel = load_model
     failed: dict[str, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:

@@ -9,18 +9,19 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from fastapi import FastAPI
+from numpy.typing import NDArray
+
 from augment.bundle import BundleInfo, Registry, SamplingConfig, load_bundle, save_bundle
 from augment.config import to_mapping
 from augment.errors import RequestError
 from augment.generate import Samples, Style
 from augment.images import Pixels
 from augment.models.saae import SAAEConfig
-from fastapi import FastAPI
-from numpy.typing import NDArray
 from serving.app import create_app
 from serving.catalog import Catalog
 from serving.fulfilment import LocalBackend
-from serving.generation import Generation, LoadedModel
+from serving.generation import Generation, LoadedModel, LoadModel
 from serving.schemas import ServeArguments
 
 CLASSES = ("3", "7", "京")
@@ -107,11 +108,16 @@ def registry(tmp_path: Path) -> Path:
     return root
 
 
-def load_known(folder: Path, _: ServeArguments) -> LoadedModel:
-    """Stand in for ``load_model``: sound files, known answers."""
+def _load_known(folder: Path, _: ServeArguments) -> LoadedModel:
     reader = KnownReader() if (folder / "reader").is_dir() else None
     sampler: Any = KnownSampler(load_bundle(folder))
     return LoadedModel(sampler, reader)
+
+
+@pytest.fixture
+def load_known() -> LoadModel:
+    """Stand in for ``load_model``: sound files, known answers."""
+    return _load_known
 
 
 @pytest.fixture
@@ -119,7 +125,7 @@ def make_generation() -> Callable[[Path], Generation]:
     """Build a Generation with known models over a registry."""
 
     def make(root: Path) -> Generation:
-        return Generation(ServeArguments(registry=str(root), batch_size=BATCH), load_known)
+        return Generation(ServeArguments(registry=str(root), batch_size=BATCH), _load_known)
 
     return make
 
@@ -152,3 +158,9 @@ class Client:
 def client(registry: Path, generation: Generation) -> Client:
     """The service over ``generation``, in process, without Ray."""
     return Client(create_app(Catalog(str(registry)), LocalBackend(generation)))
+
+
+@pytest.fixture
+def make_client() -> type[Client]:
+    """Wrap an application in a client."""
+    return Client

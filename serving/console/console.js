@@ -1,0 +1,172 @@
+"use strict";
+
+const at = (id) => document.getElementById(id);
+const SHOWN = 400; // more images than this are only worth downloading
+let model = null;
+const chosen = new Set();
+
+/** Call the service; a refusal becomes an Error with the service's own message. */
+async function call(path, options) {
+  const response = await fetch(path, options);
+  if (response.ok) return response;
+  const body = await response.json().catch(() => null);
+  throw new Error(body?.error?.message ?? `The service answered ${response.status}.`);
+}
+
+function say(text, isError = false) {
+  at("status").textContent = text;
+  at("status").classList.toggle("error", isError);
+}
+
+/** Run an action with the buttons disabled; errors are told in the status line. */
+async function working(action) {
+  const buttons = [at("draw"), at("download")];
+  for (const button of buttons) button.disabled = true;
+  try {
+    await action();
+  } catch (error) {
+    say(error.message, true);
+  } finally {
+    for (const button of buttons) button.disabled = false;
+  }
+}
+
+function element(tag, text, properties = {}) {
+  return Object.assign(document.createElement(tag), { textContent: text }, properties);
+}
+
+async function listModels() {
+  const { models } = await (await call("v1/models")).json();
+  at("model").replaceChildren(
+    ...models.map((m) =>
+      element("option", m.error ? `${m.name}/${m.version} (damaged)` : `${m.name}/${m.version}`, {
+        value: m.name,
+        disabled: Boolean(m.error),
+      }),
+    ),
+  );
+  const first = models.find((m) => !m.error);
+  if (!first) throw new Error("The registry holds no usable bundle.");
+  at("model").value = first.name;
+  await showModel(first.name);
+}
+
+async function showModel(name) {
+  model = await (await call(`v1/models/${encodeURIComponent(name)}`)).json();
+  const [height, width] = model.image_size;
+  const facts = {
+    architecture: model.architecture,
+    images: `${width} × ${height}, ${model.channels === 1 ? "gray" : "RGB"}`,
+    classes: model.classes.length,
+    "trained on": model.data.images ? `${model.data.images} images, ${model.data.uri}` : "–",
+    digest: model.digest.slice(0, 12),
+    reader: model.reader ? "yes" : "none",
+    ...Object.fromEntries(Object.entries(model.metrics).map(([k, v]) => [k, v.toPrecision(3)])),
+  };
+  at("facts").replaceChildren(
+    ...Object.entries(facts).flatMap(([k, v]) => [element("dt", k), element("dd", String(v))]),
+  );
+  at("samples").src = `v1/models/${encodeURIComponent(name)}/${model.version}/samples.png`;
+  at("samples").hidden = false;
+  at("read-back").checked = model.reader;
+  at("read-back").disabled = !model.reader;
+  choose(model.classes.slice(0, 10));
+  at("images").replaceChildren();
+  say("");
+}
+
+function choose(labels) {
+  chosen.clear();
+  for (const label of labels) chosen.add(label);
+  at("labels").replaceChildren(...model.classes.map(chip));
+}
+
+function chip(label) {
+  const button = element("button", label, { type: "button" });
+  button.setAttribute("aria-pressed", String(chosen.has(label)));
+  button.addEventListener("click", () => {
+    if (!chosen.delete(label)) chosen.add(label);
+    button.setAttribute("aria-pressed", String(chosen.has(label)));
+  });
+  return button;
+}
+
+/** The request as the form stands; the service checks it. */
+function request(format) {
+  const count = at("count").valueAsNumber;
+  const labels = Object.fromEntries(
+    model.classes.filter((label) => chosen.has(label)).map((label) => [label, count]),
+  );
+  const body = { labels, format, read_back: at("read-back").checked };
+  if (at("seed").value !== "") body.seed = at("seed").valueAsNumber;
+  return body;
+}
+
+const target = () => `v1/models/${encodeURIComponent(model.name)}/${model.version}/generate`;
+
+function ask(body) {
+  return call(target(), {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+}
+
+function figure(image) {
+  const figure = document.createElement("figure");
+  const sure = image.confidence === null ? "" : `${(100 * image.confidence).toFixed(0)} %`;
+  const caption = document.createElement("figcaption");
+  caption.append(element("b", image.label), element("span", sure, { title: "read-back" }));
+  const picture = element("img", "", {
+    src: `data:image/png;base64,${image.png}`,
+    alt: `generated image of ${image.label}`,
+  });
+  figure.append(picture, caption);
+  return figure;
+}
+
+function tell(answer) {
+  const missing = Object.entries(answer.shortfall).map(([label, n]) => `${label}: ${n}`);
+  const parts = [`${answer.kept} kept of ${answer.made} made`, `seed ${answer.seed}`];
+  if (missing.length) parts.push(`short of ${missing.join(", ")}`);
+  say(parts.join(" · "), missing.length > 0);
+}
+
+async function draw() {
+  const body = request("json");
+  const total = chosen.size * Object.values(body.labels)[0];
+  if (total > SHOWN) throw new Error(`The page shows up to ${SHOWN} images; download the zip.`);
+  say("drawing …");
+  const answer = await (await ask(body)).json();
+  at("images").replaceChildren(...answer.images.map(figure));
+  tell(answer);
+}
+
+async function download() {
+  say("drawing …");
+  const response = await ask(request("zip"));
+  const seed = response.headers.get("X-Seed");
+  const link = element("a", "", {
+    href: URL.createObjectURL(await response.blob()),
+    download: `${model.name}-${seed}.zip`,
+  });
+  link.click();
+  URL.revokeObjectURL(link.href);
+  say(`${response.headers.get("X-Kept")} images in ${link.download}`);
+}
+
+async function copyCurl() {
+  const quoted = JSON.stringify(request("zip")).replaceAll("'", "'\\''");
+  const url = new URL(target(), document.baseURI);
+  const command = `curl -fo images.zip -H 'Content-Type: application/json' -d '${quoted}' '${url}'`;
+  await navigator.clipboard.writeText(command);
+  say("curl copied");
+}
+
+at("model").addEventListener("change", () => working(() => showModel(at("model").value)));
+at("all").addEventListener("click", () => choose(model.classes));
+at("none").addEventListener("click", () => choose([]));
+at("draw").addEventListener("click", () => working(draw));
+at("download").addEventListener("click", () => working(download));
+at("copy").addEventListener("click", () => working(copyCurl));
+working(listModels);

@@ -1,0 +1,104 @@
+"""Batching by Ray Serve, within one process and without a cluster."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augment.errors import BundleNotFoundError, LabelError
+from serving.deployments import GenerationReplica, HandleBackend, count_images, with_threads
+from serving.generation import Chunk, LoadModel
+from serving.schemas import Health, ServeArguments
+
+
+@pytest.fixture(autouse=True)
+def _replica_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``serve.batch`` asks the replica it runs in for its limit of requests."""
+    context = SimpleNamespace(_deployment_config=SimpleNamespace(max_ongoing_requests=1000))
+    monkeypatch.setattr("ray.serve.context._INTERNAL_REPLICA_CONTEXT", context)
+
+
+@pytest.fixture
+def arguments(registry: Path) -> ServeArguments:
+    return ServeArguments(registry=str(registry), batch_size=8, batch_wait_s=0.2)
+
+
+@pytest.fixture
+def replica(arguments: ServeArguments, load_known: LoadModel) -> GenerationReplica:
+    return GenerationReplica(arguments, load_known)
+
+
+def handle_to(replica: Any) -> Any:
+    """A deployment handle whose calls run in this process."""
+    names = ("draw", "style", "health")
+    return SimpleNamespace(**{n: SimpleNamespace(remote=getattr(replica, n)) for n in names})
+
+
+def chunk(labels: list[int], seed: int) -> Chunk:
+    return Chunk("digits/1", np.array(labels), np.arange(len(labels)), seed, read_back=True)
+
+
+def together(call: Callable[[Chunk], Awaitable[Any]], *chunks: Chunk) -> list[Any]:
+    async def gather() -> list[Any]:
+        return await asyncio.gather(*map(call, chunks), return_exceptions=True)
+
+    return asyncio.run(gather())
+
+
+def test_one_bad_chunk_among_good_ones_fails_alone(
+    replica: GenerationReplica, arguments: ServeArguments
+) -> None:
+    backend = HandleBackend(handle_to(replica), arguments)
+    elsewhere = replace(chunk([0], 4), bundle="none/1")
+    first, bad_label, second, bad_bundle = together(
+        backend.draw, chunk([0, 1], 1), chunk([9], 3), chunk([1], 2), elsewhere
+    )
+    assert isinstance(bad_label, LabelError)
+    assert isinstance(bad_bundle, BundleNotFoundError)
+    assert [record.seed for record in first.records] == [1, 1]
+    assert [record.seed for record in second.records] == [2]
+
+
+def test_chunks_share_batches_up_to_the_batch_size_in_images(replica: GenerationReplica) -> None:
+    sampler: Any = replica.generation.model("digits/1").sampler
+    drawings = together(replica.draw, *(chunk([0, 0, 0], seed) for seed in range(3)))
+    assert sorted(sampler.batches) == [3, 6]  # three chunks of 3 in batches of 8
+    assert [drawing.records[0].seed for drawing in drawings] == [0, 1, 2]
+
+
+def test_styles_and_health_pass_through_the_handle(
+    replica: GenerationReplica, arguments: ServeArguments
+) -> None:
+    backend = HandleBackend(handle_to(replica), arguments)
+    assert asyncio.run(backend.style("digits/1", (2,), (), ())).vector == (2.0,)
+    assert asyncio.run(backend.health()).models == ["digits/1", "plain/1"]
+    with pytest.raises(ValueError, match="style ids"):
+        asyncio.run(backend.style("digits/1", (99,), (), ()))
+
+
+def test_health_is_loading_while_no_replica_answers(
+    arguments: ServeArguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> Health:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    silent = SimpleNamespace(draw=never, style=never, health=never)
+    monkeypatch.setattr("serving.deployments.HEALTH_TIMEOUT_S", 0.01)
+    assert asyncio.run(HandleBackend(handle_to(silent), arguments).health()).status == "loading"
+
+
+def test_a_batch_is_counted_in_images() -> None:
+    assert count_images([chunk([0, 0, 0], 1), chunk([1], 2)]) == 4
+
+
+def test_replicas_share_the_cores_unless_told_otherwise() -> None:
+    many = with_threads(ServeArguments(registry="r", replicas=64))
+    assert many.threads is not None
+    assert many.threads >= 1
+    assert with_threads(ServeArguments(registry="r", threads=3)).threads == 3
