@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augment.data.datasets import open_data
+from augment.errors import LabelError
+from augment.generate import Sampler
+from augment.images import encode_png
+from jobs import evaluate
+
+
+def run(registry: Path, out: Path, *options: str) -> None:
+    few = ("samples=40", "validation_images=30", "pairs=5")
+    sets = [word for setting in few for word in ("--set", setting)]
+    evaluate.main([f"{registry}/digits", "--out", str(out), *sets, *options])
+
+
+def test_parzen_score_and_nearest_images_are_written(demo_registry: Path, tmp_path: Path) -> None:
+    run(demo_registry, tmp_path, "--data", "digits:", "--only", "parzen")
+    report = json.loads((tmp_path / "parzen.json").read_text())
+    assert report["samples"] == 40
+    assert report["validation_images"] == 30
+    assert report["standard_error"] > 0
+    assert np.isfinite(report["log_likelihood"])
+    assert (tmp_path / "nearest.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_samples_have_the_class_shares_of_the_real_images(demo_registry: Path) -> None:
+    sampler = Sampler.load(demo_registry / "digits" / "1")
+    real = open_data("digits:")
+    real = real.subset(np.flatnonzero(np.isin(real.labels, [2, 5]))[:10])
+    shares = np.bincount(real.labels, minlength=10) / 10
+    drawn = evaluate.draw_like(real, sampler, 20, seed=0)
+    assert len(drawn) == 20
+    twos = sampler.draw(
+        np.full(int(20 * shares[2]), 2), np.arange(int(20 * shares[2])), seed=0
+    ).images
+    np.testing.assert_array_equal(drawn[: len(twos)], twos)
+
+
+def test_data_of_other_classes_are_refused(demo_registry: Path, tmp_path: Path) -> None:
+    for label in "xy":
+        (tmp_path / "data" / label).mkdir(parents=True)
+        image = np.full((16, 16, 1), ord(label), np.uint8)
+        (tmp_path / "data" / label / "1.png").write_bytes(encode_png(image))
+    with pytest.raises(LabelError, match="x, y"):
+        run(demo_registry, tmp_path / "out", "--data", f"folder:{tmp_path / 'data'}")

@@ -1,0 +1,81 @@
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from augment.data.datasets import open_data
+from augment.errors import DataError, LabelError
+from jobs import generate
+
+
+def run(registry: Path, out: Path, *options: str) -> None:
+    generate.main([f"{registry}/digits", "--out", str(out), "--no-read-back", *options])
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    lines = (folder / "manifest.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if "file" in row]
+
+
+def test_a_folder_holds_the_number_asked_for_of_each_label(
+    demo_registry: Path, tmp_path: Path
+) -> None:
+    run(demo_registry, tmp_path / "set", "--labels", "3,7", "--per-label", "4")
+    assert sorted(path.name for path in (tmp_path / "set").iterdir() if path.is_dir()) == ["3", "7"]
+    assert [row["label"] for row in rows(tmp_path / "set")] == ["3"] * 4 + ["7"] * 4
+    assert len(open_data(f"folder:{tmp_path / 'set'}")) == 8
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
+    demo_registry: Path, tmp_path: Path
+) -> None:
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        options = ("--format", "zip", "--per-label", "2", "--seed", seed)
+        run(demo_registry, tmp_path / name, *options)
+    first, second, third = ((tmp_path / f"{name}.zip").read_bytes() for name in "abc")
+    assert first == second
+    assert first != third
+
+
+def test_real_images_join_the_training_set(demo_registry: Path, tmp_path: Path) -> None:
+    run(
+        demo_registry, tmp_path / "set", "--labels", "0", "--per-label", "2", "--format", "zip",
+        "--with-real", "digits:",
+    )  # fmt: skip
+    with zipfile.ZipFile(tmp_path / "set.zip") as files:
+        lines = files.read("manifest.jsonl").splitlines()
+    origins = [row.get("origin") for row in map(json.loads, lines)]
+    assert origins.count("generated") == 2
+    assert origins.count("real") == len(open_data("digits:").split("train"))
+
+
+def test_labels_may_come_from_a_file(demo_registry: Path, tmp_path: Path) -> None:
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text("5\n\n1\n5\n")
+    run(demo_registry, tmp_path / "set", "--labels", str(wanted), "--per-label", "1")
+    assert [row["label"] for row in rows(tmp_path / "set")] == ["1", "5"]
+
+
+def test_an_unknown_label_is_an_error_that_lists_the_classes(
+    demo_registry: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(LabelError, match="unknown label 'ä'"):
+        run(demo_registry, tmp_path / "set", "--labels", "ä")
+    assert not (tmp_path / "set").exists()
+
+
+def test_what_was_there_before_stays(demo_registry: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "mine.txt").write_text("mine")
+    with pytest.raises(DataError, match="exists"):
+        run(demo_registry, tmp_path / "set", "--per-label", "1")
+    assert (tmp_path / "set" / "mine.txt").read_text() == "mine"
+
+
+def test_dry_run_writes_nothing(
+    demo_registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(demo_registry, tmp_path / "set", "--dry-run")
+    assert json.loads(capsys.readouterr().out)["job"] == "generate"
+    assert not (tmp_path / "set").exists()
