@@ -112,6 +112,13 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if len(kinds) != len(value):
             raise ConfigError(f"{where} must have {len(kinds)} entries; got {len(value)}.")
         return tuple(_convert(k, v, where) for k, v in zip(kinds, value, strict=True))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} must be a section; got {value!r}.")
+        kind = get_args(hint)[1]
+        return {
+            k: v if kind is Any else _convert(kind, v, f"{where}.{k}") for k, v in value.items()
+        }
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and (

@@ -96,8 +96,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with ray_cluster():
         say(started, f"Ray Train: SAAE on {len(draw.train)} real digits")
         run = find_run(str(root), NAME, resume=False)
-        reference = train_and_publish(draw.train, settings.plan.generator, root=str(root), run=run)
-        say(started, f"Ray Serve: {reference}")
+        reference = train_and_publish(
+            draw.train, settings.plan.generator, root=str(root), run=run, readers=settings.plan
+        )
         with service(root, out / "serve.log") as address:
             say(started, f"asking {address} for {settings.images:,} labelled images")
             archive = out / "generated.zip"

@@ -138,7 +138,8 @@ def ray_cluster() -> Iterator[None]:
         _restore(handlers)  # Ray's SIGTERM handler would exit past the caller's clean-up
         yield
     finally:
-        ray.shutdown(wait_for_processes=True)
+        with _undisturbed():
+            ray.shutdown(wait_for_processes=True)
 
 
 def ray_train(
@@ -216,6 +217,17 @@ def _raised_on_purpose(error: ray.train.WorkerGroupError) -> AugmentError | None
                 return cause
             cause = cause.__cause__
     return None
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore further Ctrl-C while things are put away."""
+    handlers = _signal_handlers()
+    _restore(dict.fromkeys(handlers, signal.SIG_IGN))
+    try:
+        yield
+    finally:
+        _restore(handlers)
 
 
 def _signal_handlers() -> dict[signal.Signals, Any]:

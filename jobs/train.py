@@ -92,8 +92,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_plan("train", arguments, config)
         return
     with ray_cluster():
+        readers = Plan(generator=config) if arguments.reader else None
         reference = train_and_publish(
-            data, config, root=root, run=run, workers=arguments.workers, reader=arguments.reader
+            data, config, root=root, run=run, workers=arguments.workers, readers=readers
         )
     print(f"published {root}/{reference}")
 
@@ -125,7 +126,7 @@ def train_and_publish(
     root: str,
     run: str,
     workers: int = 1,
-    reader: bool = True,
+    readers: Plan | None = None,
 ) -> str:
     """Train on Ray, pack the bundle and publish it; call it inside ``ray_cluster``.
 
@@ -135,7 +136,7 @@ def train_and_publish(
         root: registry.
         run: ``NAME-VERSION``; a run that has checkpoints continues.
         workers: Ray Train workers.
-        reader: whether a recognizer trained on ``data`` joins the bundle.
+        readers: how to train the recognizers that read images back; None: the bundle has none.
 
     Returns:
         ``NAME/VERSION``.
@@ -153,18 +154,18 @@ def train_and_publish(
     model.load_state_dict(safetensors.torch.load(weights))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
-        if reader:
-            print("training the reader")
-            save_reader(folder / READER_FOLDER, fit_reader(data, config, Path(scratch)))
+        if readers is not None:
+            print("training the reader", flush=True)
+            reader = fit_reader(data, readers, config.training.seed, Path(scratch) / "reader")
+            save_reader(folder / READER_FOLDER, reader)
         write_bundle(folder, model.eval(), data, config, metrics)
         return Registry(root).publish(run.rpartition("-")[0], folder)
 
 
-def fit_reader(data: LabelledImages, config: GeneratorConfig, scratch: Path) -> CrossFittedReader:
-    """Train the recognizers that will read the generator's images back, on the same images."""
+def fit_reader(data: LabelledImages, plan: Plan, seed: int, scratch: Path) -> CrossFittedReader:
+    """Train the recognizers that will read a generator's images back, on its own real images."""
     draw = Draw(train=data, test=data, focus=None, metric="accuracy")
-    plan = Plan(generator=config)
-    return SeedRun(draw, config.training.seed, plan, scratch / "reader").train_reader()
+    return SeedRun(draw, seed, plan, scratch).train_reader()
 
 
 def _work(settings: dict[str, Any]) -> tuple[bytes, dict[str, float]]:

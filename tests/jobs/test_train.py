@@ -1,0 +1,93 @@
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed
+
+from augment.bundle import Registry
+from augment.errors import ConfigError
+from jobs import train
+from jobs.ray_context import RayContext
+
+
+def options(settings: tuple[str, ...]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def test_dry_run_prints_every_setting_and_starts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.main(["saae", "--out", str(tmp_path / "reg/digits"), "--config", "paper", "--dry-run"])
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["settings"]["model"]["style_injection"] == "map"
+    assert not (tmp_path / "reg").exists()
+
+
+def test_the_seed_reaches_the_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train.main(["saae", "--out", str(tmp_path / "reg/digits"), "--seed", "7", "--dry-run"])
+    assert json.loads(capsys.readouterr().out)["settings"]["training"]["seed"] == 7
+
+
+def test_runs_are_named_after_the_version_they_make(demo_registry: Path, tmp_path: Path) -> None:
+    assert train.find_run(str(tmp_path), "digits", resume=False) == "digits-1"
+    assert train.find_run(str(demo_registry), "digits", resume=False) == "digits-2"
+
+
+def test_nothing_to_resume_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        train.find_run(str(tmp_path), "digits", resume=True)
+
+
+def test_a_stopped_run_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    (tmp_path / ".runs/digits-1").mkdir(parents=True)
+    (tmp_path / ".runs/digits-1/checkpoint_manager_snapshot.json").write_text("{}")
+    with pytest.raises(ConfigError, match="go on with --resume"):
+        train.find_run(str(tmp_path), "digits", resume=False)
+    assert train.find_run(str(tmp_path), "digits", resume=True) == "digits-1"
+
+
+def average_in_worker(
+    rank: int, port: int, queue: "multiprocessing.Queue[list[list[float]]]"
+) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+    )
+    context = RayContext.__new__(RayContext)
+    context.rank, context.world_size = rank, 2
+    tensors = [
+        torch.full((2, 3), float(rank)),
+        torch.arange(4.0).view(1, 1, 2, 2).to(memory_format=torch.channels_last) * rank,
+    ]
+    context.average(tensors)
+    queue.put([tensor.flatten().tolist() for tensor in tensors])
+
+
+@pytest.mark.slow
+def test_average_is_the_mean_over_workers_whatever_the_layout() -> None:
+    spawn = multiprocessing.get_context("spawn")
+    queue = spawn.Queue()
+    workers = [spawn.Process(target=average_in_worker, args=(r, 29517, queue)) for r in range(2)]
+    for worker in workers:
+        worker.start()
+    results = [queue.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join(timeout=30)
+    assert results == [[[0.5] * 6, [0.0, 0.5, 1.0, 1.5]]] * 2
+
+
+@pytest.mark.ray
+def test_two_workers_train_publish_and_resume(
+    tmp_path: Path, tiny_settings: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["saae", "--data", "digits:", "--out", str(tmp_path / "reg/digits"), "--no-reader"]
+    train.main([*out, *options(tiny_settings), "--workers", "2"])
+    registry = Registry(tmp_path / "reg")
+    assert registry.versions("digits") == [1]
+    assert "published" in capsys.readouterr().out
+
+    (tmp_path / "reg/.runs/digits-1").rename(tmp_path / "reg/.runs/digits-2")
+    with pytest.raises(ConfigError, match="configuration it started with"):
+        train.main([*out, *options(tiny_settings), "--resume", "--seed", "5"])
+    assert registry.versions("digits") == [1]
