@@ -61,6 +61,7 @@ CONFIGS: dict[str, GeneratorConfig] = {
     ),
     "labelmint": GeneratorConfig(
         model=saae.LABELMINT,
+        training=TrainingConfig(discriminator_rate=3.0),
         pairs=PairsConfig(
             glyph_share=1.0,
             example_share=1.0,

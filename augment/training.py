@@ -41,6 +41,7 @@ class TrainingConfig:
 
     batch_size: int = 32  # images a step over all workers
     learning_rate: float = 3e-4
+    discriminator_rate: float = 1.0  # times learning_rate, for a player "discriminator"
     betas: tuple[float, float] = (0.5, 0.99)  # Adam
     ema_decay: float = 0.995  # 0 switches the moving average off
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # bf16: autocast with channels_last
@@ -55,8 +56,13 @@ class TrainingConfig:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay must be in [0, 1); got {self.ema_decay}.")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"learning_rate must be positive; got {self.learning_rate}.")
+        for name in ("learning_rate", "discriminator_rate"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be positive; got {getattr(self, name)}.")
+
+    def rate_of(self, player: str) -> float:
+        """Learning rate of a player; a faster discriminator is Heusel et al.'s two-rate rule."""
+        return self.learning_rate * (self.discriminator_rate if player == "discriminator" else 1)
 
 
 class Context(Protocol):
@@ -223,7 +229,7 @@ class _Run:
         self.players: dict[str, list[nn.Module]] = model.players()  # type: ignore[operator]
         self.optimizers = {
             player: torch.optim.Adam(
-                self.parameters(player), lr=config.learning_rate, betas=config.betas
+                self.parameters(player), lr=config.rate_of(player), betas=config.betas
             )
             for player in self.players
         }
@@ -256,7 +262,7 @@ class _Run:
         with torch.autocast(self.context.device.type, torch.bfloat16, enabled=self.half):
             losses = phase.losses(batch, draws)
         if not torch.isfinite(losses.total):
-            terms = ", ".join(f"{k} = {float(v.mean()):g}" for k, v in losses.terms.items())
+            terms = ", ".join(f"{k} = {float(v.detach().mean()):g}" for k, v in losses.terms.items())
             raise NonFiniteLossError(
                 f"loss of phase {phase.name!r} is not finite at step {self.step} of stage "
                 f"{stage!r}: {terms}; lower the learning rate or use precision fp32. "

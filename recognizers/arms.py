@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from augment.data.transforms import ClassicalAugmentation
 from numpy.typing import NDArray
 
 from augment.build import CONFIGS, GeneratorConfig, train_generator, write_bundle
@@ -21,6 +20,7 @@ from augment.config import config_digest
 from augment.data.datasets import LabelledImages
 from augment.data.pairs import folds_of
 from augment.data.rendering import CharacterRenderer
+from augment.data.transforms import ClassicalAugmentation
 from augment.errors import ResumeError
 from augment.generate import Sampler, Tally, draw_counts
 from augment.training import PlainContext, derive_seed

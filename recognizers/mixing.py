@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from augment.data.transforms import ClassicalAugmentation
 from numpy.typing import NDArray
 
+from augment.data.transforms import ClassicalAugmentation
 from augment.errors import ConfigError
 from augment.images import Pixels
 from recognizers.fit import Stream
