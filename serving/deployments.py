@@ -131,6 +131,7 @@ def generation_deployment(arguments: ServeArguments) -> serve.Deployment:
         num_replicas=arguments.replicas,
         max_ongoing_requests=2 * CONCURRENT_BATCHES * arguments.batch_size,
         ray_actor_options={"num_cpus": 1, "num_gpus": 1 if on_gpu else 0},
+        logging_config={"enable_access_log": False},  # the ingress logs requests, not chunks
     )
 
 

@@ -51,9 +51,10 @@ def _count_labels(value: object) -> dict[str, int]:
         )
     total = sum(counts.values())
     if not 1 <= total <= MAX_IMAGES:
+        advice = "split it into several with different seeds" if total else "name a label"
         raise RequestError(
             f"a request may ask for 1 to {MAX_IMAGES:,} images in all, got {_short(total)}; "
-            "split it into several with different seeds."
+            f"{advice}."
         )
     return counts
 

@@ -1,7 +1,7 @@
 """Batching by Ray Serve, within one process and without a cluster."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +18,13 @@ from serving.schemas import Health, ServeArguments
 
 @pytest.fixture(autouse=True)
 def _replica_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``serve.batch`` asks the replica it runs in for its limit of requests."""
-    context = SimpleNamespace(_deployment_config=SimpleNamespace(max_ongoing_requests=1000))
+    """``serve.batch`` asks the replica it runs in for its names and its limit of requests."""
+    context = SimpleNamespace(
+        deployment="Generation",
+        replica_tag="only",
+        app_name="test",
+        _deployment_config=SimpleNamespace(max_ongoing_requests=1000),
+    )
     monkeypatch.setattr("ray.serve.context._INTERNAL_REPLICA_CONTEXT", context)
 
 
@@ -29,8 +34,20 @@ def arguments(registry: Path) -> ServeArguments:
 
 
 @pytest.fixture
-def replica(arguments: ServeArguments, load_known: LoadModel) -> GenerationReplica:
-    return GenerationReplica(arguments, load_known)
+def loop() -> Iterator[asyncio.Runner]:
+    """The one event loop of a replica."""
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture
+def replica(
+    arguments: ServeArguments, load_known: LoadModel, loop: asyncio.Runner
+) -> GenerationReplica:
+    async def start() -> GenerationReplica:
+        return GenerationReplica(arguments, load_known)
+
+    return loop.run(start())
 
 
 def handle_to(replica: Any) -> Any:
@@ -43,42 +60,41 @@ def chunk(labels: list[int], seed: int) -> Chunk:
     return Chunk("digits/1", np.array(labels), np.arange(len(labels)), seed, read_back=True)
 
 
-def together(call: Callable[[Chunk], Awaitable[Any]], *chunks: Chunk) -> list[Any]:
-    async def gather() -> list[Any]:
-        return await asyncio.gather(*map(call, chunks), return_exceptions=True)
-
-    return asyncio.run(gather())
+async def together(call: Callable[[Chunk], Awaitable[Any]], *chunks: Chunk) -> list[Any]:
+    return await asyncio.gather(*map(call, chunks), return_exceptions=True)
 
 
 def test_one_bad_chunk_among_good_ones_fails_alone(
-    replica: GenerationReplica, arguments: ServeArguments
+    replica: GenerationReplica, arguments: ServeArguments, loop: asyncio.Runner
 ) -> None:
     backend = HandleBackend(handle_to(replica), arguments)
     elsewhere = replace(chunk([0], 4), bundle="none/1")
-    first, bad_label, second, bad_bundle = together(
-        backend.draw, chunk([0, 1], 1), chunk([9], 3), chunk([1], 2), elsewhere
-    )
+    chunks = [chunk([0, 1], 1), chunk([9], 3), chunk([1], 2), elsewhere]
+    first, bad_label, second, bad_bundle = loop.run(together(backend.draw, *chunks))
     assert isinstance(bad_label, LabelError)
     assert isinstance(bad_bundle, BundleNotFoundError)
     assert [record.seed for record in first.records] == [1, 1]
     assert [record.seed for record in second.records] == [2]
 
 
-def test_chunks_share_batches_up_to_the_batch_size_in_images(replica: GenerationReplica) -> None:
+def test_chunks_share_batches_up_to_the_batch_size_in_images(
+    replica: GenerationReplica, loop: asyncio.Runner
+) -> None:
     sampler: Any = replica.generation.model("digits/1").sampler
-    drawings = together(replica.draw, *(chunk([0, 0, 0], seed) for seed in range(3)))
+    chunks = [chunk([0, 0, 0], seed) for seed in range(3)]
+    drawings = loop.run(together(replica.draw, *chunks))
     assert sorted(sampler.batches) == [3, 6]  # three chunks of 3 in batches of 8
     assert [drawing.records[0].seed for drawing in drawings] == [0, 1, 2]
 
 
 def test_styles_and_health_pass_through_the_handle(
-    replica: GenerationReplica, arguments: ServeArguments
+    replica: GenerationReplica, arguments: ServeArguments, loop: asyncio.Runner
 ) -> None:
     backend = HandleBackend(handle_to(replica), arguments)
-    assert asyncio.run(backend.style("digits/1", (2,), (), ())).vector == (2.0,)
-    assert asyncio.run(backend.health()).models == ["digits/1", "plain/1"]
+    assert loop.run(backend.style("digits/1", (2,), (), ())).vector == (2.0,)
+    assert loop.run(backend.health()).models == ["digits/1", "plain/1"]
     with pytest.raises(ValueError, match="style ids"):
-        asyncio.run(backend.style("digits/1", (99,), (), ()))
+        loop.run(backend.style("digits/1", (99,), (), ()))
 
 
 def test_health_is_loading_while_no_replica_answers(
@@ -90,7 +106,8 @@ def test_health_is_loading_while_no_replica_answers(
 
     silent = SimpleNamespace(draw=never, style=never, health=never)
     monkeypatch.setattr("serving.deployments.HEALTH_TIMEOUT_S", 0.01)
-    assert asyncio.run(HandleBackend(handle_to(silent), arguments).health()).status == "loading"
+    health = asyncio.run(HandleBackend(handle_to(silent), arguments).health())
+    assert health.status == "loading"
 
 
 def test_a_batch_is_counted_in_images() -> None:
