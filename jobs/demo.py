@@ -7,6 +7,7 @@ OUT/report.html, OUT/report.json, OUT/samples.png and the bundle in OUT/registry
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import socket
@@ -26,7 +27,9 @@ import numpy as np
 import ray
 from ray import serve
 
+from augment.build import CONFIGS
 from augment.bundle import SAMPLES_FILE, BundleInfo, Registry, load_bundle
+from augment.config import with_overrides
 from augment.errors import AugmentError, ConfigError
 from augment.generate import Tally
 from augment.images import decode_image
@@ -46,12 +49,25 @@ NAME = "digits"
 START_TIMEOUT_S = 120
 
 
+def demo_plan() -> Plan:
+    """The usual plan with fewer steps."""
+    generator = with_overrides(
+        CONFIGS["labelmint"],
+        [
+            "model.steps.reconstruct=200",
+            "model.steps.discriminate=50",
+            "model.steps.alternate=1000",
+        ],
+    )
+    return Plan(generator=generator, budget=Budget(steps=500), reader_steps=300)
+
+
 @dataclass(frozen=True)
 class DemoSettings:
     """What fits into five minutes on two cores."""
 
     images: int = 2000  # asked for over HTTP
-    plan: Plan = field(default_factory=lambda: Plan(budget=Budget(steps=600), reader_steps=300))
+    plan: Plan = field(default_factory=demo_plan)
 
 
 class ServedRun(SeedRun):
@@ -121,9 +137,10 @@ def say(started: float, text: str) -> None:
 
 @contextmanager
 def service(registry: Path, log: Path) -> Iterator[str]:
-    """Run the service on a free port of this machine; yields its address and stops it again.
+    """Run the service on a free port of this machine; yields its address.
 
-    It is started as a user would, with the command ``serve run``.
+    It is started as a user would, with the command ``serve run``. It stops at the end of the
+    block, or with the cluster if that was started for the demo.
 
     Raises:
         ConfigError: the cluster runs a Serve instance already.
@@ -136,6 +153,7 @@ def service(registry: Path, log: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     try:
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
         command = "from ray.serve.scripts import cli; cli()"
         words = ["run", "--non-blocking", "serving.app:build", f"registry={registry}"]
@@ -153,7 +171,8 @@ def service(registry: Path, log: Path) -> Iterator[str]:
             raise AugmentError(f"expected a service at {address}, got none; {log} says why.")
         yield address
     finally:
-        serve.shutdown()
+        if os.environ.get("RAY_ADDRESS"):  # a cluster that outlives the demo
+            serve.shutdown()
 
 
 def is_ready(address: str) -> bool:

@@ -120,9 +120,9 @@ def _as_path(checkpoint: ray.train.Checkpoint) -> Iterator[Path]:
 def ray_cluster() -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names, or start one on this machine for a while.
 
-    A cluster started here listens on loopback only, asks for a token, and has ended when the
-    block is left, however it is left. A cluster that was joined is only left. Inside another
-    ``ray_cluster`` block this does nothing.
+    A cluster started here answers only to a token that this process has drawn, and has ended
+    when the block is left, however it is left. A cluster that was joined is only left. Inside
+    another ``ray_cluster`` block this does nothing.
     """
     if ray.is_initialized():
         yield
