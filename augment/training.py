@@ -222,7 +222,9 @@ class _Run:
     ) -> None:
         self.config, self.context, self.identity = config, context, identity
         self.step = 0
-        self.half = _uses_bf16(config, context.device)
+        self.half = config.precision == "bf16" or (
+            config.precision == "auto" and is_faster_in_bf16(context.device)
+        )
         layout = torch.channels_last if self.half else torch.contiguous_format
         self.model = model.to(context.device, memory_format=layout).train()  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(model).eval() if config.ema_decay else model
@@ -262,7 +264,9 @@ class _Run:
         with torch.autocast(self.context.device.type, torch.bfloat16, enabled=self.half):
             losses = phase.losses(batch, draws)
         if not torch.isfinite(losses.total):
-            terms = ", ".join(f"{k} = {float(v.detach().mean()):g}" for k, v in losses.terms.items())
+            terms = ", ".join(
+                f"{k} = {float(v.detach().mean()):g}" for k, v in losses.terms.items()
+            )
             raise NonFiniteLossError(
                 f"loss of phase {phase.name!r} is not finite at step {self.step} of stage "
                 f"{stage!r}: {terms}; lower the learning rate or use precision fp32. "
@@ -328,10 +332,8 @@ class _Run:
             optimizer.load_state_dict(state["optimizers"][name])
 
 
-def _uses_bf16(config: TrainingConfig, device: torch.device) -> bool:
-    """Whether to train in bf16: as told, or where the hardware has bf16 matrix units."""
-    if config.precision != "auto":
-        return config.precision == "bf16"
+def is_faster_in_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 natively, at about twice the speed of float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from augment.errors import ConfigError, NonFiniteLossError
 from augment.images import Pixels, to_tensor
+from augment.training import is_faster_in_bf16
 from recognizers.base import Recognizer
 
 __all__ = ["Budget", "Stream", "fit", "predict"]
@@ -62,6 +63,8 @@ def fit(
     Raises:
         NonFiniteLossError: names the step.
     """
+    device = torch.device(device)
+    half = is_faster_in_bf16(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build().to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -72,8 +75,9 @@ def fit(
         stops = {round(budget.steps * (i + 1) / checkpoints) for i in range(checkpoints)}
         for step in range(budget.steps):
             images, labels = stream(step)
-            loss = model.loss(to_tensor(images).to(device), torch.from_numpy(labels).to(device))
-            total = loss.mean()
+            pixels, targets = to_tensor(images).to(device), torch.from_numpy(labels).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                total = model.loss(pixels, targets).mean()
             if not torch.isfinite(total):
                 raise NonFiniteLossError(
                     f"recognizer loss is {float(total)} at step {step}; lower the learning rate."
@@ -95,9 +99,12 @@ def predict(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Read (N, H, W, C) uint8 images: labels (N,) and confidences (N,) in [0, 1]."""
     device = next(model.parameters()).device
+    half = is_faster_in_bf16(device)
     labels, confidences = np.empty(len(images), np.int64), np.empty(len(images), np.float32)
     for start in range(0, len(images), batch_size):
         rows = slice(start, start + batch_size)
-        read, confidence = model.decode(model(to_tensor(images[rows]).to(device)))
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            outputs = model(to_tensor(images[rows]).to(device))
+        read, confidence = model.decode(outputs)
         labels[rows], confidences[rows] = read.cpu().numpy(), confidence.cpu().numpy()
     return labels, confidences

@@ -39,6 +39,7 @@ class Recipe:
     augmentation: Literal["none", "light", "strong"] = "strong"
     real_only_after: float = 1.0  # share of the steps after which only real images come
     balance_classes: bool = True  # classes, not images, are drawn uniformly
+    towards_rare: float = 0.0  # rendered, generated: class probability ~ (real images)^-this
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -77,7 +78,13 @@ def mixed_stream(
     for name, share in shares.items():
         if share and name not in sources:
             raise ConfigError(f"the recipe wants a share of {share} {name} images, got none.")
-    pools = {name: _Pool(source, recipe.balance_classes) for name, source in sources.items()}
+    counts = np.bincount(sources["real"].labels)
+    rarity = np.zeros(len(counts))
+    rarity[counts > 0] = counts[counts > 0] ** -recipe.towards_rare
+    pools = {
+        name: _Pool(source, recipe.balance_classes, None if name == "real" else rarity)
+        for name, source in sources.items()
+    }
     last_mixed = recipe.real_only_after * steps
 
     def stream(step: int) -> tuple[Pixels, NDArray[np.int64]]:
@@ -95,15 +102,19 @@ def mixed_stream(
 class _Pool:
     """One source, drawn from with replacement."""
 
-    def __init__(self, source: LabelledPixels, balance_classes: bool) -> None:
+    def __init__(
+        self, source: LabelledPixels, balance_classes: bool, rarity: NDArray[np.float64] | None
+    ) -> None:
         self.source = source
-        present, self.inverse = np.unique(source.labels, return_inverse=True)
-        self.members = [np.flatnonzero(self.inverse == c) for c in range(len(present))]
+        present = np.unique(source.labels)
+        self.members = [np.flatnonzero(source.labels == c) for c in present]
+        weights = np.ones(len(present)) if rarity is None else rarity[present]
+        self.shares = weights / weights.sum()
         self.balance_classes = balance_classes
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.int64]]:
         if self.balance_classes:
-            classes = rng.integers(len(self.members), size=count)
+            classes = rng.choice(len(self.members), size=count, p=self.shares)
             rows = np.array([self.members[c][rng.integers(len(self.members[c]))] for c in classes])
         else:
             rows = rng.integers(len(self.source), size=count)
