@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from augment.bundle import BundleInfo, load_bundle, load_tensors
+from augment.draws import ContentIndex, Uniforms
 from augment.errors import ConfigError, LabelError, RequestError
 from augment.images import Pixels, resize_image, to_tensor, to_uint8
+from augment.layers import WARP_GRID, warp_smoothly
 
 __all__ = ["Drawn", "Reader", "Sampler", "Samples", "Style", "Tally", "draw_counts"]
 
-WARP_GRID = 4
-"""Control points a side of the smooth displacement that varies a content's strokes."""
 _CONTENT, _SOURCE, _STYLE_A, _STYLE_B, _MIX, _MIXES, _WARP = range(7)
 
 
@@ -90,7 +90,7 @@ class Sampler:
         self.half = half
         self.contents = banks["bank.contents"].to(self.device)
         self.styles = banks["bank.styles"].to(self.device)
-        self.bank = _ContentIndex(
+        self.bank = ContentIndex(
             banks["bank.content_labels"].numpy(),
             banks["bank.content_folds"].numpy(),
             len(info.classes),
@@ -208,7 +208,7 @@ class Sampler:
                 f"labels must be in [0, {len(self.classes) - 1}], got {labels[outside[0]]} at "
                 f"index {outside[0]}; check the classes of this bundle."
             )
-        uniforms = _Uniforms(seed, labels, indices)
+        uniforms = Uniforms(seed, labels, indices)
         sampling = self.info.sampling
         contents = self.bank.choose(
             labels, uniforms(_SOURCE) < sampling.glyph_share, uniforms(_CONTENT)
@@ -249,7 +249,9 @@ class Sampler:
         if warps is not None:
             strength = self.info.sampling.warp
             table = torch.from_numpy(warps).float().to(self.device)
-            contents = _warp(contents, F.pad(table, (0, 0, 0, padding), value=0.5), strength)
+            contents = warp_smoothly(
+                contents, F.pad(table, (0, 0, 0, padding), value=0.5), strength
+            )
         vectors = F.pad(vectors, (0, 0, 0, padding))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             images = self.network(contents, vectors)
@@ -259,87 +261,6 @@ class Sampler:
         contents = contents.contiguous(memory_format=torch.channels_last)
         images: Tensor = self.model(contents, vectors)
         return images
-
-
-class _ContentIndex:
-    """Which rows of the content bank belong to which class, glyphs and examples apart."""
-
-    def __init__(
-        self, labels: NDArray[np.int64], folds: NDArray[np.int64], num_classes: int
-    ) -> None:
-        self.folds = folds
-        is_glyph = folds < 0
-        self.glyphs = [np.flatnonzero((labels == c) & is_glyph) for c in range(num_classes)]
-        self.examples = [np.flatnonzero((labels == c) & ~is_glyph) for c in range(num_classes)]
-
-    def choose(
-        self,
-        labels: NDArray[np.int64],
-        wants_glyph: NDArray[np.bool_],
-        uniforms: NDArray[np.float64],
-    ) -> NDArray[np.int64]:
-        """A bank row for each label: a glyph or an example as wanted, if the class has both."""
-        rows = np.empty(len(labels), np.int64)
-        for j, (label, glyph) in enumerate(zip(labels.tolist(), wants_glyph, strict=True)):
-            first, second = self.glyphs[label], self.examples[label]
-            pool = first if (glyph and len(first)) or not len(second) else second
-            rows[j] = pool[int(uniforms[j] * len(pool))]
-        return rows
-
-
-class _Uniforms:
-    """Random numbers in [0, 1) that depend only on (seed, label, index, stream)."""
-
-    def __init__(
-        self,
-        seed: int | NDArray[np.int64],
-        labels: NDArray[np.int64],
-        indices: NDArray[np.int64],
-    ) -> None:
-        seeds = np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64) if isinstance(seed, int) else seed
-        state = _splitmix(seeds.astype(np.uint64))
-        state = _splitmix(state ^ labels.astype(np.uint64))
-        self.keys = _splitmix(state ^ indices.astype(np.uint64))
-
-    def __call__(self, stream: int) -> NDArray[np.float64]:
-        """(N,) numbers of one stream."""
-        return _to_unit(_splitmix(self.keys ^ np.uint64(stream << 32)))
-
-    def table(self, stream: int, columns: int) -> NDArray[np.float64]:
-        """(N, columns) numbers."""
-        streams = np.uint64(stream << 32) + np.arange(1, columns + 1, dtype=np.uint64)
-        return _to_unit(_splitmix(self.keys[:, None] ^ streams))
-
-
-def _to_unit(bits: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """The upper 53 bits as a number in [0, 1)."""
-    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _splitmix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The SplitMix64 finalizer (Steele et al., 2014): a bijective mix of 64 bits."""
-    with np.errstate(over="ignore"):
-        state = state + np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return state ^ (state >> np.uint64(31))
-
-
-def _warp(contents: Tensor, uniforms: Tensor, strength: float) -> Tensor:
-    """Displace strokes smoothly: (N, 1, H, W), (N, 2·G²) in [0, 1) to (N, 1, H, W).
-
-    ``strength`` is the largest displacement of a control point, as a share of the side.
-    """
-    count, _, height, width = contents.shape
-    offsets = (uniforms * 2 - 1).view(count, 2, WARP_GRID, WARP_GRID) * (2 * strength)
-    smooth = F.interpolate(offsets, (height, width), mode="bicubic", align_corners=True)
-    identity = F.affine_grid(
-        torch.eye(2, 3, device=contents.device).expand(count, 2, 3),
-        [count, 1, height, width],
-        align_corners=False,
-    )
-    grid = identity + smooth.permute(0, 2, 3, 1)
-    return F.grid_sample(contents, grid, padding_mode="border", align_corners=False)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data))
+            picture: Image.Image = Image.open(io.BytesIO(data))
         width, height = picture.size
         if not (min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE):
             raise ImageError(
@@ -66,6 +66,11 @@ def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
         picture.load()
     except ImageError:
         raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{name}: sides must be {MIN_SIDE} to {MAX_SIDE} pixels, got far more ({error}); "
+            "resize or leave it out."
+        ) from error
     except Exception as error:  # Pillow's decoders raise many kinds; all mean a bad file
         raise ImageError(
             f"{name}: expected an image file, got {len(data)} bytes that do not decode ({error}); "
@@ -90,7 +95,8 @@ def encode_png(image: Pixels) -> bytes:
     ok, data = cv2.imencode(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, 1))
     if not ok:
         raise ImageError(f"cannot encode an image of shape {image.shape} as PNG.")
-    return data.tobytes()
+    encoded: bytes = data.tobytes()
+    return encoded
 
 
 def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:

@@ -7,7 +7,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-__all__ = ["AdaptiveInstanceNorm", "ConvBlock", "ResidualBlock", "maybe_spectral"]
+__all__ = [
+    "WARP_GRID",
+    "AdaptiveInstanceNorm",
+    "AffineTransform",
+    "ConvBlock",
+    "ResidualBlock",
+    "maybe_spectral",
+    "warp_smoothly",
+]
+
+MAX_TRANSFORM = 0.5
+"""Largest change of an entry of an affine map; 1 is half a side for a shift."""
+WARP_GRID = 4
+"""Control points a side of a smooth displacement."""
 
 
 def maybe_spectral(layer: nn.Module, enabled: bool) -> nn.Module:
@@ -50,8 +63,8 @@ class AdaptiveInstanceNorm(nn.Module):
     def forward(self, maps: Tensor, style: Tensor) -> Tensor:
         """Normalize each map over its pixels, then scale and shift it by the style."""
         scale, shift = self.affine(style)[:, :, None, None].chunk(2, dim=1)
-        normalized: Tensor = F.instance_norm(maps)
-        return normalized * (1 + scale) + shift
+        styled: Tensor = F.instance_norm(maps) * (1 + scale) + shift
+        return styled
 
 
 class ResidualBlock(nn.Module):
@@ -87,3 +100,40 @@ class ResidualBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Apply the block."""
         return torch.relu(self.body(maps) + self.shortcut(maps))
+
+
+class AffineTransform(nn.Module):
+    """A spatial transformer (Jaderberg et al., 2015): a vector tilts, scales and shifts a map.
+
+    At first it is the identity.
+    """
+
+    def __init__(self, vector_dim: int) -> None:
+        super().__init__()
+        self.to_offsets = nn.Linear(vector_dim, 6)
+        nn.init.zeros_(self.to_offsets.weight)
+        nn.init.zeros_(self.to_offsets.bias)
+
+    def forward(self, maps: Tensor, vectors: Tensor) -> Tensor:
+        """(N, C, H, W), (N, vector_dim) to (N, C, H, W)."""
+        offsets = self.to_offsets(vectors).float().tanh().view(-1, 2, 3) * MAX_TRANSFORM
+        matrices = torch.eye(2, 3, device=offsets.device) + offsets
+        grid = F.affine_grid(matrices, list(maps.shape), align_corners=False)
+        return F.grid_sample(maps.float(), grid, padding_mode="border", align_corners=False)
+
+
+def warp_smoothly(maps: Tensor, uniforms: Tensor, strength: float) -> Tensor:
+    """Displace pixels smoothly: (N, C, H, W), (N, 2·WARP_GRID²) in [0, 1) to (N, C, H, W).
+
+    ``strength`` is the largest displacement of a control point, as a share of the side.
+    """
+    count, _, height, width = maps.shape
+    offsets = (uniforms * 2 - 1).view(count, 2, WARP_GRID, WARP_GRID) * (2 * strength)
+    smooth = F.interpolate(offsets, (height, width), mode="bicubic", align_corners=True)
+    identity = F.affine_grid(
+        torch.eye(2, 3, device=maps.device).expand(count, 2, 3),
+        [count, 1, height, width],
+        align_corners=False,
+    )
+    grid = identity + smooth.permute(0, 2, 3, 1)
+    return F.grid_sample(maps, grid, padding_mode="border", align_corners=False)

@@ -335,8 +335,10 @@ class _Run:
 def is_faster_in_bf16(device: torch.device) -> bool:
     """Whether the hardware multiplies bfloat16 natively, at about twice the speed of float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+        native: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return native
 
 
 def _replace_folder(source: Path, target: Path) -> None:

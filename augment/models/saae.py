@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from augment.data.pairs import Batch
 from augment.diffaugment import diff_augment
 from augment.errors import ConfigError
-from augment.layers import AdaptiveInstanceNorm, ConvBlock, maybe_spectral
+from augment.layers import AdaptiveInstanceNorm, AffineTransform, ConvBlock, maybe_spectral
 from augment.losses.adversarial import class_or_fake, gradient_penalty_r1, real_or_fake
 from augment.losses.reconstruction import l1_distance, l2_distance
 from augment.phases import Losses, Phase, Stage
@@ -115,10 +115,6 @@ LABELMINT = SAAEConfig(
 )
 
 
-MAX_TRANSFORM = 0.5
-"""Largest change of an entry of the content's affine map; 1 is half a side for a shift."""
-
-
 class ContentEncoder(nn.Module):
     """Enc_c: three convolutions; returns the maps of all three, the last one being z_c."""
 
@@ -169,23 +165,6 @@ class StyleEncoder(nn.Module):
             features = maps.flatten(1)
         z_s: Tensor = self.to_vector(features)
         return z_s
-
-
-class ContentTransform(nn.Module):
-    """An affine map of the content's pixels, read from the style vector; at first the identity."""
-
-    def __init__(self, style_dim: int) -> None:
-        super().__init__()
-        self.to_offsets = nn.Linear(style_dim, 6)
-        nn.init.zeros_(self.to_offsets.weight)
-        nn.init.zeros_(self.to_offsets.bias)
-
-    def forward(self, contents: Tensor, z_s: Tensor) -> Tensor:
-        """(N, 1, H, W), (N, style_dim) to (N, 1, H, W)."""
-        offsets = self.to_offsets(z_s).float().tanh().view(-1, 2, 3) * MAX_TRANSFORM
-        matrices = torch.eye(2, 3, device=offsets.device) + offsets
-        grid = F.affine_grid(matrices, list(contents.shape), align_corners=False)
-        return F.grid_sample(contents.float(), grid, padding_mode="border", align_corners=False)
 
 
 class Decoder(nn.Module):
@@ -304,7 +283,7 @@ class SAAE(nn.Module):
         self.config = config
         self.style_size = config.style_size or image_size
         self.content_encoder = ContentEncoder(config)
-        self.transform = ContentTransform(config.style_dim) if config.content_transform else None
+        self.transform = AffineTransform(config.style_dim) if config.content_transform else None
         self.style_encoder = StyleEncoder(config, channels, self.style_size)
         self.decoder = Decoder(config, channels, image_size)
         self.discriminator = Discriminator(config, num_classes, channels, image_size)

@@ -61,9 +61,9 @@ def test_seeds_indices_and_labels_give_different_samples(sampler):
 
 
 def test_random_numbers_are_uniform_and_uncorrelated_between_neighbours(sampler):
-    from augment.generate import _Uniforms
+    from augment.draws import Uniforms
 
-    numbers = _Uniforms(0, np.zeros(20000, np.int64), np.arange(20000))
+    numbers = Uniforms(0, np.zeros(20000, np.int64), np.arange(20000))
     first, second = numbers(2), numbers(3)
     assert abs(first.mean() - 0.5) < 0.01
     assert np.histogram(first, 10, (0, 1))[0].min() > 1850

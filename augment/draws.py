@@ -1,0 +1,70 @@
+"""Random choices that depend only on what is drawn, never on what is drawn beside it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ContentIndex", "Uniforms"]
+
+
+class ContentIndex:
+    """Which rows of the content bank belong to which class, glyphs and examples apart."""
+
+    def __init__(
+        self, labels: NDArray[np.int64], folds: NDArray[np.int64], num_classes: int
+    ) -> None:
+        self.folds = folds
+        is_glyph = folds < 0
+        self.glyphs = [np.flatnonzero((labels == c) & is_glyph) for c in range(num_classes)]
+        self.examples = [np.flatnonzero((labels == c) & ~is_glyph) for c in range(num_classes)]
+
+    def choose(
+        self,
+        labels: NDArray[np.int64],
+        wants_glyph: NDArray[np.bool_],
+        uniforms: NDArray[np.float64],
+    ) -> NDArray[np.int64]:
+        """A bank row for each label: a glyph or an example as wanted, if the class has both."""
+        rows = np.empty(len(labels), np.int64)
+        for j, (label, glyph) in enumerate(zip(labels.tolist(), wants_glyph, strict=True)):
+            first, second = self.glyphs[label], self.examples[label]
+            pool = first if (glyph and len(first)) or not len(second) else second
+            rows[j] = pool[int(uniforms[j] * len(pool))]
+        return rows
+
+
+class Uniforms:
+    """Random numbers in [0, 1) that depend only on (seed, label, index, stream)."""
+
+    def __init__(
+        self,
+        seed: int | NDArray[np.int64],
+        labels: NDArray[np.int64],
+        indices: NDArray[np.int64],
+    ) -> None:
+        seeds = np.array([seed & 0xFFFFFFFFFFFFFFFF], np.uint64) if isinstance(seed, int) else seed
+        state = _splitmix(seeds.astype(np.uint64))
+        state = _splitmix(state ^ labels.astype(np.uint64))
+        self.keys = _splitmix(state ^ indices.astype(np.uint64))
+
+    def __call__(self, stream: int) -> NDArray[np.float64]:
+        """(N,) numbers of one stream."""
+        return _to_unit(_splitmix(self.keys ^ np.uint64(stream << 32)))
+
+    def table(self, stream: int, columns: int) -> NDArray[np.float64]:
+        """(N, columns) numbers."""
+        streams = np.uint64(stream << 32) + np.arange(1, columns + 1, dtype=np.uint64)
+        return _to_unit(_splitmix(self.keys[:, None] ^ streams))
+
+
+def _to_unit(bits: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The upper 53 bits as a number in [0, 1)."""
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _splitmix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The SplitMix64 finalizer (Steele et al., 2014): a bijective mix of 64 bits."""
+    with np.errstate(over="ignore"):
+        state = state + np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return state ^ (state >> np.uint64(31))
