@@ -1,0 +1,1 @@
+"""Speed and memory as ratios within one run, so that they mean the same on every machine."""
