@@ -35,16 +35,14 @@ def main() -> None:
         figures = {key: round(value, 4) for key, value in measure().items()}
         passed = reaches(figures["ratio"], target)
         results[name] = {**figures, "what": what, "target": target, "reached": passed}
+        results["machine"] = {
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
         mark = "reached" if passed else "missed"
-        print(
-            f"{name:<11} {figures['ratio']:6.2f}   target {target:<8} {mark}   {what}", flush=True
-        )
-    results["machine"] = {
-        "processor": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
-    RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+        print(f"{name:<11}{figures['ratio']:6.2f}  target {target:<8}{mark:<9}{what}", flush=True)
 
 
 def reaches(ratio: float, target: str) -> bool:
