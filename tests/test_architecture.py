@@ -22,7 +22,14 @@ LAYERS = (
     ("augment.errors", "augment.images", "augment.config"),
     ("augment.layers", "augment.losses", "augment.data", "augment.diffaugment", "augment.phases"),
     ("augment.models", "augment.restoration"),
-    ("augment.build", "augment.bundle", "augment.export", "augment.generate", "augment.training"),
+    (
+        "augment.build",
+        "augment.bundle",
+        "augment.draws",
+        "augment.export",
+        "augment.generate",
+        "augment.training",
+    ),
 )
 
 ONE_HOME = {
