@@ -1,11 +1,11 @@
 """From labelled images to a generator bundle: the whole training of SAAE, and its settings."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from augment.bundle import BundleInfo, SamplingConfig, save_bundle
@@ -13,6 +13,7 @@ from augment.config import config_digest, to_mapping
 from augment.data.content import DEFAULT_FONTS, Font, book_fonts, draw_glyphs
 from augment.data.datasets import LabelledImages
 from augment.data.pairs import ContentStylePairs, PairsConfig, folds_of, ink_of
+from augment.data.poses import fit_poses, identity_poses
 from augment.generate import Sampler
 from augment.images import Pixels, resize_image, tile, to_tensor
 from augment.models import saae
@@ -67,9 +68,10 @@ CONFIGS: dict[str, GeneratorConfig] = {
             example_share=1.0,
             self_share=0.5,
             style_from="group",
+            align=True,
             balance_classes=True,
         ),
-        sampling=SamplingConfig(glyph_share=0.4, style_mix=0.5, warp=0.02),
+        sampling=SamplingConfig(align=True, glyph_share=0.4, style_mix=0.25, warp=0.02),
     ),
 }
 
@@ -157,37 +159,47 @@ def _glyphs(data: LabelledImages, config: GeneratorConfig) -> Pixels:
 
 
 def _banks(model: nn.Module, data: LabelledImages, config: GeneratorConfig) -> dict[str, Tensor]:
-    """Contents (glyphs, and the ink of real images where they were trained on) and styles."""
+    """What samples are made of.
+
+    Contents are glyphs and, where it was trained on, the ink of real images; styles and poses
+    are those of the real images, spread evenly over them.
+    """
     glyphs = _glyphs(data, config)
     contents = [glyphs.reshape(-1, *glyphs.shape[2:])]
     labels = [np.repeat(np.arange(len(glyphs)), glyphs.shape[1])]
     folds = [np.full(len(contents[0]), -1)]
+    poses = [identity_poses(len(contents[0]))]
+
+    def poses_of(rows: NDArray[np.int64]) -> Tensor:
+        if not config.pairs.align:
+            return identity_poses(len(rows))
+        return fit_poses(ink_of(data.images(rows)), data.labels[rows], glyphs)
+
     if config.pairs.example_share or config.pairs.self_share:
         rows = _first_of_each_class(data, MAX_EXAMPLES)
         contents.append(ink_of(data.images(rows)))
         labels.append(data.labels[rows])
         folds.append(folds_of(data.labels)[rows])
+        poses.append(poses_of(rows))
     inks = np.concatenate(contents)
+    lenders = np.arange(0, len(data), -(-len(data) // MAX_STYLES))
     return {
         "bank.contents": torch.from_numpy(inks.transpose(0, 3, 1, 2)),
         "bank.content_labels": torch.from_numpy(np.concatenate(labels)),
         "bank.content_folds": torch.from_numpy(np.concatenate(folds)),
-        "bank.styles": _encode_styles(model, data),
+        "bank.content_poses": torch.cat(poses),
+        "bank.styles": _encode_styles(model, data, lenders),
+        "bank.poses": poses_of(lenders),
     }
 
 
-def _first_of_each_class(data: LabelledImages, count: int) -> Sequence[int]:
-    return [
-        int(row)
-        for c in range(len(data.classes))
-        for row in np.flatnonzero(data.labels == c)[:count]
-    ]
+def _first_of_each_class(data: LabelledImages, count: int) -> NDArray[np.int64]:
+    classes = range(len(data.classes))
+    return np.concatenate([np.flatnonzero(data.labels == c)[:count] for c in classes])
 
 
 @torch.no_grad()
-def _encode_styles(model: nn.Module, data: LabelledImages) -> Tensor:
-    every = -(-len(data) // MAX_STYLES)
-    rows = np.arange(0, len(data), every)
+def _encode_styles(model: nn.Module, data: LabelledImages, rows: NDArray[np.int64]) -> Tensor:
     size: tuple[int, int] = model.style_size  # type: ignore[assignment]
     device = next(model.parameters()).device
     vectors = []

@@ -51,6 +51,7 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class SamplingConfig:
     """How contents and styles are drawn from a bundle's banks."""
 
+    align: bool = False  # contents take the pose of the style image
     glyph_share: float = 1.0  # of the contents; the rest is ink of real images, where there is any
     style_mix: float = 0.5  # share of samples whose style is a mix of two
     warp: float = 0.0  # typical displacement of the content's strokes, as a share of the side

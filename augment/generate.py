@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from augment.bundle import BundleInfo, load_bundle, load_tensors
+from augment.data.poses import relative_poses, warp_to_poses
 from augment.draws import ContentIndex, Uniforms
 from augment.errors import ConfigError, LabelError, RequestError
 from augment.images import Pixels, resize_image, to_tensor, to_uint8
@@ -64,7 +65,8 @@ class Sampler:
         info: the bundle's description.
         model: its network with trained weights.
         banks: ``bank.contents`` (M, 1, H, W) uint8, ``bank.content_labels`` (M,),
-            ``bank.content_folds`` (M,), -1 for glyphs, ``bank.styles`` (S, style_dim).
+            ``bank.content_folds`` (M,), -1 for glyphs, ``bank.content_poses`` (M, 2, 3),
+            ``bank.styles`` (S, style_dim), ``bank.poses`` (S, 2, 3).
         device: where to run.
         batch_size: the one batch shape; part of what makes samples reproducible on a device.
         half: run the network in bfloat16.
@@ -88,8 +90,9 @@ class Sampler:
         layout = torch.channels_last
         self.model = model.eval().to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.half = half
-        self.contents = banks["bank.contents"].to(self.device)
+        self.contents = banks["bank.contents"]
         self.styles = banks["bank.styles"].to(self.device)
+        self.content_poses, self.poses = banks["bank.content_poses"], banks["bank.poses"]
         self.bank = ContentIndex(
             banks["bank.content_labels"].numpy(),
             banks["bank.content_folds"].numpy(),
@@ -213,21 +216,34 @@ class Sampler:
         contents = self.bank.choose(
             labels, uniforms(_SOURCE) < sampling.glyph_share, uniforms(_CONTENT)
         )
+        lenders = (uniforms(_STYLE_A) * self.num_styles).astype(np.int64)  # of pose and style
         styles = np.full((len(labels), 2), -1, np.int64)
         mixes = np.zeros(len(labels), np.float32)
         if style is None:
-            styles[:, 0] = (uniforms(_STYLE_A) * self.num_styles).astype(np.int64)
+            styles[:, 0] = lenders
             styles[:, 1] = (uniforms(_STYLE_B) * self.num_styles).astype(np.int64)
             mixed = uniforms(_MIXES) < sampling.style_mix
             mixes = np.where(mixed, uniforms(_MIX), 0.0).astype(np.float32)
-        warps = uniforms.table(_WARP, 2 * WARP_GRID**2) if sampling.warp else None
+        warps = uniforms.table(_WARP, 2 * WARP_GRID**2)
         images = np.empty((len(labels), *self.image_size, self.channels), np.uint8)
         for start in range(0, len(labels), self.batch_size):
             rows = slice(start, start + self.batch_size)
-            vectors = self._style_vectors(styles[rows], mixes[rows], style)
-            warp = None if warps is None else warps[rows]
-            images[rows] = self._run(contents[rows], vectors, warp)
+            inks = self._inks(contents[rows], lenders[rows], warps[rows])
+            images[rows] = self._run(inks, self._style_vectors(styles[rows], mixes[rows], style))
         return Samples(images, contents, styles, mixes, self.bank.folds[contents])
+
+    def _inks(
+        self, contents: NDArray[np.int64], lenders: NDArray[np.int64], warps: NDArray[np.float64]
+    ) -> Tensor:
+        """Contents (N, 1, H, W) in [-1, 1], put in the lenders' poses and bent as asked for."""
+        inks = self.contents[torch.from_numpy(contents)].float().div(127.5).sub(1)
+        if self.info.sampling.align:
+            own, lent = self.content_poses[contents], self.poses[lenders]
+            inks = warp_to_poses(inks, relative_poses(own, lent))
+        if self.info.sampling.warp:
+            table = torch.from_numpy(warps).float()
+            inks = warp_smoothly(inks, table, self.info.sampling.warp)
+        return inks.to(self.device)
 
     def _style_vectors(
         self, ids: NDArray[np.int64], mixes: NDArray[np.float32], style: Style | None
@@ -238,23 +254,14 @@ class Sampler:
         return torch.lerp(first, second, torch.from_numpy(mixes)[:, None].to(self.device))
 
     @torch.no_grad()
-    def _run(
-        self, ids: NDArray[np.int64], vectors: Tensor, warps: NDArray[np.float64] | None
-    ) -> Pixels:
+    def _run(self, inks: Tensor, vectors: Tensor) -> Pixels:
         """One padded batch through the network."""
-        count = len(ids)
+        count = len(inks)
         padding = self.batch_size - count
-        contents = self.contents[torch.from_numpy(ids).to(self.device)]
-        contents = F.pad(contents.float().div(127.5).sub(1), (0, 0, 0, 0, 0, 0, 0, padding))
-        if warps is not None:
-            strength = self.info.sampling.warp
-            table = torch.from_numpy(warps).float().to(self.device)
-            contents = warp_smoothly(
-                contents, F.pad(table, (0, 0, 0, padding), value=0.5), strength
-            )
+        inks = F.pad(inks, (0, 0, 0, 0, 0, 0, 0, padding))
         vectors = F.pad(vectors, (0, 0, 0, padding))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            images = self.network(contents, vectors)
+            images = self.network(inks, vectors)
         return to_uint8(images[:count])
 
     def _network(self, contents: Tensor, vectors: Tensor) -> Tensor:

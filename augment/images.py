@@ -108,7 +108,8 @@ def resize_image(image: Pixels, size: tuple[int, int]) -> Pixels:
     resized = cv2.resize(
         image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
-    return resized.reshape(height, width, image.shape[2]).astype(np.uint8)
+    pixels: Pixels = resized.reshape(height, width, image.shape[2])
+    return pixels
 
 
 def to_tensor(images: Pixels) -> Tensor:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augment.data.datasets import LabelledImages
+from augment.data.poses import fit_poses, identity_poses, relative_poses, warp_to_poses
 from augment.errors import ConfigError, DataError
 from augment.images import Pixels, to_tensor
 
@@ -46,6 +47,7 @@ class PairsConfig:
     example_share: float = 0.0  # ink of another real image of the class
     self_share: float = 0.0  # ink of the image itself
     style_from: Literal["self", "group"] = "self"
+    align: bool = False  # put each content in the pose of the image to be rebuilt
     balance_classes: bool = False  # draw classes, not images, uniformly
 
     def __post_init__(self) -> None:
@@ -127,6 +129,7 @@ class ContentStylePairs:
         height, width = data.image_size
         fits = len(data) * height * width * data.channels <= CACHE_BYTES
         self.cached: Pixels | None = data.images() if fits else None
+        self.poses = self._fit_poses() if config.align else identity_poses(len(data))
 
     def __call__(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The batch of one worker at one step.
@@ -142,13 +145,11 @@ class ContentStylePairs:
         styles = images
         if self.config.style_from == "group":
             styles = self._images(self._other(chosen, self.data.groups, self.by_group, rng))
-        contents = self._contents(chosen, labels, images, rng)
-        return Batch(
-            to_tensor(images),
-            torch.from_numpy(labels),
-            to_tensor(contents),
-            to_tensor(styles),
-        )
+        contents, poses = self._contents(chosen, labels, images, rng)
+        inks = to_tensor(contents)
+        if self.config.align:
+            inks = warp_to_poses(inks, relative_poses(poses, self.poses[chosen]))
+        return Batch(to_tensor(images), torch.from_numpy(labels), inks, to_tensor(styles))
 
     def _choose(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         if not self.config.balance_classes:
@@ -163,18 +164,22 @@ class ContentStylePairs:
         labels: NDArray[np.int64],
         images: Pixels,
         rng: np.random.Generator,
-    ) -> Pixels:
+    ) -> tuple[Pixels, Tensor]:
+        """Contents (N, H, W, 1) and the poses they stand in (N, 2, 3)."""
         config = self.config
         shares = np.array([config.glyph_share, config.example_share, config.self_share])
         source = rng.choice(3, size=len(chosen), p=shares / shares.sum())
         fonts = rng.integers(self.glyphs.shape[1], size=len(chosen))
         contents = self.glyphs[labels, fonts]  # (N, H, W, 1)
         others = self._other(chosen, self.labels, self.by_class, rng)
+        poses = identity_poses(len(chosen))
         if (source == 1).any():
             contents[source == 1] = ink_of(self._images(others[source == 1]))
+            poses[source == 1] = self.poses[others[source == 1]]
         if (source == 2).any():
             contents[source == 2] = ink_of(images[source == 2])
-        return contents
+            poses[source == 2] = self.poses[chosen[source == 2]]
+        return contents, poses
 
     def _other(
         self,
@@ -191,6 +196,12 @@ class ContentStylePairs:
                 drawn = pool[rng.integers(len(pool) - 1)]
                 others[position] = pool[-1] if drawn == index else drawn
         return others
+
+    def _fit_poses(self) -> Tensor:
+        chunks = np.array_split(np.arange(len(self.data)), -(-len(self.data) // 1024))
+        return torch.cat(
+            [fit_poses(ink_of(self._images(c)), self.labels[c], self.glyphs) for c in chunks]
+        )
 
     def _images(self, indices: NDArray[np.int64]) -> Pixels:
         return self.data.images(indices) if self.cached is None else self.cached[indices]

@@ -104,7 +104,6 @@ LABELMINT = SAAEConfig(
     steps=Steps(reconstruct=300, discriminate=100, alternate=1600),
     style_injection="adain",
     style_pooling=True,
-    content_transform=True,
     content_skip=True,
     halvings=2,
     residual_blocks=2,
