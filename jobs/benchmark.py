@@ -26,10 +26,10 @@ from jobs.cli import (
     read_settings,
     run_job,
 )
+from jobs.seeds import SeedTask, run_tasks
 from recognizers.arms import Plan, SeedRun
-from recognizers.base import find_recognizer
-from recognizers.character import CharacterRecognizer
 from recognizers.gain import measure_gain
+from recognizers.plans import plan_for
 from recognizers.report import build_report, confusion_section, format_table, write_report
 from recognizers.scenarios import SCENARIOS, Scenario, chars_scenario, find_scenario
 
@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--sweep", action="store_true", help="add a curve over the ratio")
     options.add_argument("--resume", action="store_true", help="keep what OUT has finished")
     options.add_argument(
+        "--parallel", type=at_least(1), default=1, help="seeds at a time, a process each"
+    )
+    options.add_argument(
         "--recognizer", metavar="MODULE:CLASS", help="your own, by recognizers/base.py"
     )
     return options
@@ -64,10 +67,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the job; seeds are numbered from ``--seed``."""
     arguments = parser().parse_args(argv)
     scenario = choose_scenario(arguments)
-    plan = Plan(rendered=scenario.rendered)
+    plan = plan_for(scenario.name, rendered=scenario.rendered)
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
     plan = quicken(plan) if arguments.quick else plan
-    build = find_recognizer(arguments.recognizer) if arguments.recognizer else CharacterRecognizer
     out = Path(absolute_location(arguments.out, "--out"))
     if (out / "seeds").exists() and not arguments.resume:
         raise ConfigError(f"{out} has results already; go on with --resume or give another --out.")
@@ -75,10 +77,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_plan("benchmark", arguments, plan)
         return
     started = time.monotonic()
-    runs = [
-        SeedRun(scenario.draw(seed), seed, plan, out / "seeds" / str(seed), build=build)
+    tasks = [
+        SeedTask(scenario, seed, plan, out / "seeds" / str(seed), arguments.recognizer)
         for seed in range(arguments.seed, arguments.seed + arguments.seeds)
     ]
+    run_tasks(finish_seed, tasks, processes=arguments.parallel)
+    runs = [task.open() for task in tasks]
     command = shlex.join(["python", "-m", "jobs.benchmark", *(argv or sys.argv[1:])])
     report = measure(runs, scenario, sweep=arguments.sweep, command=command, started=started)
     page = write_report(out, report)
@@ -99,6 +103,11 @@ def choose_scenario(arguments: argparse.Namespace) -> Scenario:
     scenario = find_scenario(arguments.scenario)
     scenario = scenario.with_data(uri) if uri else scenario
     return scenario.with_shots(arguments.shots) if arguments.shots else scenario
+
+
+def finish_seed(task: SeedTask) -> None:
+    """Train and measure what a seed has not finished yet."""
+    task.open().run()
 
 
 def quicken(plan: Plan) -> Plan:

@@ -1,0 +1,114 @@
+"""The seeds of a benchmark: one after another, or several at a time in processes of their own.
+
+Whatever a seed finishes is kept in its folder, so work done in another process is read from
+there, and a seed that fails takes nothing from the others.
+"""
+
+import multiprocessing
+import signal
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from augment.errors import AugmentError
+from recognizers.arms import Plan, SeedRun
+from recognizers.base import find_recognizer
+from recognizers.character import CharacterRecognizer
+from recognizers.scenarios import Scenario
+
+__all__ = ["SeedTask", "run_tasks"]
+
+
+@dataclass(frozen=True)
+class SeedTask:
+    """One seed of a scenario, described so that another process can run it.
+
+    Attributes:
+        scenario: which images are drawn.
+        seed: of everything random.
+        plan: budgets and recipes.
+        folder: where finished pieces are kept.
+        recognizer: ``module:Class`` of the user's own; None = ``CharacterRecognizer``.
+    """
+
+    scenario: Scenario
+    seed: int
+    plan: Plan
+    folder: Path
+    recognizer: str | None = None
+
+    def open(self) -> SeedRun:
+        """Draw the seed's images and continue its folder.
+
+        Raises:
+            ConfigError, DataError: see ``find_recognizer``, ``Scenario.draw``, ``SeedRun``.
+        """
+        build = find_recognizer(self.recognizer) if self.recognizer else CharacterRecognizer
+        draw = self.scenario.draw(self.seed)
+        return SeedRun(draw, self.seed, self.plan, self.folder, build=build, say=say)
+
+
+def say(text: str) -> None:
+    """Print a progress line at once; processes share the terminal."""
+    print(text, flush=True)
+
+
+def run_tasks(
+    work: Callable[[SeedTask], object], tasks: Sequence[SeedTask], *, processes: int = 1
+) -> None:
+    """Do the work of every task, up to ``processes`` of them at a time.
+
+    Args:
+        work: a function of a module; what it returns is dropped.
+        tasks: one a seed.
+        processes: 1 works in this process; more start processes of one thread each.
+
+    Raises:
+        AugmentError: tasks failed; the others were finished first if there were processes.
+    """
+    if processes == 1:
+        for task in tasks:
+            work(task)
+        return
+    failed: dict[int, BaseException] = {}
+    pool = ProcessPoolExecutor(
+        min(processes, len(tasks)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_be_one_of_many,
+        max_tasks_per_child=1,  # the memory of a finished seed is given back
+    )
+    try:
+        seeds = {pool.submit(work, task): task.seed for task in tasks}
+        for future in as_completed(seeds):
+            if (error := future.exception()) is not None:
+                failed[seeds[future]] = error
+                say(f"seed {seeds[future]}: failed: {_in_words(error)}")
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if failed:
+        told = "; ".join(f"seed {seed}: {failed[seed]}" for seed in sorted(failed))
+        raise AugmentError(
+            f"{len(failed)} of {len(tasks)} seeds failed: {told} "
+            "What is finished stays; mend this and go on with --resume."
+        ) from failed[min(failed)]
+
+
+def _be_one_of_many() -> None:
+    """Prepare a process: one thread, and Ctrl-C is left to the process that started it."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _in_words(error: BaseException) -> str:
+    """An error of ours as its message, any other with its traceback."""
+    if isinstance(error, AugmentError):
+        return str(error)
+    return "".join(traceback.format_exception(error))

@@ -1,0 +1,55 @@
+"""The plan of each named scenario, frozen on training images outside its draws.
+
+``python -m jobs.benchmark SCENARIO --tune`` tries ``candidates`` for every arm alike on a draw's
+``dev`` images and prints what it finds; EXPERIMENTS.md keeps the tables the recipes here were
+chosen from. Test images took no part.
+"""
+
+from dataclasses import replace
+
+from augment.build import CONFIGS, GeneratorConfig
+from augment.config import with_overrides
+from recognizers.arms import Plan, default_recipes
+from recognizers.fit import Budget
+from recognizers.mixing import Recipe
+
+__all__ = ["TUNABLE_ARMS", "candidates", "plan_for"]
+
+TUNABLE_ARMS = ("classical", "rendered", "synthetic")
+EXTRA_SHARES = (0.25, 0.5, 0.67, 0.8)
+"""Shares of a batch that are not real; tried for ``rendered`` and ``synthetic`` alike."""
+
+
+def candidates(arm: str) -> list[Recipe]:
+    """Recipes to try for an arm; equally many for each."""
+    if arm == "classical":
+        return [
+            Recipe(augmentation=strength, balance_classes=balance)
+            for strength in ("light", "strong")
+            for balance in (False, True)
+        ]
+    if arm == "rendered":
+        return [Recipe(rendered=share) for share in EXTRA_SHARES]
+    return [Recipe(rendered=share / 2, generated=share / 2) for share in EXTRA_SHARES]
+
+
+def plan_for(scenario: str, *, rendered: bool = True) -> Plan:
+    """The frozen plan of a scenario; a sensible one for scenarios without their own."""
+    return replace(_PLANS.get(scenario, Plan()), rendered=rendered)
+
+
+def _generator(*settings: str) -> GeneratorConfig:
+    return with_overrides(CONFIGS["labelmint"], settings)
+
+
+def _recipes(**changed: Recipe) -> dict[str, Recipe]:
+    return default_recipes() | changed
+
+
+_PLANS: dict[str, Plan] = {
+    "plate-chars-tail": Plan(
+        generator=_generator("glyphs.stretch=true"),
+        budget=Budget(steps=1000),
+        recipes=_recipes(),
+    ),
+}
