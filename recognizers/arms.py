@@ -44,10 +44,10 @@ def default_recipes() -> dict[str, Recipe]:
     return {
         "real": Recipe(augmentation="none"),
         "classical": Recipe(),
-        "rendered": Recipe(rendered=0.25),
-        "synthetic": Recipe(rendered=0.25, generated=0.25),
+        "rendered": Recipe(rendered=0.67),
+        "synthetic": Recipe(rendered=0.5, generated=0.25),
         "synthetic_only": Recipe(generated=1.0),
-        "reader": Recipe(rendered=0.25),
+        "reader": Recipe(rendered=0.5),
     }
 
 
@@ -59,8 +59,8 @@ class Plan:
     budget: Budget = field(default_factory=Budget)
     reader_steps: int = 600
     recipes: dict[str, Recipe] = field(default_factory=default_recipes)
-    generated_per_class: int = 200
-    rendered_per_class: int = 200
+    generated_per_class: int = 300
+    rendered_per_class: int = 300
     rendered: bool = True
 
 

@@ -22,7 +22,7 @@ Stream = Callable[[int], tuple[Pixels, NDArray[np.int64]]]
 class Budget:
     """How long and how a recognizer is trained; the same in every arm."""
 
-    steps: int = 1500
+    steps: int = 1000
     batch_size: int = 64
     learning_rate: float = 3e-3  # peak of a one-cycle schedule
     weight_decay: float = 0.02

@@ -10,7 +10,6 @@ from dataclasses import replace
 from augment.build import CONFIGS, GeneratorConfig
 from augment.config import with_overrides
 from recognizers.arms import Plan, default_recipes
-from recognizers.fit import Budget
 from recognizers.mixing import Recipe
 
 __all__ = ["TUNABLE_ARMS", "candidates", "plan_for"]
@@ -46,10 +45,15 @@ def _recipes(**changed: Recipe) -> dict[str, Recipe]:
     return default_recipes() | changed
 
 
+_SCENE = _generator(
+    "pairs.glyph_share=0.5",
+    "pairs.example_share=0.3",
+    "pairs.self_share=1.0",
+    "sampling.style_mix=0.1",
+)
+"""Signs rarely repeat a typeface: most contents are the image's own ink."""
+
 _PLANS: dict[str, Plan] = {
-    "plate-chars-tail": Plan(
-        generator=_generator("glyphs.stretch=true"),
-        budget=Budget(steps=1000),
-        recipes=_recipes(),
-    ),
+    "plate-chars-tail": Plan(generator=_generator("glyphs.stretch=true"), recipes=_recipes()),
+    "scene-chars": Plan(generator=_SCENE, recipes=_recipes()),
 }
