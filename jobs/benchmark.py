@@ -3,18 +3,25 @@
     python -m jobs.benchmark plate-chars-tail --seeds 5 --out runs/plate-chars-tail
 
 writes report.json and report.html and prints the table. Every finished piece stays in
-OUT/seeds, so a stopped benchmark goes on with ``--resume``.
+OUT/seeds, so a stopped benchmark goes on with ``--resume``. Beforehand
+
+    python -m jobs.benchmark plate-chars-tail --tune --seed 100 --out runs/tune
+
+tries recipes for every arm alike, on training images, and writes the best for ``--config``.
 """
 
 import argparse
+import json
+import os
 import shlex
 import sys
-import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path, PurePath
 from typing import Any
+
+import torch
 
 from augment.errors import ConfigError
 from jobs.cli import (
@@ -27,16 +34,25 @@ from jobs.cli import (
     run_job,
 )
 from jobs.seeds import SeedTask, run_tasks
-from recognizers.arms import Plan, SeedRun
-from recognizers.gain import measure_gain
+from recognizers.arms import Cell, Plan, SeedRun
+from recognizers.gain import ArmResult, GainReport, measure_gain
+from recognizers.pictures import take_pictures
 from recognizers.plans import plan_for
+from recognizers.recommend import recommend
 from recognizers.report import build_report, confusion_section, format_table, write_report
 from recognizers.scenarios import SCENARIOS, Scenario, chars_scenario, find_scenario
+from recognizers.sweeps import (
+    SHOT_FACTORS,
+    ratio_curve,
+    ratio_recipes,
+    shots_curve,
+    shots_recipes,
+)
+from recognizers.tuning import best_of, format_trials, measured_on, run_trials, summarize, trials_of
 
-__all__ = ["main"]
+__all__ = ["main", "measure"]
 
-RATIO_SHARES = (0.1, 0.25, 0.5, 0.75)
-"""Shares of generated images in a batch that ``--sweep`` tries."""
+SEEDS, TUNE_SEEDS = 5, 1  # unless the command line says otherwise
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,17 +61,29 @@ def parser() -> argparse.ArgumentParser:
         "benchmark",
         "Train a recognizer in every arm and report the gain.",
         out=None,
-        config="default, or a JSON file of settings",
+        config="default (the scenario's own plan), or a JSON file of settings to change",
     )
     options.add_argument("scenario", choices=[*SCENARIOS, "chars"], help="chars needs --data")
     options.add_argument("--data", metavar="URI", help="another copy of the scenario's data")
     options.add_argument("--shots", type=at_least(1), help="real images a class (scenario's own)")
-    options.add_argument("--seeds", type=at_least(1), default=5, help="draws of real images")
+    options.add_argument(
+        "--seeds", type=at_least(1), help=f"draws of real images ({SEEDS}; to tune, {TUNE_SEEDS})"
+    )
     options.add_argument("--quick", action="store_true", help="a tenth of all training steps")
-    options.add_argument("--sweep", action="store_true", help="add a curve over the ratio")
+    options.add_argument(
+        "--sweep", action="store_true", help="add curves over the ratio and over real images"
+    )
+    options.add_argument(
+        "--tune",
+        action="store_true",
+        help="try recipes for every arm on training images instead; test images are not read",
+    )
     options.add_argument("--resume", action="store_true", help="keep what OUT has finished")
     options.add_argument(
         "--parallel", type=at_least(1), default=1, help="seeds at a time, a process each"
+    )
+    options.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if present"
     )
     options.add_argument(
         "--recognizer", metavar="MODULE:CLASS", help="your own, by recognizers/base.py"
@@ -66,26 +94,34 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job; seeds are numbered from ``--seed``."""
     arguments = parser().parse_args(argv)
+    if arguments.tune and arguments.sweep:
+        raise ConfigError("--tune and --sweep exclude each other: tune first, then measure.")
     scenario = choose_scenario(arguments)
     plan = plan_for(scenario.name, rendered=scenario.rendered)
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
     plan = quicken(plan) if arguments.quick else plan
+    device = choose_device(arguments.device)
     out = Path(absolute_location(arguments.out, "--out"))
     if (out / "seeds").exists() and not arguments.resume:
         raise ConfigError(f"{out} has results already; go on with --resume or give another --out.")
     if arguments.dry_run:
         print_plan("benchmark", arguments, plan)
         return
-    started = time.monotonic()
+    count = arguments.seeds or (TUNE_SEEDS if arguments.tune else SEEDS)
     tasks = [
-        SeedTask(scenario, seed, plan, out / "seeds" / str(seed), arguments.recognizer)
-        for seed in range(arguments.seed, arguments.seed + arguments.seeds)
+        SeedTask(scenario, seed, plan, out, arguments.recognizer, device)
+        for seed in range(arguments.seed, arguments.seed + count)
     ]
-    run_tasks(finish_seed, tasks, processes=arguments.parallel)
+    if arguments.tune:
+        tune(tasks, out, processes=arguments.parallel)
+        return
+    work = finish_with_sweep if arguments.sweep else finish
+    run_tasks(work, tasks, processes=arguments.parallel)
     runs = [task.open() for task in tasks]
     command = shlex.join(["python", "-m", "jobs.benchmark", *(argv or sys.argv[1:])])
-    report = measure(runs, scenario, sweep=arguments.sweep, command=command, started=started)
-    page = write_report(out, report)
+    sweeps = sweep_curves(tasks, runs) if arguments.sweep else None
+    report = measure(runs, scenario, command=command, out=out, sweeps=sweeps)
+    page = write_report(out, report, take_pictures(runs[0]))
     print(f"\n{format_table(report)}\n\n{page}")
 
 
@@ -105,9 +141,17 @@ def choose_scenario(arguments: argparse.Namespace) -> Scenario:
     return scenario.with_shots(arguments.shots) if arguments.shots else scenario
 
 
-def finish_seed(task: SeedTask) -> None:
-    """Train and measure what a seed has not finished yet."""
-    task.open().run()
+def choose_device(name: str) -> str:
+    """The device to train on.
+
+    Raises:
+        ConfigError: cuda without a GPU.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda needs a GPU that torch can use, got none; use cpu.")
+    return name
 
 
 def quicken(plan: Plan) -> Plan:
@@ -125,15 +169,94 @@ def quicken(plan: Plan) -> Plan:
     )
 
 
+def finish(task: SeedTask) -> None:
+    """Train and measure every arm that a seed has not finished yet."""
+    task.open().run()
+
+
+def finish_with_sweep(task: SeedTask) -> None:
+    """The same, and every point of the seed's curves."""
+    run = task.open()
+    run.run()
+    run.run(ratio_recipes(task.plan))
+    for factor in SHOT_FACTORS:
+        if factor > 1:
+            task.with_shots(factor).open().run(shots_recipes(task.plan))
+
+
+def finish_trials(task: SeedTask) -> None:
+    """Try every recipe that a seed has not tried yet."""
+    run_trials(task.open_for_tuning())
+
+
+def tune(tasks: Sequence[SeedTask], out: Path, *, processes: int = 1) -> None:
+    """Try recipes for every arm alike; writes tune.json and, for ``--config``, recipes.json.
+
+    Args:
+        tasks: one a draw.
+        out: folder of both files.
+        processes: draws at a time.
+    """
+    scenario, plan = tasks[0].scenario, tasks[0].plan
+    each = {arm: len(recipes) for arm, recipes in trials_of(plan).items()}
+    told = measured_on(scenario.draw(tasks[0].seed))
+    print(
+        f"{scenario.name}: {max(each.values())} recipes for each of {', '.join(each)}", flush=True
+    )
+    print(f"measured on {told}; test images are not read", flush=True)
+    run_tasks(finish_trials, tasks, processes=processes)
+    trials = summarize({task.seed: task.open_for_tuning() for task in tasks})
+    best = best_of(trials)
+    found = {
+        "scenario": scenario.name,
+        "metric": scenario.metric,
+        "measured_on": told,
+        "seeds": [task.seed for task in tasks],
+        "steps": plan.budget.steps,
+        "trials": [trial.to_mapping() for trial in trials],
+        "best": {arm: asdict(recipe) for arm, recipe in best.items()},
+    }
+    settings = {"recipes": found["best"]}
+    for name, content in {"tune.json": found, "recipes.json": settings}.items():
+        (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"\n{format_trials(trials)}\n\nto measure with the best: --config {out / 'recipes.json'}")
+
+
+def sweep_curves(
+    tasks: Sequence[SeedTask], runs: Sequence[SeedRun]
+) -> dict[str, list[dict[str, Any]]]:
+    """Both curves from the finished cells."""
+    runs_by_shots = {
+        factor * tasks[0].scenario.shots: (
+            runs if factor == 1 else [task.with_shots(factor).open() for task in tasks]
+        )
+        for factor in SHOT_FACTORS
+    }
+    return {"real_per_class": shots_curve(runs_by_shots), "ratio": ratio_curve(runs)}
+
+
 def measure(
-    runs: Sequence[SeedRun], scenario: Scenario, *, sweep: bool, command: str, started: float
+    runs: Sequence[SeedRun],
+    scenario: Scenario,
+    *,
+    command: str,
+    out: Path,
+    sweeps: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> dict[str, Any]:
-    """Run every seed and put its report together."""
-    results = [result for run in runs for result in run.run()]
-    test, plan = runs[0].draw.test, runs[0].plan
+    """Put the report of all seeds together; arms not finished yet are run.
+
+    Args:
+        runs: one a seed.
+        scenario: what was drawn from.
+        command: measures it again.
+        out: where the recommended training set would go.
+        sweeps: curves to show.
+    """
+    cells = [cell for run in runs for cell in run.run()]
+    draw, plan = runs[0].draw, runs[0].plan
     focus = {run.seed: run.draw.focus for run in runs}
     gain = measure_gain(
-        results, test.labels, test.groups, metric=runs[0].draw.metric, focus_by_seed=focus
+        cells, draw.test.labels, draw.test.groups, metric=draw.metric, focus_by_seed=focus
     )
     made: Counter[str] = Counter()
     for run in runs:
@@ -142,33 +265,50 @@ def measure(
         gain,
         scenario=scenario.name,
         describe=scenario.describe,
-        n_train=len(runs[0].draw.train),
+        n_train=len(draw.train),
         steps=dict.fromkeys(gain.arms, plan.budget.steps),
         generated=made,
         bundle=runs[0].bundle().digest,
-        seconds=time.monotonic() - started,
-        device="cpu",
+        seconds=sum(run.seconds for run in runs),
+        device=describe_device(runs[0].device),
         command=command,
         confusion=confusion_section(
-            results, test.labels, test.classes, before=gain.baseline, focus_by_seed=focus
+            cells, draw.test.labels, draw.test.classes, before=gain.baseline, focus_by_seed=focus
         ),
-        sweeps={"ratio": ratio_curve(runs)} if sweep else None,
+        sweeps=sweeps,
+        recommended=recommend(
+            gain,
+            plan,
+            bundle=runs[0].bundle_folder,
+            data=draw.train.uri,
+            out=out / "training-set",
+        ),
+        confirmation=confirm(runs, cells),
     )
 
 
-def ratio_curve(runs: Sequence[SeedRun]) -> list[dict[str, Any]]:
-    """The synthetic arm at several shares of generated images; a curve without a verdict."""
-    points = []
-    for share in RATIO_SHARES:
-        recipes = {
-            f"synthetic-{share}": replace(
-                run.plan.recipes["synthetic"], rendered=min(0.25, 1 - share), generated=share
-            )
-            for run in runs[:1]
-        }
-        scores = [result.curve[-1][1] for run in runs for result in run.run(recipes)]
-        points.append({"x": share / max(1e-9, 1 - share), "arms": {"synthetic": scores}})
-    return points
+def confirm(runs: Sequence[SeedRun], cells: Sequence[Cell]) -> tuple[str, GainReport] | None:
+    """The gain on the draw's second test set, and its name; None where there is none."""
+    other = runs[0].draw.confirm
+    if other is None:
+        return None
+    results = [
+        ArmResult(cell.arm, cell.seed, cell.confirmed)
+        for cell in cells
+        if cell.confirmed is not None
+    ]
+    focus = {run.seed: run.draw.focus for run in runs}
+    gain = measure_gain(
+        results, other.labels, other.groups, metric=runs[0].draw.metric, focus_by_seed=focus
+    )
+    return PurePath(other.uri.partition(":")[2]).name, gain
+
+
+def describe_device(device: str) -> str:
+    """What a device is, for the report."""
+    if device == "cuda":
+        return str(torch.cuda.get_device_name())
+    return f"{os.cpu_count()} CPU cores"
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def read_settings(presets: Mapping[str, T], config: str | None, overrides: Seque
 
     Args:
         presets: settings by name; the first is the default.
-        config: name of a preset, or a JSON file with (some of) the same settings.
+        config: name of a preset, or a JSON file with some of the default's settings changed.
         overrides: ``a.b=value`` strings.
 
     Raises:
@@ -115,8 +115,19 @@ def read_settings(presets: Mapping[str, T], config: str | None, overrides: Seque
             mapping = json.loads(path.read_text(encoding="utf-8"))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ConfigError(f"{path}: expected JSON, got something else ({error}).") from error
-        settings = from_mapping(type(default), mapping)
+        settings = from_mapping(type(default), _merged(to_mapping(default), mapping))
     return with_overrides(settings, overrides)
+
+
+def _merged(settings: Mapping[str, Any], changes: Any) -> Any:
+    """The settings with the changes applied, section by section."""
+    if not isinstance(changes, Mapping):
+        return changes
+    merged = dict(settings)
+    for key, change in changes.items():
+        section = settings.get(key)
+        merged[key] = _merged(section, change) if isinstance(section, Mapping) else change
+    return merged
 
 
 def print_plan(job: str, arguments: argparse.Namespace, settings: Any = None) -> None:

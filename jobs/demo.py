@@ -28,7 +28,7 @@ import ray
 from ray import serve
 
 from augment.build import CONFIGS
-from augment.bundle import SAMPLES_FILE, BundleInfo, Registry, load_bundle
+from augment.bundle import SAMPLES_FILE, Registry
 from augment.config import with_overrides
 from augment.errors import AugmentError, ConfigError
 from augment.generate import Tally
@@ -40,6 +40,7 @@ from jobs.train import RUNS, find_run, train_and_publish
 from recognizers.arms import Plan, SeedRun
 from recognizers.fit import Budget
 from recognizers.mixing import LabelledPixels
+from recognizers.pictures import take_pictures
 from recognizers.report import format_table, write_report
 from recognizers.scenarios import find_scenario
 
@@ -74,11 +75,6 @@ class ServedRun(SeedRun):
     """A seed whose generator is asked over HTTP; ``archive`` is what the service sent."""
 
     archive: Path
-    published: Path
-
-    def bundle(self) -> BundleInfo:
-        """The bundle in the registry."""
-        return load_bundle(self.published)
 
     def generated(self) -> LabelledPixels:
         """The images of the zip."""
@@ -120,13 +116,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             archive = out / "generated.zip"
             each = -(-settings.images // len(draw.train.classes))
             download(address, dict.fromkeys(draw.train.classes, each), arguments.seed, archive)
+    bundle = Registry(root).fetch(reference)
     say(started, "service stopped; training a recognizer in every arm")
     with tempfile.TemporaryDirectory() as scratch:
         seed_run = ServedRun(draw, arguments.seed, settings.plan, Path(scratch))
-        seed_run.archive, seed_run.published = archive, Registry(root).fetch(reference)
-        report = measure([seed_run], scenario, sweep=False, command="make demo", started=started)
-    shutil.copyfile(Registry(root).fetch(reference) / SAMPLES_FILE, out / SAMPLES_FILE)
-    page = write_report(out, report)
+        seed_run.archive, seed_run.bundle_folder = archive, bundle
+        report = measure([seed_run], scenario, command="make demo", out=out)
+        report["seconds"] = round(time.monotonic() - started, 1)
+        page = write_report(out, report, take_pictures(seed_run))
+    shutil.copyfile(bundle / SAMPLES_FILE, out / SAMPLES_FILE)
     print(f"\n{format_table(report)}\n\n{page}")
 
 

@@ -9,7 +9,7 @@ import signal
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +18,8 @@ from augment.errors import AugmentError
 from recognizers.arms import Plan, SeedRun
 from recognizers.base import find_recognizer
 from recognizers.character import CharacterRecognizer
-from recognizers.scenarios import Scenario
+from recognizers.scenarios import Draw, Scenario
+from recognizers.tuning import tuning_draws
 
 __all__ = ["SeedTask", "run_tasks"]
 
@@ -31,15 +32,17 @@ class SeedTask:
         scenario: which images are drawn.
         seed: of everything random.
         plan: budgets and recipes.
-        folder: where finished pieces are kept.
+        out: folder of the benchmark; what is finished is kept in its ``seeds``.
         recognizer: ``module:Class`` of the user's own; None = ``CharacterRecognizer``.
+        device: where everything is trained.
     """
 
     scenario: Scenario
     seed: int
     plan: Plan
-    folder: Path
+    out: Path
     recognizer: str | None = None
+    device: str = "cpu"
 
     def open(self) -> SeedRun:
         """Draw the seed's images and continue its folder.
@@ -47,9 +50,29 @@ class SeedTask:
         Raises:
             ConfigError, DataError: see ``find_recognizer``, ``Scenario.draw``, ``SeedRun``.
         """
+        return self._open(self.scenario.draw(self.seed), self.folder)
+
+    def open_for_tuning(self) -> list[SeedRun]:
+        """Runs that try recipes on training images: one on dev images, or one a fold."""
+        draws = tuning_draws(self.scenario.draw(self.seed), self.seed)
+        return [self._open(draw, self.folder / f"part-{i}") for i, draw in enumerate(draws)]
+
+    def with_shots(self, factor: int) -> "SeedTask":
+        """The same seed with a multiple of the scenario's real images a class."""
+        if factor == 1:
+            return self
+        scenario = self.scenario.with_shots(factor * self.scenario.shots)
+        out = self.out / "sweep" / f"{scenario.shots}-shots"
+        return replace(self, scenario=scenario, out=out)
+
+    @property
+    def folder(self) -> Path:
+        """Where the seed's finished pieces are kept."""
+        return self.out / "seeds" / str(self.seed)
+
+    def _open(self, draw: Draw, folder: Path) -> SeedRun:
         build = find_recognizer(self.recognizer) if self.recognizer else CharacterRecognizer
-        draw = self.scenario.draw(self.seed)
-        return SeedRun(draw, self.seed, self.plan, self.folder, build=build, say=say)
+        return SeedRun(draw, self.seed, self.plan, folder, build=build, say=say, device=self.device)
 
 
 def say(text: str) -> None:

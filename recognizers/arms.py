@@ -7,9 +7,12 @@ training images and nothing else. Everything finished is kept in the seed's fold
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +20,12 @@ from numpy.typing import NDArray
 from augment.build import CONFIGS, GeneratorConfig, train_generator, write_bundle
 from augment.bundle import BundleInfo, load_bundle
 from augment.config import config_digest
-from augment.data.datasets import LabelledImages
 from augment.data.pairs import folds_of
 from augment.data.rendering import CharacterRenderer
 from augment.data.transforms import ClassicalAugmentation
-from augment.errors import ResumeError
+from augment.errors import ConfigError, DataError, ResumeError
 from augment.generate import Sampler, Tally, draw_counts
+from augment.images import Pixels
 from augment.training import PlainContext, derive_seed
 from recognizers.base import Recognizer
 from recognizers.character import CharacterRecognizer
@@ -33,7 +36,7 @@ from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
 from recognizers.reader import CrossFittedReader, load_reader, save_reader, train_reader
 from recognizers.scenarios import Draw
 
-__all__ = ["ARMS", "Plan", "SeedRun", "default_recipes"]
+__all__ = ["ARMS", "Cell", "Plan", "SeedRun", "default_recipes"]
 
 ARMS = ("real", "classical", "rendered", "synthetic", "synthetic_only")
 CURVE_POINTS = 5
@@ -63,6 +66,30 @@ class Plan:
     rendered_per_class: int = 300
     rendered: bool = True
 
+    def __post_init__(self) -> None:
+        """Check that every arm has a recipe, and the numbers."""
+        if missing := [name for name in (*ARMS, "reader") if name not in self.recipes]:
+            raise ConfigError(
+                f"expected a recipe for each of {', '.join(ARMS)} and the reader, "
+                f"got none for {', '.join(missing)}."
+            )
+        for name in ("reader_steps", "generated_per_class", "rendered_per_class"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class Cell(ArmResult):
+    """One arm of one seed, finished.
+
+    Attributes:
+        confirmed: predicted class of every image of ``Draw.confirm``, where there are any.
+        seconds: what training and measuring took; making the images to train on is left out.
+    """
+
+    confirmed: NDArray[np.int64] | None = None
+    seconds: float = 0.0
+
 
 Build = Callable[[int, tuple[int, int], int], Recognizer]
 Say = Callable[[str], None]
@@ -78,7 +105,7 @@ class SeedRun:
         folder: where finished pieces are kept; an existing one is continued.
         build: makes an untrained recognizer from (classes, image size, channels).
         say: receives progress lines.
-        test: what the recognizers are measured on; the draw's test images.
+        device: where everything is trained.
 
     Raises:
         ResumeError: the folder holds pieces of another plan or another draw.
@@ -93,25 +120,31 @@ class SeedRun:
         *,
         build: Build = CharacterRecognizer,
         say: Say = print,
-        test: LabelledImages | None = None,
+        device: str = "cpu",
     ) -> None:
         self.draw, self.seed, self.plan, self.folder = draw, seed, plan, folder
-        self.build, self.say = build, say
-        self.test = draw.test if test is None else test
+        self.build, self.say, self.device = build, say, device
         self.real = draw.train
         self.size, self.channels = self.real.image_size, self.real.channels
-        self.tally = Tally()
+        self.bundle_folder = folder / "bundle"
         self._sources: dict[str, LabelledPixels] = {
             "real": LabelledPixels(self.real.images(), self.real.labels)
         }
         folder.mkdir(parents=True, exist_ok=True)
         self._claim()
+        self.tally = self._kept_tally()
 
-    def run(self, arms: Mapping[str, Recipe] | None = None) -> list[ArmResult]:
+    @property
+    def seconds(self) -> float:
+        """Time that the finished pieces took, in earlier sessions too."""
+        pieces = [*self.folder.glob("cells/*.npz"), *self.folder.glob("generated.npz")]
+        return sum(float(_load_arrays(piece)["seconds"]) for piece in pieces)
+
+    def run(self, arms: Mapping[str, Recipe] | None = None) -> list[Cell]:
         """Train and measure every arm that is not finished yet.
 
         Args:
-            arms: names and recipes; the plan's where None.
+            arms: names and recipes; the plan's where None. A name stands for one recipe.
         """
         if arms is None:
             names = [a for a in ARMS if self.plan.rendered or a != "rendered"]
@@ -120,14 +153,14 @@ class SeedRun:
 
     def bundle(self) -> BundleInfo:
         """The seed's generator, trained with its reader if there is none yet."""
-        folder = self.folder / "bundle"
+        folder = self.bundle_folder
         if not (folder / "config.json").exists():
             reader_folder = folder / "reader"
             if not (reader_folder / "config.json").exists():
                 self.say(f"seed {self.seed}: training the reader")
                 save_reader(reader_folder, self.train_reader())
             self.say(f"seed {self.seed}: training the generator")
-            context = PlainContext(self.folder / "generator", resume=True)
+            context = PlainContext(self.folder / "generator", device=self.device, resume=True)
             model = train_generator(
                 self.real, self.plan.generator, context, scratch=self.folder / "scratch"
             )
@@ -135,30 +168,47 @@ class SeedRun:
         return load_bundle(folder)
 
     def generated(self) -> LabelledPixels:
-        """Images of the seed's generator that were read back as their labels."""
+        """Images of the seed's generator that were read back as their labels.
+
+        Raises:
+            DataError: none was.
+        """
         path = self.folder / "generated.npz"
         if not path.exists():
-            self.bundle()
-            sampler = Sampler.load(self.folder / "bundle")
-            reader = load_reader(self.folder / "bundle" / "reader")
-            counts = dict.fromkeys(range(len(self.real.classes)), self.plan.generated_per_class)
-            drawn = [
-                image
-                for chunk in draw_counts(
-                    sampler, counts, self.seed, reader=reader, tally=self.tally
-                )
-                for image in chunk
-            ]
-            _save_arrays(
-                path,
-                images=np.stack([d.image for d in drawn]),
-                labels=np.array([d.label for d in drawn]),
-                tally=np.array([self.tally.asked, self.tally.made, self.tally.kept]),
-            )
-        arrays = np.load(path)
-        asked, made, kept = (int(n) for n in arrays["tally"])
-        self.tally = Tally(asked=asked, made=made, kept=kept, dropped=made - kept)
+            self._generate(path)
+        arrays = _load_arrays(path)
+        self.tally = self._kept_tally()
         return LabelledPixels(arrays["images"], arrays["labels"])
+
+    def _generate(self, path: Path) -> None:
+        started = time.monotonic()
+        self.bundle()
+        self.say(f"seed {self.seed}: generating")
+        drawn = draw_counts(
+            Sampler.load(self.bundle_folder, device=self.device),
+            dict.fromkeys(range(len(self.real.classes)), self.plan.generated_per_class),
+            self.seed,
+            reader=load_reader(self.bundle_folder / "reader", self.device),
+            tally=(tally := Tally()),
+        )
+        kept = [image for chunk in drawn for image in chunk]
+        if not kept:
+            raise DataError(
+                f"seed {self.seed}: expected generated images that are read as their label, got "
+                f"none of {tally.made}; train the generator or the reader longer."
+            )
+        _save_arrays(
+            path,
+            images=np.stack([image.image for image in kept]),
+            labels=np.array([image.label for image in kept]),
+            tally=np.array([tally.asked, tally.made, tally.kept, tally.dropped]),
+            seconds=np.array(time.monotonic() - started),
+        )
+
+    def _kept_tally(self) -> Tally:
+        """How many images were made and kept, as stored beside them."""
+        path = self.folder / "generated.npz"
+        return Tally(*_load_arrays(path)["tally"].tolist()) if path.exists() else Tally()
 
     def rendered(self) -> LabelledPixels:
         """Images of the font renderer, in the colours and backgrounds of the real images."""
@@ -190,12 +240,7 @@ class SeedRun:
             rows: which real images.
             on_checkpoint: see ``recognizers.fit.fit``.
         """
-        sources = {"real": self._sources["real"]}
-        for name in ("rendered", "generated"):
-            if getattr(recipe, name):
-                if name not in self._sources:
-                    self._sources[name] = getattr(self, name)()
-                sources[name] = self._sources[name]
+        sources = self._sources_of(recipe)
         if rows is not None:
             real = sources["real"]
             sources["real"] = LabelledPixels(real.images[rows], real.labels[rows])
@@ -213,29 +258,58 @@ class SeedRun:
             stream,
             budget,
             seed=derive_seed(self.seed, seed) % 2**31,
+            device=self.device,
             checkpoints=CURVE_POINTS if on_checkpoint else 0,
             on_checkpoint=on_checkpoint,
         )
 
-    def _arm(self, name: str, recipe: Recipe) -> ArmResult:
+    def _sources_of(self, recipe: Recipe) -> dict[str, LabelledPixels]:
+        """What the recipe draws from, made at first use and shared by all arms."""
+        sources = {"real": self._sources["real"]}
+        for name in ("rendered", "generated"):
+            if getattr(recipe, name):
+                if name not in self._sources:
+                    self._sources[name] = getattr(self, name)()
+                sources[name] = self._sources[name]
+        return sources
+
+    def _arm(self, name: str, recipe: Recipe) -> Cell:
         path = self.folder / "cells" / f"{name}.npz"
         if not path.exists():
             self.say(f"seed {self.seed}: arm {name}")
-            pixels, labels = self.test.images(), self.test.labels
-            curve: list[tuple[int, float]] = []
-            predictions = np.empty(0, np.int64)
+            self._sources_of(recipe)  # made before the clock starts
+            self._finish(path, name, recipe)
+        arrays = _load_arrays(path)
+        return Cell(
+            name,
+            self.seed,
+            arrays["predictions"],
+            [(int(step), float(value)) for step, value in arrays["curve"]],
+            arrays.get("confirmed"),
+            float(arrays["seconds"]),
+        )
 
-            def measure(step: int, model: Recognizer) -> None:
-                nonlocal predictions
-                predictions = predict(model, pixels)[0]
-                curve.append((step, score(self.draw.metric, predictions, labels, self.draw.focus)))
+    def _finish(self, path: Path, name: str, recipe: Recipe) -> None:
+        """Train an arm, measure it on the test images and keep the result."""
+        started = time.monotonic()
+        curve: list[tuple[int, float]] = []
+        read: dict[str, NDArray[np.int64]] = {}
 
-            self.train(recipe, seed=1, on_checkpoint=measure)
-            self.say(f"seed {self.seed}: arm {name}: {curve[-1][1]:.4f}")
-            _save_arrays(path, predictions=predictions, curve=np.array(curve))
-        arrays = np.load(path)
-        points = [(int(step), float(value)) for step, value in arrays["curve"]]
-        return ArmResult(name, self.seed, arrays["predictions"], points)
+        def measure(step: int, model: Recognizer) -> None:
+            read["predictions"] = predict(model, self._test_images)[0]
+            labels, focus = self.draw.test.labels, self.draw.focus
+            curve.append((step, score(self.draw.metric, read["predictions"], labels, focus)))
+
+        model = self.train(recipe, seed=1, on_checkpoint=measure)
+        if self.draw.confirm is not None:
+            read["confirmed"] = predict(model, self.draw.confirm.images())[0]
+        seconds = time.monotonic() - started
+        self.say(f"seed {self.seed}: arm {name}: {curve[-1][1]:.4f} in {seconds:.0f} s")
+        _save_arrays(path, **read, curve=np.array(curve), seconds=np.array(seconds))
+
+    @cached_property
+    def _test_images(self) -> Pixels:
+        return self.draw.test.images()
 
     def train_reader(self) -> CrossFittedReader:
         """Train the recognizers that read generated images back, on the real images."""
@@ -254,11 +328,13 @@ class SeedRun:
         claim = {
             "plan": config_digest(self.plan),
             "train": self.real.digest(),
-            "test": self.test.digest(),
+            "test": self.draw.test.digest(),
             "seed": self.seed,
         }
+        if self.draw.confirm is not None:
+            claim["confirm"] = self.draw.confirm.digest()
         if path.exists() and (found := json.loads(path.read_text())) != claim:
-            changed = [key for key in claim if found.get(key) != claim[key]]
+            changed = sorted(k for k in claim | found if found.get(k) != claim.get(k))
             raise ResumeError(
                 f"{self.folder} was begun with another {' and another '.join(changed)}; "
                 "restore the settings or give another --out."
@@ -269,6 +345,12 @@ class SeedRun:
 def _save_arrays(path: Path, **arrays: NDArray[np.generic]) -> None:
     """Write an .npz so that an interrupted write leaves nothing that looks finished."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, allow_pickle=False, **arrays)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
     partial.rename(path)
+
+
+def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path) as arrays:
+        return dict(arrays)

@@ -75,12 +75,15 @@ def worst_pairs(matrix: NDArray[np.float64] | Labels, most: int) -> list[tuple[i
     return [(true, predicted) for true, predicted in pairs if wrong[true, predicted] > 0]
 
 
-def nearest_images(images: Pixels, among: Pixels) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def nearest_images(
+    images: Pixels, among: Pixels, *, besides: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """For each image the nearest of others, by root mean square difference of the pixels.
 
     Args:
         images: (N, H, W, C).
         among: (M, H, W, C), to be searched.
+        besides: (N,) index into ``among`` that is no answer for each image: itself, say.
 
     Returns:
         indices: (N,) into ``among``.
@@ -89,6 +92,8 @@ def nearest_images(images: Pixels, among: Pixels) -> tuple[NDArray[np.int64], ND
     points = images.reshape(len(images), -1) / 255.0
     others = among.reshape(len(among), -1) / 255.0
     squared = (points**2).sum(1)[:, None] - 2 * points @ others.T + (others**2).sum(1)
+    if besides is not None:
+        squared[np.arange(len(images)), besides] = np.inf
     indices = squared.argmin(1)
     distances = np.sqrt(((points - others[indices]) ** 2).mean(1))
     return indices, distances

@@ -4,7 +4,7 @@ A recipe says which share of each batch is real, rendered and generated, how str
 are augmented, and from when on only real images come. Every lever of it is open to every arm.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -50,6 +50,20 @@ class Recipe:
             )
         if not 0 <= self.real_only_after <= 1:
             raise ConfigError(f"real_only_after must be in [0, 1]; got {self.real_only_after}.")
+
+    def __str__(self) -> str:
+        """Return the settings that are not the default, as ``name=value,name=value``."""
+        changed = [
+            f"{field.name}={getattr(self, field.name)}"
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        ]
+        return ",".join(changed) or "default"
+
+    @property
+    def real(self) -> float:
+        """Share of each batch that is real."""
+        return 1 - self.rendered - self.generated
 
 
 def mixed_stream(

@@ -19,8 +19,13 @@ EXTRA_SHARES = (0.25, 0.5, 0.67, 0.8)
 """Shares of a batch that are not real; tried for ``rendered`` and ``synthetic`` alike."""
 
 
-def candidates(arm: str) -> list[Recipe]:
-    """Recipes to try for an arm; equally many for each."""
+def candidates(arm: str, *, rendered: bool = True) -> list[Recipe]:
+    """Recipes to try for an arm; equally many for each.
+
+    Args:
+        arm: one of ``TUNABLE_ARMS``.
+        rendered: whether there are rendered images for ``synthetic`` to use besides.
+    """
     if arm == "classical":
         return [
             Recipe(augmentation=strength, balance_classes=balance)
@@ -29,12 +34,18 @@ def candidates(arm: str) -> list[Recipe]:
         ]
     if arm == "rendered":
         return [Recipe(rendered=share) for share in EXTRA_SHARES]
+    if not rendered:
+        return [Recipe(generated=share) for share in EXTRA_SHARES]
     return [Recipe(rendered=share / 2, generated=share / 2) for share in EXTRA_SHARES]
 
 
 def plan_for(scenario: str, *, rendered: bool = True) -> Plan:
     """The frozen plan of a scenario; a sensible one for scenarios without their own."""
-    return replace(_PLANS.get(scenario, Plan()), rendered=rendered)
+    plan = _PLANS.get(scenario, Plan())
+    if rendered:
+        return plan
+    recipes = {arm: replace(recipe, rendered=0.0) for arm, recipe in plan.recipes.items()}
+    return replace(plan, rendered=False, recipes=recipes)
 
 
 def _generator(*settings: str) -> GeneratorConfig:

@@ -1,0 +1,59 @@
+"""Which training set a benchmark recommends, and the command that makes it."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from recognizers.arms import Plan
+from recognizers.gain import GainReport
+
+__all__ = ["recommend"]
+
+WITH_GENERATED = ("synthetic", "synthetic_only")
+
+
+def recommend(
+    gain: GainReport, plan: Plan, *, bundle: Path, data: str, out: Path
+) -> dict[str, Any]:
+    """Recommend what the best arm was trained on.
+
+    Args:
+        gain: what the benchmark found; the arm with the best mean metric is taken.
+        plan: the benchmark's, which knows the arms' recipes.
+        bundle: folder of a generator of the benchmark.
+        data: URI of the real images.
+        out: where the command is to write the training set.
+
+    Returns:
+        "mix" (source to share of a batch), "why" and, where the mix holds generated images,
+        the "command" that writes them.
+    """
+    arm = max(gain.arms, key=lambda name: gain.arms[name].mean)
+    recipe = plan.recipes[arm]
+    shares = {"real": recipe.real, "rendered": recipe.rendered, "generated": recipe.generated}
+    mix = {source: round(share, 4) for source, share in shares.items() if share > 0}
+    why = _why(gain, arm)
+    if arm not in WITH_GENERATED:
+        return {"mix": mix, "why": f"{why} Generated images are not recommended here yet."}
+    words = ["python", "-m", "jobs.generate", str(bundle)]
+    words += ["--per-label", str(plan.generated_per_class)]
+    words += ["--with-real", data] if "real" in mix else []
+    command = shlex.join([*words, "--out", str(out)])
+    why += f" The command writes the {'real and ' * ('real' in mix)}generated images;"
+    why += " draw batches from them in these shares"
+    if "rendered" in mix:
+        why += ", with rendered images made by augment.data.rendering.CharacterRenderer"
+    return {"mix": mix, "why": f"{why}.", "command": command}
+
+
+def _why(gain: GainReport, arm: str) -> str:
+    """The best arm and its lead, and what the verdict adds to that."""
+    scores = {name: summary.mean for name, summary in gain.arms.items()}
+    metric = gain.metric.replace("_", " ")
+    lead = f"The {arm.replace('_', ' ')} arm had the best mean {metric}, {scores.pop(arm):.2%}"
+    if scores:
+        second = max(scores, key=lambda name: scores[name])
+        lead += f"; next came {second.replace('_', ' ')} with {scores[second]:.2%}"
+    if arm == "synthetic" and gain.verdict != "helps":
+        lead += ". Whether the difference is real is not shown yet: more seeds would tell"
+    return f"{lead}."
