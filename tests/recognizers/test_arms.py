@@ -1,0 +1,216 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from augment.config import with_overrides
+from augment.data.datasets import LabelledImages, open_data
+from augment.errors import ConfigError, DataError, ResumeError
+from recognizers import arms
+from recognizers.arms import ARMS, Plan, SeedRun, default_recipes
+from recognizers.mixing import Recipe
+from recognizers.scenarios import Draw
+
+SETTINGS = (
+    "budget.steps=4",
+    "budget.batch_size=12",
+    "reader_steps=2",
+    "generated_per_class=8",
+    "rendered_per_class=2",
+    "generator.training.batch_size=8",
+    "generator.model.width=8",
+    "generator.model.style_dim=8",
+    "generator.model.discriminator_width=8",
+    "generator.model.steps.reconstruct=2",
+    "generator.model.steps.discriminate=1",
+    "generator.model.steps.alternate=2",
+)
+PLAN = with_overrides(Plan(), SETTINGS)
+
+
+def digits(rows: range) -> LabelledImages:
+    """Some images of 0, 1 and 2, 8×8."""
+    data = open_data("digits:", image_size=(8, 8)).split("train")
+    return data.relabel({name: name for name in "012"}).subset(rows)
+
+
+@pytest.fixture(scope="module")
+def draw() -> Draw:
+    return Draw(
+        train=digits(range(12)),
+        test=digits(range(40, 70)),
+        focus=None,
+        metric="accuracy",
+        dev=digits(range(20, 40)),
+        confirm=digits(range(70, 80)),
+    )
+
+
+def quiet(text: str) -> None:
+    pass
+
+
+def start(draw: Draw, folder: Path, plan: Plan = PLAN) -> SeedRun:
+    return SeedRun(draw, 3, plan, folder, say=quiet)
+
+
+@pytest.fixture(scope="module")
+def finished(draw: Draw, tmp_path_factory: pytest.TempPathFactory) -> SeedRun:
+    run = start(draw, tmp_path_factory.mktemp("finished"))
+    run.run()
+    return run
+
+
+def spy(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Record the calls of a function of ``recognizers.arms`` and pass them on."""
+    calls = []
+    original = getattr(arms, name)
+
+    def recorded(*values: Any, **named: Any) -> Any:
+        calls.append((values, named))
+        return original(*values, **named)
+
+    monkeypatch.setattr(arms, name, recorded)
+    return calls
+
+
+def test_every_arm_starts_from_the_same_weights_budget_and_real_images(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(draw, tmp_path)
+    run.generated()  # trains the reader, which is no arm
+    fits, streams = spy(monkeypatch, "fit"), spy(monkeypatch, "mixed_stream")
+    run.run()
+    assert len(fits) == len(streams) == len(ARMS)
+
+    def first_weights(call: tuple[tuple[Any, ...], dict[str, Any]]) -> torch.Tensor:
+        (build, _, _), named = call
+        torch.manual_seed(named["seed"])
+        return torch.cat([values.flatten() for values in build().parameters()])
+
+    assert all(torch.equal(first_weights(call), first_weights(fits[0])) for call in fits)
+    assert {call[0][2] for call in fits} == {PLAN.budget}
+    assert {call[1]["steps"] for call in streams} == {PLAN.budget.steps}
+    assert {call[1]["seed"] for call in streams} == {streams[0][1]["seed"]}
+    for (_, sources), _ in streams:
+        np.testing.assert_array_equal(sources["real"].images, draw.train.images())
+        np.testing.assert_array_equal(sources["real"].labels, draw.train.labels)
+
+
+def test_arms_share_their_rendered_and_generated_images(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = spy(monkeypatch, "mixed_stream")
+    run = start(draw, tmp_path)
+    run.generated()
+    streams.clear()
+    run.run()
+    for name in ("rendered", "generated"):
+        used = [sources[name] for (_, sources), _ in streams if name in sources]
+        assert len(used) == 2
+        assert used[0] is used[1]
+
+
+def test_generator_reader_and_renderer_see_the_training_images_alone(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("train_generator", "write_bundle", "train_reader", "CharacterRenderer")
+    calls = {name: spy(monkeypatch, name) for name in names}
+    streams = spy(monkeypatch, "mixed_stream")
+    start(draw, tmp_path).run()
+    assert [values[0] for values, _ in calls["train_generator"]] == [draw.train]
+    assert [values[2] for values, _ in calls["write_bundle"]] == [draw.train]
+    assert [values[0] for values, _ in calls["train_reader"]] == [draw.train]
+    for values, _ in calls["CharacterRenderer"]:
+        np.testing.assert_array_equal(values[3], draw.train.images())
+    known = {image.tobytes() for image in draw.train.images()}
+    for (_, sources), _ in streams:
+        assert {image.tobytes() for image in sources["real"].images} <= known
+
+
+def test_test_dev_and_confirm_images_change_nothing_that_is_trained(
+    draw: Draw, finished: SeedRun, tmp_path: Path
+) -> None:
+    other = replace(draw, test=digits(range(80, 95)), dev=None, confirm=None)
+    run = start(other, tmp_path)
+    np.testing.assert_array_equal(run.generated().images, finished.generated().images)
+    assert run.bundle().digest == finished.bundle().digest
+
+    recipe = {"real": PLAN.recipes["real"]}
+    same_test = replace(draw, dev=None, confirm=None)
+    [cell] = start(same_test, tmp_path / "same").run(recipe)
+    np.testing.assert_array_equal(cell.predictions, finished.run(recipe)[0].predictions)
+
+
+def test_a_cell_keeps_predictions_confirmation_curve_and_seconds(
+    draw: Draw, finished: SeedRun
+) -> None:
+    cells = finished.run()
+    assert [cell.arm for cell in cells] == list(ARMS)
+    for cell in cells:
+        assert cell.predictions.shape == (len(draw.test),)
+        assert cell.confirmed is not None
+        assert cell.confirmed.shape == (10,)
+        assert cell.curve[-1][0] == PLAN.budget.steps
+        assert cell.seconds > 0
+        right = float((cell.predictions == draw.test.labels).mean())
+        assert cell.curve[-1][1] == pytest.approx(right)
+    assert finished.seconds > sum(cell.seconds for cell in cells), "generating takes time too"
+
+
+def test_a_continued_folder_trains_nothing_that_is_finished(
+    draw: Draw, finished: SeedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arms, "fit", None)
+    monkeypatch.setattr(arms, "train_generator", None)
+    again = start(draw, finished.folder)
+    for before, after in zip(finished.run(), again.run(), strict=True):
+        np.testing.assert_array_equal(before.predictions, after.predictions)
+        assert (before.curve, before.seconds) == (after.curve, after.seconds)
+    assert again.tally == finished.tally
+    assert again.tally.kept == len(finished.generated())
+    assert again.tally.made == again.tally.kept + again.tally.dropped
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"plan": replace(PLAN, reader_steps=3)}, "another plan"),
+        ({"train": digits(range(13))}, "another train"),
+        ({"test": digits(range(30))}, "another test"),
+        ({"confirm": None}, "another confirm"),
+    ],
+)
+def test_a_folder_of_another_plan_or_draw_is_refused(
+    draw: Draw, finished: SeedRun, change: dict[str, Any], named: str
+) -> None:
+    plan = change.pop("plan", PLAN) if "plan" in change else PLAN
+    with pytest.raises(ResumeError, match=named):
+        start(replace(draw, **{k: v for k, v in change.items()}), finished.folder, plan)
+    assert start(draw, finished.folder).run(), "what was there before must stay"
+
+
+def test_a_reader_that_reads_nothing_as_its_label_is_an_error_with_advice(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arms, "draw_counts", lambda *values, **named: iter([[]]))
+    with pytest.raises(DataError, match="train the generator or the reader longer"):
+        start(draw, tmp_path).generated()
+
+
+def test_a_plan_without_a_recipe_for_an_arm_is_refused() -> None:
+    recipes = {name: recipe for name, recipe in default_recipes().items() if name != "rendered"}
+    with pytest.raises(ConfigError, match="got none for rendered"):
+        Plan(recipes=recipes)
+    with pytest.raises(ConfigError, match="generated_per_class must be at least 1"):
+        Plan(generated_per_class=0)
+
+
+def test_a_recipe_is_written_as_what_differs_from_the_default() -> None:
+    assert str(Recipe()) == "default"
+    recipe = Recipe(rendered=0.5, generated=0.25)
+    assert str(recipe) == "rendered=0.5,generated=0.25"
+    assert recipe.real == 0.25
