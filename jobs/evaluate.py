@@ -40,7 +40,7 @@ class EvaluateSettings:
     """The protocol of Goodfellow et al. 2014."""
 
     samples: int = 10_000  # generated images, as many of each class as the training data's share
-    validation_images: int = 5_000  # of the training split, at most a fifth; they choose sigma
+    validation_images: int = 5_000  # of the validation split, at most; they choose sigma
     pairs: int = 40  # samples shown beside their nearest training image
     device: str = "cpu"
 
@@ -78,14 +78,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"expected the bundle's classes {', '.join(sampler.classes)}; the data have "
             f"{', '.join(data.classes)}: evaluate on data of the same classes."
         )
-    train, test = data.split("train"), data.split("test")
+    train, held_back, test = data.split("train"), data.split("val"), data.split("test")
     if arguments.dry_run:
         print_plan("evaluate", arguments, settings)
         return
     rng = np.random.default_rng(arguments.seed)
     drawn = draw_like(train, sampler, settings.samples, arguments.seed)
-    count = min(settings.validation_images, max(1, len(train) // 5))
-    validation = train.images(np.sort(rng.permutation(len(train))[:count]))
+    chosen = rng.permutation(len(held_back))[: settings.validation_images]
+    validation = held_back.images(np.sort(chosen))
     result = parzen_score(test.images(), validation, drawn)
     out.mkdir(parents=True, exist_ok=True)
     shown = drawn[rng.permutation(len(drawn))[: settings.pairs]]

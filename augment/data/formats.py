@@ -100,7 +100,11 @@ def _read_csv(path: str) -> Listing:
 
 
 def _read_idx(path: str) -> Listing:
-    """MNIST's four files, gzipped or not; the splits are train and test."""
+    """MNIST's four files, gzipped or not.
+
+    The test file is the test split; the last twelfth of the training file, 5,000 of MNIST's
+    60,000, is the customary validation split.
+    """
     file_system, root = open_file_system(path)
     parts = []
     for split, prefix in (("train", "train"), ("test", "t10k")):
@@ -112,12 +116,14 @@ def _read_idx(path: str) -> Listing:
                 f"{len(labels)} labels; copy the files again."
             )
         parts.append((split, images, labels))
+    given = len(parts[0][1])
+    held_back = given // 12
     names = [f"{split}{index:05d}" for split, images, _ in parts for index in range(len(images))]
     return Listing(
         source=ArrayImages(np.concatenate([images for _, images, _ in parts])[..., None]),
         names=tuple(names),
         labels=[str(label) for _, _, labels in parts for label in labels],
-        splits=[split for split, images, _ in parts for _ in range(len(images))],
+        splits=["train"] * (given - held_back) + ["val"] * held_back + ["test"] * len(parts[1][1]),
     )
 
 

@@ -62,7 +62,7 @@ def table() -> dict[str, bytes | str]:
 def write_idx(root: Path, *, zipped: bool) -> Path:
     rng = np.random.default_rng(0)
     files: dict[str, bytes] = {}
-    for prefix, count in (("train", 6), ("t10k", 4)):
+    for prefix, count in (("train", 24), ("t10k", 4)):
         images = rng.integers(0, 256, (count, 5, 4), dtype=np.uint8)
         labels = np.arange(count, dtype=np.uint8) % 3
         sizes = struct.pack(">3i", count, 5, 4)
@@ -143,11 +143,11 @@ def test_csv_paths_may_lead_out_of_its_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_idx_has_only_its_two_given_splits(tmp_path: Path, zipped: bool) -> None:
+def test_idx_holds_the_last_twelfth_of_the_training_file_back(tmp_path: Path, zipped: bool) -> None:
     data = open_data(f"idx:{write_idx(tmp_path, zipped=zipped)}", image_size=(5, 4))
     assert data.classes == ("0", "1", "2")
-    assert data.splits.tolist() == ["train"] * 6 + ["test"] * 4
-    first = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8)[0]
+    assert data.splits.tolist() == ["train"] * 22 + ["val"] * 2 + ["test"] * 4
+    first = np.random.default_rng(0).integers(0, 256, (24, 5, 4), dtype=np.uint8)[0]
     np.testing.assert_array_equal(data.images([0])[0, :, :, 0], first)
 
 
@@ -263,8 +263,8 @@ EXPECTED_DIGIT_SPLITS = ["train", "val", "test", "train", "test", "val", "train"
 
 
 def test_an_empty_split_is_an_error_with_the_sizes(tmp_path: Path) -> None:
-    data = open_data(f"idx:{write_idx(tmp_path, zipped=False)}")
-    with pytest.raises(DataError, match="train 6, val 0, test 4"):
+    data = open_data(f"idx:{write_idx(tmp_path, zipped=False)}").split("test")
+    with pytest.raises(DataError, match="train 0, val 0, test 4"):
         data.split("val")
 
 
