@@ -1,0 +1,172 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augment.config import with_overrides
+from augment.data.datasets import LabelledImages, open_data
+from augment.errors import ConfigError, DataError
+from recognizers import arms, tuning
+from recognizers.arms import Plan, SeedRun
+from recognizers.metrics import accuracy
+from recognizers.mixing import Recipe
+from recognizers.plans import TUNABLE_ARMS, plan_for
+from recognizers.scenarios import Draw
+from recognizers.tuning import (
+    best_of,
+    format_trials,
+    grouped_folds,
+    measured_on,
+    run_trials,
+    summarize,
+    trials_of,
+    tuning_draws,
+)
+
+SETTINGS = (
+    "budget.steps=4",
+    "budget.batch_size=12",
+    "reader_steps=2",
+    "generated_per_class=8",
+    "rendered_per_class=2",
+    "generator.training.batch_size=8",
+    "generator.model.width=8",
+    "generator.model.style_dim=8",
+    "generator.model.discriminator_width=8",
+    "generator.model.steps.reconstruct=2",
+    "generator.model.steps.discriminate=1",
+    "generator.model.steps.alternate=2",
+)
+PLAN = with_overrides(Plan(), SETTINGS)
+
+
+class Untouchable:
+    """Stands for test images; whoever asks anything of it fails the test."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"a test image was touched: {name}")
+
+    def __len__(self) -> int:
+        raise AssertionError("test images were counted")
+
+
+def digits(rows: range) -> LabelledImages:
+    data = open_data("digits:", image_size=(8, 8)).split("train")
+    return data.relabel({name: name for name in "012"}).subset(rows)
+
+
+@pytest.fixture
+def draw() -> Draw:
+    untouchable: Any = Untouchable()
+    return Draw(
+        train=digits(range(12)),
+        test=untouchable,
+        focus=None,
+        metric="accuracy",
+        dev=digits(range(20, 40)),
+        confirm=untouchable,
+    )
+
+
+def try_all(draw: Draw, folder: Path) -> list[SeedRun]:
+    runs = [
+        SeedRun(part, 5, PLAN, folder / str(i), say=lambda text: None)
+        for i, part in enumerate(tuning_draws(draw, 5))
+    ]
+    run_trials(runs)
+    return runs
+
+
+def test_tuning_reads_dev_images_and_never_test_images(draw: Draw, tmp_path: Path) -> None:
+    runs = try_all(draw, tmp_path)
+    assert [run.draw.test.names for run in runs] == [draw.dev.names]
+    trials = summarize({5: runs})
+    assert [trial.arm for trial in trials] == [a for a in TUNABLE_ARMS for _ in range(4)]
+    cell = runs[0].run({"classical,augmentation=light,balance_classes=False": trials[0].recipe})[0]
+    assert trials[0].per_seed == [accuracy(cell.predictions, draw.dev.labels)]
+    assert "outside the draw" in measured_on(draw)
+
+
+def test_of_many_dev_images_three_thousand_are_read(
+    draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "MOST_DEV", 7)
+    [part] = tuning_draws(draw, 0)
+    assert len(part.test) == 7
+    assert set(part.test.names) <= set(draw.dev.names)
+    assert part.test.names == tuning_draws(draw, 0)[0].test.names
+    assert measured_on(draw).startswith("7 training images")
+
+
+def test_without_dev_images_recipes_are_cross_validated_inside_the_draw(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = replace(draw, dev=None)
+    seen: list[tuple[str, ...]] = []
+    train_generator = arms.train_generator
+
+    def recorded(data: LabelledImages, *values: Any, **named: Any) -> Any:
+        seen.append(data.names)
+        return train_generator(data, *values, **named)
+
+    monkeypatch.setattr(arms, "train_generator", recorded)
+    runs = try_all(draw, tmp_path)
+    assert sorted(name for run in runs for name in run.draw.test.names) == sorted(draw.train.names)
+    assert len(seen) == len(runs) == 3
+    for names, run in zip(seen, runs, strict=True):
+        assert not set(names) & set(run.draw.test.names), "a generator saw what it is tried on"
+    assert len(summarize({5: runs})[0].per_seed) == 1
+    assert "3-fold cross-validation" in measured_on(draw)
+
+
+def test_folds_keep_groups_whole_and_spread_every_class() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 2])
+    groups = ["a", "b", "c", "a", "d", "e", "f", "f", "g", "h", "i", "b"]
+    images = np.zeros((12, 8, 8, 1), np.uint8)
+    data = LabelledImages.from_arrays(images, labels, "abc", groups=groups)
+    folds = grouped_folds(data, 3)
+    for group in set(groups):
+        assert len(set(folds[np.array(groups) == group])) == 1
+    for label in range(3):
+        assert len(set(folds[labels == label])) == 3
+
+
+def test_cross_validation_refuses_a_class_that_it_could_not_train_without() -> None:
+    images = np.zeros((5, 8, 8, 1), np.uint8)
+    data = LabelledImages.from_arrays(images, np.array([0, 0, 0, 0, 1]), ("many", "one"))
+    with pytest.raises(DataError, match=r"got fewer for one\. Give more --shots"):
+        grouped_folds(data, 3)
+
+
+def test_every_arm_gets_equally_many_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {len(recipes) for recipes in trials_of(Plan()).values()} == {4}
+    one_more = {arm: [Recipe()] for arm in TUNABLE_ARMS} | {
+        "synthetic": [Recipe(), Recipe(generated=0.5)]
+    }
+    monkeypatch.setattr(tuning, "candidates", lambda arm, rendered: one_more[arm])
+    with pytest.raises(ConfigError, match="got classical 1, rendered 1, synthetic 2"):
+        trials_of(Plan())
+
+
+def test_without_a_renderer_no_recipe_asks_for_rendered_images() -> None:
+    plan = plan_for("faces", rendered=False)
+    tried = trials_of(plan)
+    assert list(tried) == ["classical", "synthetic"]
+    used = [*plan.recipes.values(), *tried["classical"], *tried["synthetic"]]
+    assert not any(recipe.rendered for recipe in used)
+
+
+def test_the_table_marks_the_best_recipe_of_each_arm() -> None:
+    recipes = [Recipe(rendered=0.25), Recipe(rendered=0.5)]
+    trials = [
+        tuning.Trial("rendered", recipe, [score, score + 0.1], 0.5, 3.0)
+        for recipe, score in zip(recipes, (0.6, 0.7), strict=True)
+    ]
+    assert best_of(trials) == {"rendered": recipes[1]}
+    header, first, second = format_trials(trials).splitlines()
+    assert "all classes" in header
+    assert "rendered=0.25" in first
+    assert "best" not in first
+    assert second.endswith("75.00        50.00        3  70.0 80.0   best")
