@@ -301,7 +301,7 @@ def confirm(runs: Sequence[SeedRun], cells: Sequence[Cell]) -> tuple[str, GainRe
     gain = measure_gain(
         results, other.labels, other.groups, metric=runs[0].draw.metric, focus_by_seed=focus
     )
-    return PurePath(other.uri.partition(":")[2]).name, gain
+    return PurePath(other.uri.partition(":")[2]).name or other.uri, gain
 
 
 def describe_device(device: str) -> str:

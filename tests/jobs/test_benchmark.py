@@ -1,26 +1,53 @@
 import json
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from augment.errors import ConfigError
-from jobs import benchmark
-from recognizers.arms import Plan
+from augment.errors import AugmentError, ConfigError
+from jobs import benchmark, generate
+from recognizers import arms, scenarios
+from recognizers.arms import ARMS, Plan
+from recognizers.gain import ArmResult, measure_gain
+from recognizers.plans import plan_for
+from recognizers.recommend import recommend
 
 TINY = (
     "budget.steps=10",
     "reader_steps=2",
     "generated_per_class=2",
     "rendered_per_class=2",
+    "generator.model.width=8",
+    "generator.model.style_dim=8",
+    "generator.model.discriminator_width=8",
     "generator.model.steps.reconstruct=2",
     "generator.model.steps.discriminate=1",
     "generator.model.steps.alternate=2",
 )
 
 
-def run(out: Path, *words: str) -> None:
+@pytest.fixture(autouse=True)
+def small_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digits of 8×8 pixels, two a class, with all digits to confirm on."""
+    tiny = scenarios.FewShot(
+        "tiny",
+        "small digits",
+        "digits:",
+        shots=2,
+        image_size=(8, 8),
+        channels=1,
+        half_for_test=True,
+        confirm_uri="digits:",
+    )
+    monkeypatch.setitem(scenarios.SCENARIOS, "tiny", tiny)
+
+
+def run(out: Path, *words: str, seeds: int = 1) -> None:
     sets = [word for setting in TINY for word in ("--set", setting)]
-    benchmark.main(["digits", "--seeds", "1", "--out", str(out), *sets, *words])
+    device = ["--device", "cpu"]
+    benchmark.main(["tiny", "--seeds", str(seeds), "--out", str(out), *device, *sets, *words])
 
 
 def test_a_benchmark_reports_resumes_and_refuses_another_plan(
@@ -28,18 +55,131 @@ def test_a_benchmark_reports_resumes_and_refuses_another_plan(
 ) -> None:
     run(tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
-    assert list(report["arms"]) == ["real", "classical", "rendered", "synthetic", "synthetic_only"]
-    assert report["n_train"] == 50
-    assert (tmp_path / "report.html").exists()
+    assert list(report["arms"]) == list(ARMS)
+    assert report["n_train"] == 20
+    assert (
+        report["generated"]["made"] == report["generated"]["kept"] + report["generated"]["dropped"]
+    )
+    assert report["confirmation"]["on"] == "digits:"
     assert "arm real" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    for heading in ("Real and generated, by class", "Is it copying?", "The training set to make"):
+        assert heading in page
 
     with pytest.raises(ConfigError, match="--resume"):
         run(tmp_path)
     run(tmp_path, "--resume")
     assert "arm real:" not in capsys.readouterr().out, "a finished cell was run again"
-    assert json.loads((tmp_path / "report.json").read_text())["arms"] == report["arms"]
+    again = json.loads((tmp_path / "report.json").read_text())
+    for key in ("arms", "all_classes", "seconds", "generated", "confirmation"):
+        assert again[key] == report[key]
     with pytest.raises(ConfigError, match="another plan"):
         run(tmp_path, "--resume", "--set", "budget.steps=11")
+
+
+def test_a_benchmark_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as stopped:
+        stopped.setattr(arms, "train_generator", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path)
+    assert not (tmp_path / "report.json").exists()
+    assert "arm rendered:" in capsys.readouterr().out
+    run(tmp_path, "--resume")
+    told = capsys.readouterr().out
+    assert "arm rendered:" not in told
+    assert "arm synthetic:" in told
+
+
+def interrupt(*values: object, **named: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_recommended_command_is_one_that_generate_takes(
+    demo_registry: Path, tmp_path: Path
+) -> None:
+    labels = np.arange(20) % 2
+    read = {"classical": 1 - labels, "synthetic": labels}
+    gain = measure_gain(
+        [ArmResult(arm, 0, labels_read) for arm, labels_read in read.items()],
+        labels,
+        np.arange(20),
+        metric="accuracy",
+    )
+    bundle = demo_registry / "digits" / "1"
+    found = recommend(gain, Plan(), bundle=bundle, data="digits:", out=tmp_path / "set")
+    words = shlex.split(found["command"])
+    assert words[:3] == ["python", "-m", "jobs.generate"]
+    generate.main([*words[3:], "--dry-run"])
+
+
+def test_a_sweep_draws_both_curves(tmp_path: Path) -> None:
+    run(tmp_path, "--sweep")
+    report = json.loads((tmp_path / "report.json").read_text())
+    sweeps = report["sweeps"]
+    assert [point["x"] for point in sweeps["real_per_class"]] == [2, 4, 8]
+    assert list(sweeps["real_per_class"][2]["arms"]) == ["classical", "rendered", "synthetic"]
+    assert len(sweeps["ratio"]) == 5
+    first = sweeps["real_per_class"][0]["arms"]
+    assert first["synthetic"] == pytest.approx(report["arms"]["synthetic"]["per_seed"])
+    assert not any("verdict" in point for points in sweeps.values() for point in points)
+
+
+def test_seeds_run_in_processes_and_a_failed_one_takes_nothing_from_the_others(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    claimed = tmp_path / "seeds" / "1" / "plan.json"
+    claimed.parent.mkdir(parents=True)
+    claimed.write_text('{"plan": "another"}')
+    with pytest.raises(AugmentError, match=r"1 of 2 seeds failed: seed 1: .*--resume"):
+        run(tmp_path, "--resume", "--parallel", "2", seeds=2)
+    told = capfd.readouterr().out
+    assert "seed 1: failed: " in told
+    assert all(line.startswith("seed ") for line in told.splitlines())
+
+    claimed.unlink()
+    run(tmp_path, "--resume", seeds=2)
+    told = capfd.readouterr().out
+    assert "seed 0: arm" not in told, "a finished seed was run again"
+    assert json.loads((tmp_path / "report.json").read_text())["seeds"] == [0, 1]
+
+
+def test_tuning_writes_a_table_and_settings_but_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, "--tune")
+    assert "test images are not read" in capsys.readouterr().out
+    text = (tmp_path / "tune.json").read_text()
+    found = json.loads(text)
+    assert len(found["trials"]) == 12
+    assert found["measured_on"].endswith("outside the draw")
+    assert "verdict" not in text
+    assert not (tmp_path / "report.json").exists()
+
+    best = str(tmp_path / "recipes.json")
+    benchmark.main(["tiny", "--out", str(tmp_path / "x"), "--config", best, "--dry-run"])
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    for arm, recipe in found["best"].items():
+        assert settings["recipes"][arm] == recipe
+    assert settings["budget"]["steps"] == plan_for("tiny").budget.steps
+
+
+def test_tuning_and_sweeping_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="exclude each other"):
+        run(tmp_path, "--tune", "--sweep")
+
+
+def test_a_scenario_has_its_own_plan_and_set_changes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["plate-chars-tail", "--out", str(tmp_path), "--dry-run"]
+    benchmark.main(words)
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert settings["generator"]["glyphs"]["stretch"] is True
+    benchmark.main([*words, "--set", "generator.glyphs.stretch=false"])
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert settings["generator"]["glyphs"]["stretch"] is False
 
 
 def test_chars_needs_data(tmp_path: Path) -> None:
@@ -51,6 +191,13 @@ def test_shots_change_the_scenario(tmp_path: Path) -> None:
     words = ["digits", "--out", str(tmp_path), "--shots", "3"]
     arguments = benchmark.parser().parse_args(words)
     assert len(benchmark.choose_scenario(arguments).draw(0).train) == 30
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    assert benchmark.choose_device("auto") == "cpu"
+    with pytest.raises(ConfigError, match="use cpu"):
+        benchmark.main(["digits", "--out", str(tmp_path), "--device", "cuda"])
 
 
 def test_quick_divides_all_steps_by_ten() -> None:
