@@ -138,3 +138,12 @@ def test_help_shows_defaults_where_there_are_any(capsys: pytest.CaptureFixture[s
     assert "(default: runs/x)" in text
     assert "None" not in text
     assert "[]" not in text
+
+
+def test_a_settings_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "some.json"
+    default = Settings(steps=20, inner=Inner(rate=0.1))
+    file.write_text('{"inner": {"rate": 0.3}}')
+    assert cli.read_settings({"default": default}, str(file)) == Settings(20, Inner(0.3))
+    file.write_text('{"steps": 7}')
+    assert cli.read_settings({"default": default}, str(file)) == Settings(7, Inner(0.1))

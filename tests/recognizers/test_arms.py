@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -6,46 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from augment.config import with_overrides
-from augment.data.datasets import LabelledImages, open_data
+from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError, ResumeError
 from recognizers import arms
 from recognizers.arms import ARMS, Plan, SeedRun, default_recipes
 from recognizers.mixing import Recipe
 from recognizers.scenarios import Draw
 
-SETTINGS = (
-    "budget.steps=4",
-    "budget.batch_size=12",
-    "reader_steps=2",
-    "generated_per_class=8",
-    "rendered_per_class=2",
-    "generator.training.batch_size=8",
-    "generator.model.width=8",
-    "generator.model.style_dim=8",
-    "generator.model.discriminator_width=8",
-    "generator.model.steps.reconstruct=2",
-    "generator.model.steps.discriminate=1",
-    "generator.model.steps.alternate=2",
-)
-PLAN = with_overrides(Plan(), SETTINGS)
-
-
-def digits(rows: range) -> LabelledImages:
-    """Some images of 0, 1 and 2, 8×8."""
-    data = open_data("digits:", image_size=(8, 8)).split("train")
-    return data.relabel({name: name for name in "012"}).subset(rows)
+Digits = Callable[..., LabelledImages]
 
 
 @pytest.fixture(scope="module")
-def draw() -> Draw:
+def draw(small_digits: Digits) -> Draw:
     return Draw(
-        train=digits(range(12)),
-        test=digits(range(40, 70)),
+        train=small_digits(12),
+        test=small_digits(40, 70),
         focus=None,
         metric="accuracy",
-        dev=digits(range(20, 40)),
-        confirm=digits(range(70, 80)),
+        dev=small_digits(20, 40),
+        confirm=small_digits(70, 80),
     )
 
 
@@ -53,13 +33,13 @@ def quiet(text: str) -> None:
     pass
 
 
-def start(draw: Draw, folder: Path, plan: Plan = PLAN) -> SeedRun:
+def start(draw: Draw, folder: Path, plan: Plan) -> SeedRun:
     return SeedRun(draw, 3, plan, folder, say=quiet)
 
 
 @pytest.fixture(scope="module")
-def finished(draw: Draw, tmp_path_factory: pytest.TempPathFactory) -> SeedRun:
-    run = start(draw, tmp_path_factory.mktemp("finished"))
+def finished(draw: Draw, tiny_plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> SeedRun:
+    run = start(draw, tmp_path_factory.mktemp("finished"), tiny_plan)
     run.run()
     return run
 
@@ -78,9 +58,9 @@ def spy(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[tuple[Any, ...
 
 
 def test_every_arm_starts_from_the_same_weights_budget_and_real_images(
-    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    draw: Draw, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = start(draw, tmp_path)
+    run = start(draw, tmp_path, tiny_plan)
     run.generated()  # trains the reader, which is no arm
     fits, streams = spy(monkeypatch, "fit"), spy(monkeypatch, "mixed_stream")
     run.run()
@@ -92,8 +72,8 @@ def test_every_arm_starts_from_the_same_weights_budget_and_real_images(
         return torch.cat([values.flatten() for values in build().parameters()])
 
     assert all(torch.equal(first_weights(call), first_weights(fits[0])) for call in fits)
-    assert {call[0][2] for call in fits} == {PLAN.budget}
-    assert {call[1]["steps"] for call in streams} == {PLAN.budget.steps}
+    assert {call[0][2] for call in fits} == {tiny_plan.budget}
+    assert {call[1]["steps"] for call in streams} == {tiny_plan.budget.steps}
     assert {call[1]["seed"] for call in streams} == {streams[0][1]["seed"]}
     for (_, sources), _ in streams:
         np.testing.assert_array_equal(sources["real"].images, draw.train.images())
@@ -101,10 +81,10 @@ def test_every_arm_starts_from_the_same_weights_budget_and_real_images(
 
 
 def test_arms_share_their_rendered_and_generated_images(
-    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    draw: Draw, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streams = spy(monkeypatch, "mixed_stream")
-    run = start(draw, tmp_path)
+    run = start(draw, tmp_path, tiny_plan)
     run.generated()
     streams.clear()
     run.run()
@@ -115,12 +95,12 @@ def test_arms_share_their_rendered_and_generated_images(
 
 
 def test_generator_reader_and_renderer_see_the_training_images_alone(
-    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    draw: Draw, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("train_generator", "write_bundle", "train_reader", "CharacterRenderer")
     calls = {name: spy(monkeypatch, name) for name in names}
     streams = spy(monkeypatch, "mixed_stream")
-    start(draw, tmp_path).run()
+    start(draw, tmp_path, tiny_plan).run()
     assert [values[0] for values, _ in calls["train_generator"]] == [draw.train]
     assert [values[2] for values, _ in calls["write_bundle"]] == [draw.train]
     assert [values[0] for values, _ in calls["train_reader"]] == [draw.train]
@@ -132,16 +112,16 @@ def test_generator_reader_and_renderer_see_the_training_images_alone(
 
 
 def test_test_dev_and_confirm_images_change_nothing_that_is_trained(
-    draw: Draw, finished: SeedRun, tmp_path: Path
+    draw: Draw, tiny_plan: Plan, small_digits: Digits, finished: SeedRun, tmp_path: Path
 ) -> None:
-    other = replace(draw, test=digits(range(80, 95)), dev=None, confirm=None)
-    run = start(other, tmp_path)
+    other = replace(draw, test=small_digits(80, 95), dev=None, confirm=None)
+    run = start(other, tmp_path, tiny_plan)
     np.testing.assert_array_equal(run.generated().images, finished.generated().images)
     assert run.bundle().digest == finished.bundle().digest
 
-    recipe = {"real": PLAN.recipes["real"]}
+    recipe = {"real": tiny_plan.recipes["real"]}
     same_test = replace(draw, dev=None, confirm=None)
-    [cell] = start(same_test, tmp_path / "same").run(recipe)
+    [cell] = start(same_test, tmp_path / "same", tiny_plan).run(recipe)
     np.testing.assert_array_equal(cell.predictions, finished.run(recipe)[0].predictions)
 
 
@@ -154,7 +134,7 @@ def test_a_cell_keeps_predictions_confirmation_curve_and_seconds(
         assert cell.predictions.shape == (len(draw.test),)
         assert cell.confirmed is not None
         assert cell.confirmed.shape == (10,)
-        assert cell.curve[-1][0] == PLAN.budget.steps
+        assert cell.curve[-1][0] == finished.plan.budget.steps
         assert cell.seconds > 0
         right = float((cell.predictions == draw.test.labels).mean())
         assert cell.curve[-1][1] == pytest.approx(right)
@@ -166,7 +146,7 @@ def test_a_continued_folder_trains_nothing_that_is_finished(
 ) -> None:
     monkeypatch.setattr(arms, "fit", None)
     monkeypatch.setattr(arms, "train_generator", None)
-    again = start(draw, finished.folder)
+    again = start(draw, finished.folder, finished.plan)
     for before, after in zip(finished.run(), again.run(), strict=True):
         np.testing.assert_array_equal(before.predictions, after.predictions)
         assert (before.curve, before.seconds) == (after.curve, after.seconds)
@@ -175,33 +155,27 @@ def test_a_continued_folder_trains_nothing_that_is_finished(
     assert again.tally.made == again.tally.kept + again.tally.dropped
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"train": digits(range(13))}, "another train"),
-        ({"test": digits(range(30))}, "another test"),
-        ({"confirm": None}, "another confirm"),
-    ],
-)
+@pytest.mark.parametrize("part", ["train", "test", "confirm"])
 def test_a_folder_of_another_draw_is_refused(
-    draw: Draw, finished: SeedRun, change: dict[str, Any], named: str
+    draw: Draw, small_digits: Digits, finished: SeedRun, part: str
 ) -> None:
-    with pytest.raises(ResumeError, match=named):
-        start(replace(draw, **change), finished.folder)
-    assert start(draw, finished.folder).run(), "what was there before must stay"
+    other: dict[str, Any] = {part: small_digits(1, 14)}
+    with pytest.raises(ResumeError, match=f"another {part}"):
+        start(replace(draw, **other), finished.folder, finished.plan)
+    assert start(draw, finished.folder, finished.plan).run(), "what was there before must stay"
 
 
 def test_a_folder_of_another_plan_is_refused(draw: Draw, finished: SeedRun) -> None:
     with pytest.raises(ResumeError, match="another plan"):
-        start(draw, finished.folder, replace(PLAN, reader_steps=3))
+        start(draw, finished.folder, replace(finished.plan, reader_steps=3))
 
 
 def test_a_reader_that_reads_nothing_as_its_label_is_an_error_with_advice(
-    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    draw: Draw, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arms, "draw_counts", lambda *values, **named: iter([[]]))
     with pytest.raises(DataError, match="train the generator or the reader longer"):
-        start(draw, tmp_path).generated()
+        start(draw, tmp_path, tiny_plan).generated()
 
 
 def test_a_plan_without_a_recipe_for_an_arm_is_refused() -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -5,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from augment.config import with_overrides
-from augment.data.datasets import LabelledImages, open_data
+from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError
 from recognizers import arms, tuning
 from recognizers.arms import Plan, SeedRun
@@ -25,21 +25,7 @@ from recognizers.tuning import (
     tuning_draws,
 )
 
-SETTINGS = (
-    "budget.steps=4",
-    "budget.batch_size=12",
-    "reader_steps=2",
-    "generated_per_class=8",
-    "rendered_per_class=2",
-    "generator.training.batch_size=8",
-    "generator.model.width=8",
-    "generator.model.style_dim=8",
-    "generator.model.discriminator_width=8",
-    "generator.model.steps.reconstruct=2",
-    "generator.model.steps.discriminate=1",
-    "generator.model.steps.alternate=2",
-)
-PLAN = with_overrides(Plan(), SETTINGS)
+Digits = Callable[..., LabelledImages]
 
 
 class Untouchable:
@@ -52,35 +38,32 @@ class Untouchable:
         raise AssertionError("test images were counted")
 
 
-def digits(rows: range) -> LabelledImages:
-    data = open_data("digits:", image_size=(8, 8)).split("train")
-    return data.relabel({name: name for name in "012"}).subset(rows)
-
-
 @pytest.fixture
-def draw() -> Draw:
+def draw(small_digits: Digits) -> Draw:
     untouchable: Any = Untouchable()
     return Draw(
-        train=digits(range(12)),
+        train=small_digits(12),
         test=untouchable,
         focus=None,
         metric="accuracy",
-        dev=digits(range(20, 40)),
+        dev=small_digits(20, 40),
         confirm=untouchable,
     )
 
 
-def try_all(draw: Draw, folder: Path) -> list[SeedRun]:
+def try_all(draw: Draw, plan: Plan, folder: Path) -> list[SeedRun]:
     runs = [
-        SeedRun(part, 5, PLAN, folder / str(i), say=lambda text: None)
+        SeedRun(part, 5, plan, folder / str(i), say=lambda text: None)
         for i, part in enumerate(tuning_draws(draw, 5))
     ]
     run_trials(runs)
     return runs
 
 
-def test_tuning_reads_dev_images_and_never_test_images(draw: Draw, tmp_path: Path) -> None:
-    runs = try_all(draw, tmp_path)
+def test_tuning_reads_dev_images_and_never_test_images(
+    draw: Draw, tiny_plan: Plan, tmp_path: Path
+) -> None:
+    runs = try_all(draw, tiny_plan, tmp_path)
     assert [run.draw.test.names for run in runs] == [draw.dev.names]
     trials = summarize({5: runs})
     assert [trial.arm for trial in trials] == [a for a in TUNABLE_ARMS for _ in range(4)]
@@ -101,7 +84,7 @@ def test_of_many_dev_images_three_thousand_are_read(
 
 
 def test_without_dev_images_recipes_are_cross_validated_inside_the_draw(
-    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    draw: Draw, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw = replace(draw, dev=None)
     seen: list[tuple[str, ...]] = []
@@ -112,7 +95,7 @@ def test_without_dev_images_recipes_are_cross_validated_inside_the_draw(
         return train_generator(data, *values, **named)
 
     monkeypatch.setattr(arms, "train_generator", recorded)
-    runs = try_all(draw, tmp_path)
+    runs = try_all(draw, tiny_plan, tmp_path)
     assert sorted(name for run in runs for name in run.draw.test.names) == sorted(draw.train.names)
     assert len(seen) == len(runs) == 3
     for names, run in zip(seen, runs, strict=True):
