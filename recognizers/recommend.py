@@ -6,6 +6,7 @@ from typing import Any
 
 from recognizers.arms import Plan
 from recognizers.gain import GainReport
+from recognizers.report_parts import percent, words
 
 __all__ = ["recommend"]
 
@@ -35,12 +36,13 @@ def recommend(
     why = _why(gain, arm)
     if arm not in WITH_GENERATED:
         return {"mix": mix, "why": f"{why} Generated images are not recommended here yet."}
-    words = ["python", "-m", "jobs.generate", str(bundle)]
-    words += ["--per-label", str(plan.generated_per_class)]
-    words += ["--with-real", data] if "real" in mix else []
-    command = shlex.join([*words, "--out", str(out)])
-    why += f" The command writes the {'real and ' * ('real' in mix)}generated images;"
-    why += " draw batches from them in these shares"
+    parts = ["python", "-m", "jobs.generate", str(bundle)]
+    parts += ["--per-label", str(plan.generated_per_class)]
+    parts += ["--with-real", data] if "real" in mix else []
+    command = shlex.join([*parts, "--out", str(out)])
+    why += f" The command writes the {'real and ' * ('real' in mix)}generated images"
+    if len(mix) > 1:
+        why += "; draw batches from them in these shares"
     if "rendered" in mix:
         why += ", with rendered images made by augment.data.rendering.CharacterRenderer"
     return {"mix": mix, "why": f"{why}.", "command": command}
@@ -49,11 +51,11 @@ def recommend(
 def _why(gain: GainReport, arm: str) -> str:
     """The best arm and its lead, and what the verdict adds to that."""
     scores = {name: summary.mean for name, summary in gain.arms.items()}
-    metric = gain.metric.replace("_", " ")
-    lead = f"The {arm.replace('_', ' ')} arm had the best mean {metric}, {scores.pop(arm):.2%}"
+    best = percent(scores.pop(arm), 2)
+    lead = f"The {words(arm)} arm had the best mean {words(gain.metric)}, {best}"
     if scores:
         second = max(scores, key=lambda name: scores[name])
-        lead += f"; next came {second.replace('_', ' ')} with {scores[second]:.2%}"
-    if arm == "synthetic" and gain.verdict != "helps":
+        lead += f"; next came {words(second)} with {percent(scores[second], 2)}"
+    if arm in WITH_GENERATED and not (arm == "synthetic" and gain.verdict == "helps"):
         lead += ". Whether the difference is real is not shown yet: more seeds would tell"
     return f"{lead}."

@@ -33,8 +33,8 @@ def test_the_best_arms_mix_comes_with_its_reason_and_command() -> None:
         "rendered": synthetic.rendered,
         "generated": synthetic.generated,
     }
-    assert "90.00%" in found["why"]
-    assert "classical with 70.00%" in found["why"]
+    assert "90.00 %" in found["why"]
+    assert "classical with 70.00 %" in found["why"]
     assert "not shown yet" not in found["why"]
     words = shlex.split(found["command"])
     assert words[:4] == ["python", "-m", "jobs.generate", "runs/x y/bundle"]
