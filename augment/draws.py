@@ -7,15 +7,23 @@ __all__ = ["ContentIndex", "Uniforms"]
 
 
 class ContentIndex:
-    """Which rows of the content bank belong to which class, glyphs and examples apart."""
+    """Which rows of the content bank belong to which class, glyphs and examples apart.
+
+    Args:
+        labels: (M,) class of each row.
+        folds: (M,) -1 for a glyph.
+        num_classes: k; each has a row.
+    """
 
     def __init__(
         self, labels: NDArray[np.int64], folds: NDArray[np.int64], num_classes: int
     ) -> None:
         self.folds = folds
-        is_glyph = folds < 0
-        self.glyphs = [np.flatnonzero((labels == c) & is_glyph) for c in range(num_classes)]
-        self.examples = [np.flatnonzero((labels == c) & ~is_glyph) for c in range(num_classes)]
+        kinds = np.where(folds < 0, 0, 1)
+        keys = kinds * num_classes + labels
+        self.rows = np.argsort(keys, kind="stable")  # glyphs by class, then examples by class
+        self.counts = np.bincount(keys, minlength=2 * num_classes).reshape(2, num_classes)
+        self.starts = (np.cumsum(self.counts) - self.counts.ravel()).reshape(2, num_classes)
 
     def choose(
         self,
@@ -24,11 +32,10 @@ class ContentIndex:
         uniforms: NDArray[np.float64],
     ) -> NDArray[np.int64]:
         """A bank row for each label: a glyph or an example as wanted, if the class has both."""
-        rows = np.empty(len(labels), np.int64)
-        for j, (label, glyph) in enumerate(zip(labels.tolist(), wants_glyph, strict=True)):
-            first, second = self.glyphs[label], self.examples[label]
-            pool = first if (glyph and len(first)) or not len(second) else second
-            rows[j] = pool[int(uniforms[j] * len(pool))]
+        glyphs, examples = self.counts[:, labels]
+        kinds = np.where((wants_glyph & (glyphs > 0)) | (examples == 0), 0, 1)
+        places = (uniforms * self.counts[kinds, labels]).astype(np.int64)
+        rows: NDArray[np.int64] = self.rows[self.starts[kinds, labels] + places]
         return rows
 
 

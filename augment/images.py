@@ -25,6 +25,7 @@ __all__ = [
     "encode_png",
     "resize_image",
     "tile",
+    "to_levels",
     "to_tensor",
     "to_uint8",
 ]
@@ -118,10 +119,15 @@ def to_tensor(images: Pixels) -> Tensor:
     return values.float().div_(127.5).sub_(1.0)
 
 
+def to_levels(images: Tensor) -> Tensor:
+    """(N, C, H, W) in [-1, 1] to a tensor (N, H, W, C) uint8; values outside are clipped."""
+    values = images.float().add(1.0).mul(127.5).round().clamp(0, 255)
+    return values.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
 def to_uint8(images: Tensor) -> Pixels:
     """(N, C, H, W) in [-1, 1] to (N, H, W, C) uint8; values outside are clipped."""
-    values = images.detach().float().add(1.0).mul(127.5).round().clamp(0, 255)
-    return values.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return to_levels(images.detach()).cpu().numpy()
 
 
 def tile(images: Pixels, columns: int, *, gap: int = 2) -> Pixels:

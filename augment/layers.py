@@ -1,6 +1,8 @@
 """Blocks used by more than one network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,11 @@ __all__ = [
     "AffineTransform",
     "ConvBlock",
     "ResidualBlock",
+    "affine_field",
+    "convolve_to_blocks",
     "maybe_spectral",
+    "sample_field",
+    "unblock",
     "warp_smoothly",
 ]
 
@@ -118,8 +124,27 @@ class AffineTransform(nn.Module):
         """(N, C, H, W), (N, vector_dim) to (N, C, H, W)."""
         offsets = self.to_offsets(vectors).float().tanh().view(-1, 2, 3) * MAX_TRANSFORM
         matrices = torch.eye(2, 3, device=offsets.device) + offsets
-        grid = F.affine_grid(matrices, list(maps.shape), align_corners=False)
-        return F.grid_sample(maps.float(), grid, padding_mode="border", align_corners=False)
+        field = affine_field(matrices, (maps.shape[2], maps.shape[3]))
+        return sample_field(maps.float(), field, padding="border")
+
+
+def affine_field(matrices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where each pixel is taken from: (N, 2, 3) affine maps to (N, 2, H, W), x before y.
+
+    ``F.affine_grid(matrices, …, align_corners=False)`` with its last axis in front, and several
+    times as fast on a CPU.
+    """
+    y, x = (_pixel_centres(side, matrices.device) for side in size)
+    to_x, to_y, shift = matrices[:, :, :, None, None].unbind(dim=2)
+    return to_x * x + (to_y * y[:, None] + shift)
+
+
+def sample_field(
+    maps: Tensor, field: Tensor, *, padding: Literal["zeros", "border"] = "zeros"
+) -> Tensor:
+    """Resample bilinearly: (N, C, H, W) at (N, 2, H, W), x before y in [-1, 1]."""
+    grid = field.permute(0, 2, 3, 1)
+    return F.grid_sample(maps, grid, padding_mode=padding, align_corners=False)
 
 
 def warp_smoothly(maps: Tensor, uniforms: Tensor, strength: float) -> Tensor:
@@ -127,13 +152,63 @@ def warp_smoothly(maps: Tensor, uniforms: Tensor, strength: float) -> Tensor:
 
     ``strength`` is the largest displacement of a control point, as a share of the side.
     """
-    count, _, height, width = maps.shape
-    offsets = (uniforms * 2 - 1).view(count, 2, WARP_GRID, WARP_GRID) * (2 * strength)
-    smooth = F.interpolate(offsets, (height, width), mode="bicubic", align_corners=True)
-    identity = F.affine_grid(
-        torch.eye(2, 3, device=maps.device).expand(count, 2, 3),
-        [count, 1, height, width],
-        align_corners=False,
-    )
-    grid = identity + smooth.permute(0, 2, 3, 1)
-    return F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+    size = (maps.shape[2], maps.shape[3])
+    offsets = (uniforms * 2 - 1) * (2 * strength)
+    smooth = offsets.view(len(maps), 2, -1) @ _bicubic_basis(size).to(maps.device)
+    identity = affine_field(torch.eye(2, 3, device=maps.device)[None], size)
+    return sample_field(maps, identity + smooth.view(-1, 2, *size), padding="border")
+
+
+def _pixel_centres(side: int, device: torch.device) -> Tensor:
+    """(side,) coordinates of pixel centres, where the image spans [-1, 1]."""
+    return (torch.arange(side, device=device) * 2 + 1) / side - 1
+
+
+@cache
+def _bicubic_basis(size: tuple[int, int]) -> Tensor:
+    """(WARP_GRID², H·W): how much each control point moves each pixel."""
+    points = torch.eye(WARP_GRID**2).view(-1, 1, WARP_GRID, WARP_GRID)
+    return F.interpolate(points, size, mode="bicubic", align_corners=True).flatten(1)
+
+
+def convolve_to_blocks(convolution: nn.Conv2d, maps: Tensor, beside: Sequence[Tensor]) -> Tensor:
+    """A 3×3 convolution of ``maps`` enlarged twice (nearest) with ``beside`` next to them.
+
+    ``unblock`` makes the convolution's result of these blocks, up to rounding. Where it has few
+    outputs this is less work: the four pixels of a block fill a processor's vectors better
+    than one; and as enlarged pixels are alike, weights that meet the same pixel of ``maps``
+    are added up beforehand.
+
+    Args:
+        convolution: 3×3, stride 1, padding 1, with a bias.
+        maps: (N, A, H, W).
+        beside: each (N, B, 2H, 2W).
+
+    Returns:
+        (N, 4·out_channels, H, W): blocks of 2×2 pixels, row by row, the channels of each together.
+    """
+    sizes = [part.shape[1] for part in (maps, *beside)]
+    weights = torch.split(convolution.weight, sizes, dim=1)
+    # [row of the block, row of the input, row of the kernel]: 1 where they meet.
+    coarse = [[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]]
+    fine = [
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]],
+        [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    ]
+
+    def spread(weight: Tensor, rows: list[list[list[int]]]) -> Tensor:
+        meets = weight.new_tensor(rows)
+        return torch.einsum("ayr,bxc,oirc->aboiyx", meets, meets, weight).flatten(0, 2)
+
+    bias = None if convolution.bias is None else convolution.bias.repeat(4)
+    blocks = F.conv2d(maps, spread(weights[0], coarse), bias, padding=1)
+    for part, weight in zip(beside, weights[1:], strict=True):
+        blocks = blocks + F.conv2d(part, spread(weight, fine), stride=2, padding=1)
+    return blocks
+
+
+def unblock(blocks: Tensor) -> Tensor:
+    """Lay blocks of 2×2 pixels out as an image: (N, H, W, 4·C) to (N, 2H, 2W, C)."""
+    count, height, width, values = blocks.shape
+    pixels = blocks.view(count, height, width, 2, 2, values // 4).transpose(2, 3)
+    return pixels.reshape(count, 2 * height, 2 * width, values // 4)

@@ -154,7 +154,8 @@ def service(registry: Path, log: Path) -> Iterator[str]:
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
         command = "from ray.serve.scripts import cli; cli()"
-        words = ["run", "--non-blocking", "serving.app:build", f"registry={registry}"]
+        options = [f"registry={registry}", "compile=false"]  # too few images to pay for it
+        words = ["run", "--non-blocking", "serving.app:build", *options]
         cluster = ray.get_runtime_context().gcs_address
         with log.open("wb") as output:
             subprocess.run(

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from augment.bundle import READER_FOLDER
+from augment.bundle import READER_FOLDER, load_bundle
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
 from augment.export import WRITERS, Record, generated_record
 from augment.generate import Sampler, Tally, draw_counts
 from augment.images import encode_png
+from augment.network import should_compile
 from jobs.cli import (
     absolute_location,
     absolute_uri,
@@ -35,10 +36,11 @@ __all__ = ["GenerateSettings", "main"]
 
 @dataclass(frozen=True)
 class GenerateSettings:
-    """How images are drawn; none of it changes which images they are on one device."""
+    """How images are drawn; precision and compiling change pixels by a few levels at most."""
 
     device: str = "cpu"
-    compile: bool = False  # worth it from some ten thousand images on
+    half: bool | None = None  # bfloat16; None: where that is faster
+    compile: bool | None = None  # None: where there are images enough and a compiler
     max_factor: int = 4  # candidates at most, per image asked for
 
 
@@ -76,8 +78,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.format == "zip" and out.suffix != ".zip":
         out = out.with_name(out.name + ".zip")
     folder = find_bundle(arguments.bundle)
-    sampler = Sampler.load(folder, device=settings.device, compile=settings.compile)
-    labels = choose_labels(arguments.labels, sampler.classes)
+    labels = choose_labels(arguments.labels, load_bundle(folder).classes)
+    compile = settings.compile
+    if compile is None:
+        compile = should_compile(settings.device, len(labels) * arguments.per_label)
+    sampler = Sampler.load(folder, device=settings.device, half=settings.half, compile=compile)
     counts = {sampler.label_index(label): arguments.per_label for label in labels}
     real = None
     if arguments.with_real:

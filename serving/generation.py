@@ -23,6 +23,7 @@ from augment.errors import AugmentError, LabelError, RequestError
 from augment.export import Record, generated_record
 from augment.generate import Drawn, Reader, Sampler, Samples, Style
 from augment.images import Pixels
+from augment.network import should_compile
 from recognizers.reader import load_reader
 from serving.schemas import Health, ServeArguments
 
@@ -82,12 +83,13 @@ def load_model(folder: Path, arguments: ServeArguments) -> LoadedModel:
     Raises:
         BundleError: the bundle is not sound.
     """
+    compile = arguments.compile
     sampler = Sampler.load(
         folder,
         device=arguments.device,
         batch_size=arguments.batch_size,
         half=arguments.half,
-        compile=arguments.compile,
+        compile=should_compile(arguments.device) if compile is None else compile,
     )
     first = np.zeros(1, np.int64)
     sampler.draw(first, first, 0)

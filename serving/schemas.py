@@ -230,7 +230,9 @@ class ServeArguments(BaseModel):
 
     registry: str = Field(min_length=1, description="Folder or fsspec URL of bundles.")
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N.")
-    half: bool = Field(False, description="Run the generators in bfloat16.")
+    half: bool | None = Field(
+        None, description="Run the generators in bfloat16; left out: where that is faster."
+    )
     batch_size: int = Field(128, ge=1, le=4096, description="Images drawn in one go.")
     batch_wait_s: float = Field(0.002, ge=0, le=1, description="How long a batch waits to fill.")
     replicas: int = Field(1, ge=1, le=64)
@@ -238,7 +240,10 @@ class ServeArguments(BaseModel):
         None, ge=1, description="Torch threads of a replica; left out: its share of the cores."
     )
     encoders: int = Field(2, ge=1, le=64, description="PNG encoding threads of a replica.")
-    compile: bool = Field(False, description="torch.compile the generators while loading.")
+    compile: bool | None = Field(
+        None,
+        description="Compile the generators while loading; left out: where there is a compiler.",
+    )
     spare_models: int = Field(
         4, ge=1, description="Older versions that a replica keeps loaded once asked for."
     )

@@ -28,6 +28,7 @@ LAYERS = (
         "augment.draws",
         "augment.export",
         "augment.generate",
+        "augment.network",
         "augment.training",
     ),
 )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augment.images import Pixels
+from augment.layers import affine_field, sample_field
 
 __all__ = ["fit_poses", "identity_poses", "relative_poses", "warp_to_poses"]
 
@@ -63,8 +64,8 @@ def relative_poses(source: Tensor, target: Tensor) -> Tensor:
 
 def warp_to_poses(contents: Tensor, poses: Tensor) -> Tensor:
     """Resample contents: (N, 1, H, W) in [-1, 1], (N, 2, 3) to (N, 1, H, W); outside is no ink."""
-    grid = F.affine_grid(poses, list(contents.shape), align_corners=False)
-    return F.grid_sample(contents + 1, grid, align_corners=False) - 1
+    field = affine_field(poses, (contents.shape[2], contents.shape[3]))
+    return sample_field(contents + 1, field) - 1
 
 
 def _maps(pixels: Pixels) -> Tensor:
@@ -77,12 +78,11 @@ def _maps(pixels: Pixels) -> Tensor:
 def _fit(inks: Tensor, candidates: Tensor) -> Tensor:
     best = _correlation(candidates, inks).argmax(dim=1)
     glyphs = candidates[torch.arange(len(candidates)), best][:, None]
-    identity = identity_poses(len(inks))
+    identity, size = identity_poses(len(inks)), (inks.shape[2], inks.shape[3])
     offsets = torch.zeros_like(identity, requires_grad=True)
     optimizer = torch.optim.Adam([offsets], lr=LEARNING_RATE)
     for _ in range(STEPS):
-        grid = F.affine_grid(identity + offsets, list(inks.shape), align_corners=False)
-        warped = F.grid_sample(glyphs, grid, align_corners=False)
+        warped = sample_field(glyphs, affine_field(identity + offsets, size))
         cost = STIFFNESS * offsets.square().sum(dim=(1, 2)) - _correlation(warped, inks)[:, 0]
         optimizer.zero_grad()
         cost.sum().backward()  # type: ignore[no-untyped-call]

@@ -8,31 +8,10 @@ The paper names a three-step training without specifying it. Our reading:
     2. discriminate   G stands still, D learns the k real classes and "generated".
     3. alternate      D and G in turn; G also wants its images read as the content's class.
 
-Departures, all off in ``SAAEConfig()`` (the configuration ``paper``) and each a field of its
-own that ``LABELMINT`` turns on:
-    style_injection "adain"   the style scales and shifts every decoder map, so that it cannot
-                              carry strokes from place to place as a full-size map can.
-    style_pooling             the style map is averaged over its pixels before its fully connected
-                              layer: any style size, and no layout leaks into the style.
-    content_transform         the style tilts, shears, scales and shifts the content before Enc_c
-                              (a spatial transformer, Jaderberg et al., 2015): photographed
-                              characters lean as their plate or sign does.
-    content_skip              encoder maps and the content image join the decoder again: strokes
-                              survive (dropped strokes are what users report of styled text).
-    halvings                  the inner convolutions work at 1/2 or 1/4 of the size: a receptive
-                              field as wide as a character.
-    residual_blocks           extra capacity at the smallest size, where it is cheap.
-    spectral_norm, r1_weight, diff_augment
-                              a discriminator that does not memorize a few images a class; its
-                              last layer stays free, for bounded logits cannot tell k classes.
-    unpaired_share            part of the generated images that D sees and G is judged on combine
-                              contents and styles of different images, as sampling does.
-    style_weight              the style read from such an image should be the style asked for.
+Departures from the paper are listed in ``saae_config``.
 """
 
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -40,78 +19,19 @@ from torch import Tensor, nn
 
 from augment.data.pairs import Batch
 from augment.diffaugment import diff_augment
-from augment.errors import ConfigError
-from augment.layers import AdaptiveInstanceNorm, AffineTransform, ConvBlock, maybe_spectral
+from augment.layers import (
+    AdaptiveInstanceNorm,
+    AffineTransform,
+    ConvBlock,
+    convolve_to_blocks,
+    maybe_spectral,
+)
 from augment.losses.adversarial import class_or_fake, gradient_penalty_r1, real_or_fake
 from augment.losses.reconstruction import l1_distance, l2_distance
+from augment.models.saae_config import LABELMINT, PAPER, SAAEConfig, Steps
 from augment.phases import Losses, Phase, Stage
 
 __all__ = ["LABELMINT", "PAPER", "SAAE", "SAAEConfig", "Steps"]
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Optimizer steps of the three stages."""
-
-    reconstruct: int = 1000
-    discriminate: int = 200
-    alternate: int = 4000
-
-
-@dataclass(frozen=True)
-class SAAEConfig:
-    """Architecture and losses; the defaults are the paper's, as far as it states them."""
-
-    width: int = 32  # channels of z_c and of the style map; the paper gives none
-    style_dim: int = 128  # length of the style vector; the paper gives none
-    style_size: tuple[int, int] | None = None  # (Hs, Ws); None: the size of the images
-    discriminator: Literal["multi", "binary"] = "multi"  # Sec. 2.2
-    discriminator_width: int = 32
-    reconstruction: Literal["l1", "l2"] = "l2"
-    reconstruction_weight: float = 10.0
-    adversarial_weight: float = 1.0
-    steps: Steps = field(default_factory=Steps)
-    # Departures (see the module docstring).
-    style_injection: Literal["map", "adain"] = "map"
-    style_pooling: bool = False
-    content_transform: bool = False
-    content_skip: bool = False
-    halvings: int = 0
-    residual_blocks: int = 0
-    spectral_norm: bool = False
-    r1_weight: float = 0.0
-    diff_augment: bool = False
-    unpaired_share: float = 0.0
-    style_weight: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.halvings not in (0, 1, 2):
-            raise ConfigError(f"halvings must be 0, 1 or 2; got {self.halvings}.")
-        if not 0 <= self.unpaired_share <= 1:
-            raise ConfigError(f"unpaired_share must be in [0, 1]; got {self.unpaired_share}.")
-        for name in ("width", "style_dim", "discriminator_width"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        for name in ("reconstruct", "discriminate", "alternate"):
-            if getattr(self.steps, name) < 0:
-                raise ConfigError(f"steps.{name} must not be negative.")
-
-
-PAPER = SAAEConfig()
-LABELMINT = SAAEConfig(
-    reconstruction="l1",
-    steps=Steps(reconstruct=300, discriminate=100, alternate=1600),
-    style_injection="adain",
-    style_pooling=True,
-    content_skip=True,
-    halvings=2,
-    residual_blocks=2,
-    discriminator_width=64,
-    diff_augment=True,
-    unpaired_share=0.5,
-    style_weight=1.0,
-)
 
 
 class ContentEncoder(nn.Module):
@@ -167,7 +87,12 @@ class StyleEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Dec: three convolutions from (z_c, z_s) to an image in [-1, 1]."""
+    """Dec: three convolutions from (z_c, z_s) to an image in [-1, 1].
+
+    With ``in_blocks`` images come as ``convolve_to_blocks`` leaves them, for faster sampling.
+    """
+
+    in_blocks = False
 
     def __init__(self, config: SAAEConfig, channels: int, image_size: tuple[int, int]) -> None:
         super().__init__()
@@ -222,15 +147,22 @@ class Decoder(nn.Module):
         for convolution, skip_maps in zip(
             self.convolutions[1:], (maps[1:2], [maps[0], contents]), strict=True
         ):
-            size = skip_maps[0].shape[2:]
-            if hidden.shape[2:] != size:
-                hidden = F.interpolate(hidden, size=size, mode="nearest")
-            if self.config.content_skip:
-                hidden = torch.cat([hidden, *(m.to(hidden.dtype) for m in skip_maps)], dim=1)
-            hidden = convolution(hidden)
+            hidden = self._join(convolution, hidden, skip_maps)
             if convolution is not self.convolutions[-1]:
                 hidden = normalize(hidden)
         return 2 * torch.sigmoid(hidden.float()) - 1  # the paper's sigmoid, at the model's edge
+
+    def _join(self, convolution: nn.Module, hidden: Tensor, skips: list[Tensor]) -> Tensor:
+        """Enlarge the maps to the size of the skips, lay those beside them and convolve."""
+        size = skips[0].shape[2:]
+        beside = [maps.to(hidden.dtype) for maps in skips] if self.config.content_skip else []
+        if self.in_blocks and convolution is self.convolutions[-1]:
+            assert isinstance(convolution, nn.Conv2d)
+            return convolve_to_blocks(convolution, hidden, beside)
+        if hidden.shape[2:] != size:
+            hidden = F.interpolate(hidden, size=size, mode="nearest")
+        joined: Tensor = convolution(torch.cat([hidden, *beside], dim=1))
+        return joined
 
 
 class Discriminator(nn.Module):
@@ -280,6 +212,7 @@ class SAAE(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        self.image_size = image_size
         self.style_size = config.style_size or image_size
         self.content_encoder = ContentEncoder(config)
         self.transform = AffineTransform(config.style_dim) if config.content_transform else None
@@ -298,6 +231,13 @@ class SAAE(nn.Module):
         """z_s = Enc_s(s): (N, C, Hs, Ws) in [-1, 1] to (N, style_dim)."""
         z_s: Tensor = self.style_encoder(styles)
         return z_s
+
+    def draw_in_blocks(self) -> bool:
+        """From now on return (N, 4·C, H/2, W/2) for ``unblock``, if the architecture allows it."""
+        config = self.config
+        even = all(side % 2 == 0 for side in self.image_size)
+        self.decoder.in_blocks = config.content_skip and config.halvings > 0 and even
+        return self.decoder.in_blocks
 
     def players(self) -> dict[str, list[nn.Module]]:
         """Which networks each player moves."""
