@@ -118,7 +118,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     work = finish_with_sweep if arguments.sweep else finish
     run_tasks(work, tasks, processes=arguments.parallel)
     runs = [task.open() for task in tasks]
-    command = shlex.join(["python", "-m", "jobs.benchmark", *(argv or sys.argv[1:])])
+    words = [word for word in argv or sys.argv[1:] if word != "--resume"]
+    command = shlex.join(["python", "-m", "jobs.benchmark", *words])
     sweeps = sweep_curves(tasks, runs) if arguments.sweep else None
     report = measure(runs, scenario, command=command, out=out, sweeps=sweeps)
     page = write_report(out, report, take_pictures(runs[0]))

@@ -48,7 +48,7 @@ def ratio_curve(runs: Sequence[SeedRun]) -> list[dict[str, Any]]:
     points = []
     for name, recipe in ratio_recipes(runs[0].plan).items():
         results = [run.run({name: recipe})[0] for run in runs]
-        x = round(recipe.generated / recipe.real, 4)
+        x = round(recipe.generated / recipe.real, 2)
         points.append({"x": x, "arms": {"synthetic": _scores(results)}})
     return points
 

@@ -43,7 +43,7 @@ def test_curves_hold_every_seed_at_every_point() -> None:
     plan = plan_with(Recipe(generated=0.25))
     runs = [Measured(plan), Measured(plan, bonus=0.2)]
     points = ratio_curve(runs)
-    assert [point["x"] for point in points] == [0, 0.1111, 0.3333, 1, 3]
+    assert [point["x"] for point in points] == [0, 0.11, 0.33, 1, 3]
     assert points[3]["arms"] == {"synthetic": [0.5, 0.7]}
     points = shots_curve({5: runs, 10: runs})
     assert [point["x"] for point in points] == [5, 10]
