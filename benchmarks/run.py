@@ -5,6 +5,7 @@ Prints ratios and writes them, with the figures behind them, to benchmarks/resul
 
 import argparse
 import json
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="default: all")
     names = parser.parse_args().names or list(BENCHMARKS)
+    os.environ.setdefault("RAY_worker_niceness", "0")  # both sides of a ratio at one priority
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names:
         measure, target, what = BENCHMARKS[name]

@@ -7,7 +7,6 @@ group (characters of one plate or sign), another member of it, which tells colou
 blur but cannot tell the strokes.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augment.data.datasets import LabelledImages
-from augment.data.poses import fit_poses, identity_poses, relative_poses, warp_to_poses
+from augment.data.poses import FIT_CHUNK, fit_poses, identity_poses, relative_poses, warp_to_poses
 from augment.errors import ConfigError, DataError
 from augment.images import Pixels, to_tensor
 
@@ -28,6 +27,11 @@ FOLDS = 2
 """Folds of the real images; see ``recognizers.reader``."""
 CACHE_BYTES = 16 * 2**20
 """Decoded images are kept in memory up to this size; larger sets are decoded batch by batch."""
+
+FIT_AT_ONCE = 4096
+"""Up to so many images, poses are fitted beforehand; of larger sets, when they are needed."""
+FIT_BATCH = 64
+"""Images whose poses are fitted together when they are needed."""
 
 
 class Batch(NamedTuple):
@@ -119,17 +123,23 @@ class ContentStylePairs:
         self.data, self.glyphs, self.config = data, glyphs, config
         self.batch_size, self.seed = batch_size, seed
         self.labels = data.labels
-        self.by_class = _members(data.labels)
+        self.by_class = _Members(data.labels)
         if len(glyphs) != len(data.classes):
             raise DataError(
                 f"expected glyphs of {len(data.classes)} classes, got {len(glyphs)}; "
                 "draw them from the data set's own classes."
             )
-        self.by_group = _members(data.groups) if config.style_from == "group" else {}
+        self.by_group = _Members(data.groups) if config.style_from == "group" else None
         height, width = data.image_size
         fits = len(data) * height * width * data.channels <= CACHE_BYTES
         self.cached: Pixels | None = data.images() if fits else None
-        self.poses = self._fit_poses() if config.align else identity_poses(len(data))
+        self.poses = torch.empty(len(data), 2, 3)  # those that are fitted
+        self.fitted = np.zeros(len(data), np.bool_)
+        if config.align and len(data) <= FIT_AT_ONCE:
+            everything = np.arange(len(data))
+            for start in range(0, len(data), FIT_CHUNK):
+                rows = everything[start : start + FIT_CHUNK]
+                self._fit_poses(rows, rows)
 
     def __call__(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The batch of one worker at one step.
@@ -143,8 +153,8 @@ class ContentStylePairs:
         labels = self.labels[chosen]
         images = self._images(chosen)
         styles = images
-        if self.config.style_from == "group":
-            styles = self._images(self._other(chosen, self.data.groups, self.by_group, rng))
+        if self.by_group is not None:
+            styles = self._images(self.by_group.others(chosen, rng))
         contents, poses = self._contents(chosen, labels, images, rng)
         inks = to_tensor(contents)
         if self.config.align:
@@ -154,9 +164,8 @@ class ContentStylePairs:
     def _choose(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         if not self.config.balance_classes:
             return rng.integers(len(self.labels), size=count)
-        classes = list(self.by_class)
-        drawn = rng.integers(len(classes), size=count)
-        return np.array([rng.choice(self.by_class[classes[c]]) for c in drawn])
+        drawn = rng.integers(len(self.by_class), size=count)
+        return np.array([rng.choice(self.by_class[c]) for c in drawn])
 
     def _contents(
         self,
@@ -171,8 +180,10 @@ class ContentStylePairs:
         source = rng.choice(3, size=len(chosen), p=shares / shares.sum())
         fonts = rng.integers(self.glyphs.shape[1], size=len(chosen))
         contents = self.glyphs[labels, fonts]  # (N, H, W, 1)
-        others = self._other(chosen, self.labels, self.by_class, rng)
+        others = self.by_class.others(chosen, rng)
         poses = identity_poses(len(chosen))
+        if config.align:
+            self._fit_missing(np.concatenate([chosen, others[source == 1]]))
         if (source == 1).any():
             contents[source == 1] = ink_of(self._images(others[source == 1]))
             poses[source == 1] = self.poses[others[source == 1]]
@@ -181,35 +192,54 @@ class ContentStylePairs:
             poses[source == 2] = self.poses[chosen[source == 2]]
         return contents, poses
 
-    def _other(
-        self,
-        chosen: NDArray[np.int64],
-        keys: NDArray[np.generic],
-        members: dict[object, NDArray[np.int64]],
-        rng: np.random.Generator,
-    ) -> NDArray[np.int64]:
-        """For each image another one with the same key; itself where there is none."""
-        others = chosen.copy()
-        for position, index in enumerate(chosen):
-            pool = members[keys[index].item()]
-            if len(pool) > 1:
-                drawn = pool[rng.integers(len(pool) - 1)]
-                others[position] = pool[-1] if drawn == index else drawn
-        return others
+    def _fit_missing(self, rows: NDArray[np.int64]) -> None:
+        """Fit the poses that are asked for the first time.
 
-    def _fit_poses(self) -> Tensor:
-        chunks = np.array_split(np.arange(len(self.data)), -(-len(self.data) // 1024))
-        return torch.cat(
-            [fit_poses(ink_of(self._images(c)), self.labels[c], self.glyphs) for c in chunks]
-        )
+        In batches of one shape, so that a pose does not depend on the company it is fitted in.
+        """
+        missing = np.unique(rows[~self.fitted[rows]])
+        for start in range(0, len(missing), FIT_BATCH):
+            fresh = missing[start : start + FIT_BATCH]
+            self._fit_poses(fresh, np.resize(fresh, FIT_BATCH))  # repeated until full
+
+    def _fit_poses(self, rows: NDArray[np.int64], batch: NDArray[np.int64]) -> None:
+        """Fit a batch that starts with ``rows``, and keep the poses of these."""
+        fitted = fit_poses(ink_of(self._images(batch)), self.labels[batch], self.glyphs)
+        self.poses[rows] = fitted[: len(rows)]
+        self.fitted[rows] = True
 
     def _images(self, indices: NDArray[np.int64]) -> Pixels:
         return self.data.images(indices) if self.cached is None else self.cached[indices]
 
 
-def _members(keys: NDArray[np.generic]) -> dict[object, NDArray[np.int64]]:
-    """Positions of each key."""
-    positions: dict[object, list[int]] = defaultdict(list)
-    for position, key in enumerate(keys.tolist()):
-        positions[key].append(position)
-    return {key: np.array(values) for key, values in positions.items()}
+class _Members:
+    """The images of each key, keys numbered as they first appear.
+
+    Args:
+        keys: (N,), one an image.
+    """
+
+    def __init__(self, keys: NDArray[np.generic]) -> None:
+        _, first, ids = np.unique(keys, return_index=True, return_inverse=True)
+        self.ids = np.argsort(np.argsort(first))[ids]
+        self.rows = np.argsort(self.ids, kind="stable")
+        self.ends = np.cumsum(np.bincount(self.ids))
+
+    def __len__(self) -> int:
+        """Number of keys."""
+        return len(self.ends)
+
+    def __getitem__(self, number: int) -> NDArray[np.int64]:
+        """The images of one key, ascending."""
+        start = self.ends[number - 1] if number else 0
+        return self.rows[start : self.ends[number]]
+
+    def others(self, chosen: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """For each image another one with the same key; itself where there is none."""
+        others = chosen.copy()
+        for position, index in enumerate(chosen):
+            pool = self[self.ids[index]]
+            if len(pool) > 1:
+                drawn = pool[rng.integers(len(pool) - 1)]
+                others[position] = pool[-1] if drawn == index else drawn
+        return others

@@ -15,8 +15,10 @@ from torch import Tensor
 from augment.images import Pixels
 from augment.layers import affine_field, sample_field
 
-__all__ = ["fit_poses", "identity_poses", "relative_poses", "warp_to_poses"]
+__all__ = ["FIT_CHUNK", "fit_poses", "identity_poses", "relative_poses", "warp_to_poses"]
 
+FIT_CHUNK = 256
+"""Images fitted at a time; each needs memory for its label in every font."""
 STEPS = 60
 LEARNING_RATE = 0.04
 STIFFNESS = 0.1
@@ -36,7 +38,11 @@ def fit_poses(inks: Pixels, labels: NDArray[np.int64], glyphs: Pixels) -> Tensor
     Returns:
         (N, 2, 3) float32.
     """
-    return _fit(_maps(inks), _maps(glyphs[labels][..., 0]))
+    poses = [identity_poses(0)]
+    for start in range(0, len(inks), FIT_CHUNK):
+        rows = slice(start, start + FIT_CHUNK)
+        poses.append(_fit(_maps(inks[rows]), _maps(glyphs[labels[rows]][..., 0])))
+    return torch.cat(poses)
 
 
 def identity_poses(count: int) -> Tensor:

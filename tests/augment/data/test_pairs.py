@@ -100,6 +100,22 @@ def test_large_sets_are_decoded_batch_by_batch(data, glyphs, monkeypatch):
         assert torch.equal(ours, theirs)
 
 
+def test_poses_fitted_when_needed_are_those_fitted_beforehand(some_digits, monkeypatch):
+    shapes = draw_glyphs(some_digits.classes, some_digits.image_size)
+    settings = {"align": True, "example_share": 1.0, "self_share": 1.0, "batch_size": 6}
+    beforehand = make(some_digits, shapes, **settings)
+    monkeypatch.setattr("augment.data.pairs.FIT_AT_ONCE", 0)
+    monkeypatch.setattr("augment.data.pairs.FIT_BATCH", 8)
+    forwards, backwards = (make(some_digits, shapes, **settings) for _ in range(2))
+    assert not forwards.fitted.any()
+    ours = [forwards(step).contents for step in range(4)]
+    theirs = [backwards(step).contents for step in reversed(range(4))][::-1]
+    assert 0 < forwards.fitted.sum() < len(some_digits)
+    for step in range(4):
+        assert torch.equal(ours[step], theirs[step])
+        torch.testing.assert_close(ours[step], beforehand(step).contents, atol=1e-4, rtol=0)
+
+
 def test_glyphs_of_other_classes_are_refused(data, glyphs):
     with pytest.raises(DataError, match="3 classes, got 2"):
         make(data, glyphs[:2])
