@@ -80,7 +80,8 @@ def fit(
                 total = model.loss(pixels, targets).mean()
             if not torch.isfinite(total):
                 raise NonFiniteLossError(
-                    f"recognizer loss is {float(total.detach())} at step {step}; lower the learning rate."
+                    f"recognizer loss is {float(total.detach())} at step {step}; "
+                    "lower the learning rate."
                 )
             optimizer.zero_grad(set_to_none=True)
             total.backward()
