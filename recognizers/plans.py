@@ -64,7 +64,19 @@ _SCENE = _generator(
 )
 """Signs rarely repeat a typeface: most contents are the image's own ink."""
 
+_HANDWRITING = _generator(
+    "pairs.glyph_share=0.3",
+    "pairs.example_share=0.5",
+    "pairs.self_share=1.0",
+    "sampling.glyph_share=0.15",
+    "sampling.style_mix=0.3",
+    "sampling.warp=0.06",
+)
+"""No font writes as people do: most contents are the ink of real digits, bent a little."""
+
 _PLANS: dict[str, Plan] = {
     "plate-chars-tail": Plan(generator=_generator("glyphs.stretch=true"), recipes=_recipes()),
+    "digits": Plan(generator=_HANDWRITING, recipes=_recipes()),
+    "mnist": Plan(generator=_HANDWRITING, recipes=_recipes()),
     "scene-chars": Plan(generator=_SCENE, recipes=_recipes()),
 }

@@ -9,11 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ray.serve.batching import _BatchQueue
 
 from augment.errors import BundleNotFoundError, LabelError
 from serving.deployments import GenerationReplica, HandleBackend, count_images, with_threads
 from serving.generation import Chunk, LoadModel
 from serving.schemas import Health, ServeArguments
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quiet_queues() -> None:
+    """A batch queue that is collected after its loop has ended opens a new loop and leaks it."""
+    del _BatchQueue.__del__  # for good: a queue may be collected after this module's last test
 
 
 @pytest.fixture(autouse=True)
