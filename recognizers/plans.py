@@ -74,9 +74,15 @@ _HANDWRITING = _generator(
 )
 """No font writes as people do: most contents are the ink of real digits, bent a little."""
 
+_HANDWRITTEN = _recipes(
+    rendered=Recipe(rendered=0.25),
+    synthetic=Recipe(rendered=0.335, generated=0.335),
+    reader=Recipe(rendered=0.25),
+)
+
 _PLANS: dict[str, Plan] = {
     "plate-chars-tail": Plan(generator=_generator("glyphs.stretch=true"), recipes=_recipes()),
-    "digits": Plan(generator=_HANDWRITING, recipes=_recipes()),
-    "mnist": Plan(generator=_HANDWRITING, recipes=_recipes()),
+    "digits": Plan(generator=_HANDWRITING, recipes=_HANDWRITTEN),
+    "mnist": Plan(generator=_HANDWRITING, recipes=_HANDWRITTEN),
     "scene-chars": Plan(generator=_SCENE, recipes=_recipes()),
 }
