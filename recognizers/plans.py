@@ -70,9 +70,10 @@ _HANDWRITING = _generator(
     "pairs.self_share=1.0",
     "sampling.glyph_share=0.15",
     "sampling.style_mix=0.3",
-    "sampling.warp=0.06",
+    "sampling.align=false",
+    "sampling.warp=0.03",
 )
-"""No font writes as people do: most contents are the ink of real digits, bent a little."""
+"""No font writes as people do: contents are mostly the ink of real digits, in their own poses."""
 
 _HANDWRITTEN = _recipes(
     rendered=Recipe(rendered=0.25),
