@@ -1,6 +1,6 @@
 """The vocabulary of training: stages made of phases, each with one player and one loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,6 +28,9 @@ class Phase:
     """What the player minimizes, in words."""
     losses: Callable[[Any, torch.Generator], Losses]
     """(batch, random draws) to losses."""
+    moves_if: Callable[[Mapping[str, float]], bool] | None = None
+    """Whether the player moves in this step, by the mean of each term over all workers' samples;
+    None: always."""
 
 
 @dataclass(frozen=True)

@@ -272,11 +272,19 @@ class _Run:
                 f"{stage!r}: {terms}; lower the learning rate or use precision fp32. "
                 "The last checkpoint stays."
             )
+        if phase.moves_if is not None and not phase.moves_if(self.average_terms(losses)):
+            return losses
         losses.total.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self.parameters(phase.player) if p.grad is not None]
         self.context.average(gradients)
         optimizer.step()
         return losses
+
+    def average_terms(self, losses: Losses) -> dict[str, float]:
+        """Mean of each term over the samples of all workers, who thus decide alike."""
+        means = [values.detach().mean() for values in losses.terms.values()]
+        self.context.average(means)
+        return {name: float(mean) for name, mean in zip(losses.terms, means, strict=True)}
 
     @torch.no_grad()
     def update_average(self) -> None:

@@ -18,11 +18,12 @@ class Points(NamedTuple):
 class TwoPlayers(nn.Module):
     """Two layers; the first chases targets, the second chases the first."""
 
-    def __init__(self, steps: int = 10, poison_at: int | None = None) -> None:
+    def __init__(self, steps: int = 10, poison_at: int | None = None, moves_if=None) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.first, self.second = nn.Linear(3, 3), nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
         self.steps, self.poison_at, self.turns = steps, poison_at, []
+        self.moves_if = moves_if
 
     def players(self):
         return {"first": [self.first], "second": [self.second]}
@@ -30,7 +31,7 @@ class TwoPlayers(nn.Module):
     def stages(self):
         alternate = (
             Phase("chase", "first", "distance to noise", self._chase),
-            Phase("follow", "second", "distance to the first", self._follow),
+            Phase("follow", "second", "distance to the first", self._follow, self.moves_if),
         )
         return [Stage("warm-up", 3, alternate[:1]), Stage("both", self.steps - 3, alternate)]
 
@@ -108,6 +109,26 @@ def test_resuming_with_other_settings_is_refused_and_keeps_the_checkpoint(
     with pytest.raises(ResumeError, match=named):
         run(TwoPlayers(), tmp_path, context, config, identity=identity)
     assert (tmp_path / "run/last/checkpoint.pt").read_bytes() == kept
+
+
+def test_a_player_that_may_not_move_keeps_its_weights_and_others_move(tmp_path):
+    model = TwoPlayers(moves_if=lambda terms: terms["distance"] < 0)
+    first, second = model.first.weight.detach().clone(), model.second[0].weight.detach().clone()
+    run(model, tmp_path)
+    assert torch.equal(model.second[0].weight, second)
+    assert not torch.equal(model.first.weight, first)
+
+
+def test_workers_decide_alike_on_terms_averaged_over_all_of_them(tmp_path):
+    class Far(PlainContext):
+        def average(self, tensors):
+            for tensor in tensors:
+                tensor.fill_(7.0)
+
+    seen = []
+    model = TwoPlayers(moves_if=lambda terms: seen.append(dict(terms)) or False)
+    run(model, tmp_path, Far())
+    assert seen == [{"distance": 7.0}] * 7
 
 
 def test_a_loss_that_is_not_finite_names_stage_step_phase_and_term(tmp_path):
