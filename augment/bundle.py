@@ -31,7 +31,6 @@ from augment.models import MODELS
 __all__ = [
     "BundleInfo",
     "Registry",
-    "SamplingConfig",
     "load_bundle",
     "load_tensors",
     "save_bundle",
@@ -48,31 +47,16 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
-class SamplingConfig:
-    """How contents and styles are drawn from a bundle's banks."""
-
-    align: bool = False  # contents take the pose of the style image
-    glyph_share: float = 1.0  # of the contents; the rest is ink of real images, where there is any
-    style_mix: float = 0.5  # share of samples whose style is a mix of two
-    warp: float = 0.0  # typical displacement of the content's strokes, as a share of the side
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        for name in ("glyph_share", "style_mix", "warp"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be in [0, 1]; got {getattr(self, name)}.")
-
-
-@dataclass(frozen=True)
 class BundleInfo:
     """``config.json`` of a bundle, checked."""
 
     architecture: str
     model: dict[str, Any]
-    sampling: SamplingConfig
+    sampling: dict[str, Any]
     classes: tuple[str, ...]
     image_size: tuple[int, int]
     channels: int
+    attributes: tuple[str, ...] = ()
     domain: str = "characters"
     data: dict[str, Any] = field(default_factory=dict)  # uri, digest, number of images
     versions: dict[str, str] = field(default_factory=dict)
@@ -149,7 +133,9 @@ def load_bundle(folder: Path) -> BundleInfo:
             raise ConfigError(
                 f"architecture must be one of {', '.join(MODELS)}; got {info.architecture!r}."
             )
-        from_mapping(MODELS[info.architecture].config, info.model, "model.")
+        kind = MODELS[info.architecture]
+        from_mapping(kind.config, info.model, "model.")
+        from_mapping(kind.sampling, info.sampling, "sampling.")
     except (ValueError, TypeError) as error:
         raise BundleError(f"{path}: {error} It was changed or written by another version.") from (
             error

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from augment.errors import ConfigError
 
-__all__ = ["config_digest", "from_mapping", "to_mapping", "with_overrides"]
+__all__ = ["config_digest", "from_mapping", "merged", "to_mapping", "with_overrides"]
 
 T = TypeVar("T")
 
@@ -50,6 +50,52 @@ def from_mapping(kind: type[T], mapping: Mapping[str, Any], where: str = "") -> 
     return kind(**values)
 
 
+def merged(config: T, changes: Any, where: str = "") -> T:
+    """Return ``config`` with settings changed; each section keeps its class.
+
+    Args:
+        config: a frozen dataclass.
+        changes: field names to values, sections within as mappings; what is missing stays.
+        where: dotted path of the enclosing section, for error messages.
+
+    Raises:
+        ConfigError: unknown key, wrong type, or a range refused by ``__post_init__``.
+    """
+    if not isinstance(changes, Mapping):
+        raise ConfigError(f"expected a section for {where or 'the settings'}, got {changes!r}.")
+    present: dict[str, Any] = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)  # type: ignore[arg-type]
+    }
+    hints = get_type_hints(type(config))
+    values = {}
+    for key, change in changes.items():
+        path = f"{where}{key}"
+        if key not in present:
+            raise ConfigError(f"unknown setting {path}; valid settings here: {', '.join(present)}.")
+        if dataclasses.is_dataclass(present[key]):
+            values[key] = merged(present[key], change, f"{path}.")
+        elif isinstance(present[key], Mapping) and isinstance(change, Mapping):
+            values[key] = _merged_entries(hints[key], present[key], change, path)
+        else:
+            values[key] = _convert(hints[key], change, path)
+    return dataclasses.replace(config, **values)  # type: ignore[type-var]
+
+
+def _merged_entries(
+    hint: Any, present: Mapping[str, Any], changes: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """The entries of a dict field with some changed or added."""
+    kind = get_args(hint)[1]
+    entries = dict(present)
+    for key, change in changes.items():
+        if dataclasses.is_dataclass(entries.get(key)):
+            entries[key] = merged(entries[key], change, f"{where}.{key}.")
+        else:
+            entries[key] = change if kind is Any else _convert(kind, change, f"{where}.{key}")
+    return entries
+
+
 def with_overrides(config: T, assignments: Iterable[str]) -> T:
     """Return ``config`` with ``section.field=value`` strings applied, as ``--set`` gives them.
 
@@ -80,7 +126,7 @@ def with_overrides(config: T, assignments: Iterable[str]) -> T:
         if field not in target:
             raise ConfigError(f"unknown setting {path}; valid settings here: {', '.join(target)}.")
         target[field] = value
-    return from_mapping(type(config), mapping)
+    return merged(config, mapping)
 
 
 def config_digest(config: Any) -> str:

@@ -5,9 +5,9 @@ hashed from these, and the network always sees the same batch shape, padded, so 
 batch around a sample nor the worker that draws it can change it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,18 +15,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from augment.bundle import BundleInfo, load_bundle, load_tensors
-from augment.data.poses import relative_poses, warp_to_poses
-from augment.draws import ContentIndex, Uniforms
+from augment.bundle import BundleInfo
+from augment.draws import Uniforms
 from augment.errors import ConfigError, LabelError, RequestError
 from augment.images import Pixels, resize_image, to_tensor
-from augment.layers import WARP_GRID, warp_smoothly
 from augment.network import sampling_network
 from augment.training import is_faster_in_bf16
 
-__all__ = ["Drawn", "Reader", "Sampler", "Samples", "Style", "Tally", "draw_counts"]
+__all__ = [
+    "Drawn",
+    "Inputs",
+    "Origins",
+    "Reader",
+    "Sampler",
+    "Samples",
+    "Style",
+    "Tally",
+    "draw_counts",
+]
 
-_CONTENT, _SOURCE, _STYLE_A, _STYLE_B, _MIX, _MIXES, _WARP = range(7)
+Inputs = Callable[[NDArray[np.int64]], tuple[Tensor, ...]]
+"""Rows of a request to what the network takes for them."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +45,23 @@ class Style:
     vector: tuple[float, ...]
 
 
+class Origins(NamedTuple):
+    """What samples are made of; row j belongs to label j."""
+
+    contents: NDArray[np.int64]  # (N,) index into the content bank; -1 where there is none
+    styles: NDArray[np.int64]  # (N, 2) indices into the style bank; -1 where none was used
+    mixes: NDArray[np.float32]  # (N,) share of the second style
+    folds: NDArray[np.int64]  # (N,) fold of the real image it shows again; -1: of none
+
+
 class Samples(NamedTuple):
     """Generated images and what they were made from; row j belongs to label j."""
 
     images: Pixels  # (N, H, W, C)
-    contents: NDArray[np.int64]  # (N,) index into the content bank
-    styles: NDArray[np.int64]  # (N, 2) indices into the style bank; -1 where the style was given
-    mixes: NDArray[np.float32]  # (N,) share of the second style
-    folds: NDArray[np.int64]  # (N,) fold of the real image whose ink was the content; -1: a glyph
+    contents: NDArray[np.int64]  # the rest as in ``Origins``
+    styles: NDArray[np.int64]
+    mixes: NDArray[np.float32]
+    folds: NDArray[np.int64]
 
 
 class Reader(Protocol):
@@ -59,15 +77,14 @@ class Reader(Protocol):
         """
 
 
-class Sampler:
-    """A loaded generator.
+class Sampler(ABC):
+    """A loaded generator; ``augment.generators.load_sampler`` loads the right one for a bundle.
 
     Args:
         info: the bundle's description.
         model: its network with trained weights.
-        banks: ``bank.contents`` (M, 1, H, W) uint8, ``bank.content_labels`` (M,),
-            ``bank.content_folds`` (M,), -1 for glyphs, ``bank.content_poses`` (M, 2, 3),
-            ``bank.styles`` (S, style_dim), ``bank.poses`` (S, 2, 3).
+        banks: the bundle's other tensors; ``bank.styles`` (S, style_dim) are the style vectors
+            of training images.
         device: where to run.
         batch_size: the one batch shape; part of what makes samples reproducible on a device.
         half: run the network in bfloat16; None: where the hardware is faster in it. Then images
@@ -96,39 +113,29 @@ class Sampler:
         layout = torch.channels_last
         self.model = model.eval().to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.half = is_faster_in_bf16(self.device) if half is None else half
-        self.contents = banks["bank.contents"]
         self.styles = banks["bank.styles"].to(self.device)
-        self.content_poses, self.poses = banks["bank.content_poses"], banks["bank.poses"]
-        self.bank = ContentIndex(
-            banks["bank.content_labels"].numpy(),
-            banks["bank.content_folds"].numpy(),
-            len(info.classes),
-        )
         self.network = sampling_network(self.model, self.device, half=self.half, compiled=compile)
 
-    @classmethod
-    def load(
-        cls,
-        folder: str | Path,
-        *,
-        device: str | torch.device = "cpu",
-        batch_size: int = 128,
-        half: bool | None = None,
-        compile: bool = False,
-    ) -> "Sampler":
-        """Load a bundle's folder; arguments as in the constructor.
+    @property
+    def style_size(self) -> tuple[int, int]:
+        """(H, W) of the images that styles are read from."""
+        return self.image_size
 
-        Raises:
-            BundleNotFoundError, BundleError: see ``augment.bundle.load_bundle``.
+    @abstractmethod
+    def encode_styles(self, images: Tensor) -> Tensor:
+        """Style vectors (N, style_dim) of (N, C, *style_size) images in [-1, 1]."""
+
+    @abstractmethod
+    def plan(
+        self, labels: NDArray[np.int64], uniforms: Uniforms, style: Style | None
+    ) -> tuple[Origins, Inputs]:
+        """Choose what samples are made of, from their own random numbers alone.
+
+        Args:
+            labels: (N,) in [0, k).
+            uniforms: the numbers of each sample, in the streams from 0 on.
+            style: one style for all, or None.
         """
-        info = load_bundle(Path(folder))
-        tensors = load_tensors(Path(folder))
-        banks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("bank.")}
-        model = info.build_model()
-        model.load_state_dict(tensors)
-        return cls(
-            info, model, banks, device=device, batch_size=batch_size, half=half, compile=compile
-        )
 
     @property
     def num_styles(self) -> int:
@@ -174,24 +181,22 @@ class Sampler:
                 f"expected a weight >= 0, not all 0, for each of {count} styles (at least one); "
                 f"got {list(weights)}."
             )
-        vectors = [self.styles[list(ids)]] + [self.encode_style(image) for image in images]
+        vectors = [self.styles[list(ids)]] + [self._encode_style(image) for image in images]
         weighted = torch.cat(vectors).double() * torch.from_numpy(shares / shares.sum())[
             :, None
         ].to(self.device)
         return Style(tuple(weighted.sum(dim=0).tolist()))
 
-    def encode_style(self, image: Pixels) -> Tensor:
+    def _encode_style(self, image: Pixels) -> Tensor:
         """Style vector (1, style_dim) of one (H, W, C) uint8 image of any size."""
         if image.shape[2] != self.channels:
             raise RequestError(
                 f"a style image must have {self.channels} channels, got {image.shape[2]}; "
                 "convert it."
             )
-        size: tuple[int, int] = self.model.style_size
-        pixels = to_tensor(resize_image(image, size)[None]).to(self.device)
+        pixels = to_tensor(resize_image(image, self.style_size)[None]).to(self.device)
         with torch.no_grad():
-            vector: Tensor = self.model.encode_style(pixels)
-        return vector.float()
+            return self.encode_styles(pixels).float()
 
     def draw(
         self,
@@ -217,45 +222,19 @@ class Sampler:
                 f"labels must be in [0, {len(self.classes) - 1}], got {labels[outside[0]]} at "
                 f"index {outside[0]}; check the classes of this bundle."
             )
-        uniforms = Uniforms(seed, labels, indices)
-        sampling = self.info.sampling
-        contents = self.bank.choose(
-            labels, uniforms(_SOURCE) < sampling.glyph_share, uniforms(_CONTENT)
-        )
-        lenders = (uniforms(_STYLE_A) * self.num_styles).astype(np.int64)  # of pose and style
-        styles = np.full((len(labels), 2), -1, np.int64)
-        mixes = np.zeros(len(labels), np.float32)
-        if style is None:
-            styles[:, 0] = lenders
-            styles[:, 1] = (uniforms(_STYLE_B) * self.num_styles).astype(np.int64)
-            mixed = uniforms(_MIXES) < sampling.style_mix
-            mixes = np.where(mixed, uniforms(_MIX), 0.0).astype(np.float32)
-        warps = uniforms.table(_WARP, 2 * WARP_GRID**2)
+        origins, inputs = self.plan(labels, Uniforms(seed, labels, indices), style)
         images = np.empty((len(labels), *self.image_size, self.channels), np.uint8)
         for start in range(0, len(labels), self.batch_size):
             end = min(start + self.batch_size, len(labels))
             rows = np.arange(start, start + self.batch_size).clip(max=end - 1)  # padded
-            inks = self._inks(contents[rows], lenders[rows], warps[rows])
-            drawn = self.network(inks, self._style_vectors(styles[rows], mixes[rows], style))
+            drawn = self.network(*inputs(rows))
             images[start:end] = drawn[: end - start].cpu().numpy()
-        return Samples(images, contents, styles, mixes, self.bank.folds[contents])
+        return Samples(images, *origins)
 
-    def _inks(
-        self, contents: NDArray[np.int64], lenders: NDArray[np.int64], warps: NDArray[np.float64]
-    ) -> Tensor:
-        """Contents (N, 1, H, W) in [-1, 1], put in the lenders' poses and bent as asked for."""
-        inks = self.contents[torch.from_numpy(contents)].float().div(127.5).sub(1)
-        if self.info.sampling.align:
-            own, lent = self.content_poses[contents], self.poses[lenders]
-            inks = warp_to_poses(inks, relative_poses(own, lent))
-        if self.info.sampling.warp:
-            table = torch.from_numpy(warps).float()
-            inks = warp_smoothly(inks, table, self.info.sampling.warp)
-        return inks.to(self.device)
-
-    def _style_vectors(
+    def style_vectors(
         self, ids: NDArray[np.int64], mixes: NDArray[np.float32], style: Style | None
     ) -> Tensor:
+        """(N, style_dim): the style given, else the first of each row mixed with the second."""
         if style is not None:
             return torch.tensor(style.vector, device=self.device).expand(len(ids), -1)
         first, second = self.styles[ids[:, 0]], self.styles[ids[:, 1]]

@@ -31,7 +31,7 @@ COMPILED_FROM = 20_000
 
 def sampling_network(
     model: nn.Module, device: torch.device, *, half: bool, compiled: bool
-) -> Callable[[Tensor, Tensor], Tensor]:
+) -> Callable[..., Tensor]:
     """The network as one call without gradients, in one batch shape if compiled.
 
     Args:
@@ -42,7 +42,7 @@ def sampling_network(
             call.
 
     Returns:
-        (N, 1, H, W) contents in [-1, 1], (N, style_dim) to (N, H, W, C) uint8.
+        The model's inputs, each (N, ...), to (N, H, W, C) uint8.
 
     Raises:
         ConfigError: ``compiled`` where nothing can be compiled.
@@ -54,18 +54,16 @@ def sampling_network(
                 "none; install them, or leave compile off."
             )
         model = copy.deepcopy(model)
-    in_blocks = compiled and bool(model.draw_in_blocks())  # type: ignore[operator]
+    draw_in_blocks: Callable[[], bool] | None = getattr(model, "draw_in_blocks", None)
+    in_blocks = compiled and draw_in_blocks is not None and draw_in_blocks()
 
-    def draw(contents: Tensor, vectors: Tensor) -> Tensor:
-        contents = contents.contiguous(memory_format=torch.channels_last)
-        return to_levels(model(contents, vectors))
+    def draw(*inputs: Tensor) -> Tensor:
+        return to_levels(model(*map(_channels_last, inputs)))
 
-    draw_fast: Callable[[Tensor, Tensor], Tensor] = (
-        torch.compile(draw, dynamic=False) if compiled else draw
-    )
+    draw_fast: Callable[..., Tensor] = torch.compile(draw, dynamic=False) if compiled else draw
 
     @torch.no_grad()
-    def run(contents: Tensor, vectors: Tensor) -> Tensor:
+    def run(*inputs: Tensor) -> Tensor:
         with (
             _patch(torch._inductor.config, freezing=True),
             _patch(
@@ -75,7 +73,7 @@ def sampling_network(
             ),
             torch.autocast(device.type, torch.bfloat16, enabled=half),
         ):
-            images = draw_fast(contents, vectors)
+            images = draw_fast(*inputs)
         return unblock(images) if in_blocks else images
 
     return run
@@ -103,6 +101,11 @@ def should_compile(device: str | torch.device, images: int | None = None) -> boo
             "Python's headers (on a GPU: Triton)."
         )
     return possible
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    """Maps in the layout that convolutions like; vectors as they are."""
+    return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
 
 
 def _patch(config: Any, **settings: object) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augment.generate import Sampler
+from augment.generators import load_sampler
 from augment.images import to_uint8
 from benchmarks.untrained import write_untrained_bundle
 
@@ -34,10 +34,10 @@ def measure() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         write_untrained_bundle(Path(folder), (32, 32), 3)
         samplers = {
-            name: Sampler.load(folder, batch_size=BATCH, half=half, compile=compiled)
+            name: load_sampler(folder, batch_size=BATCH, half=half, compile=compiled)
             for name, (half, compiled) in VARIANTS.items()
         }
-        plain = Sampler.load(folder, half=False)
+        plain = load_sampler(folder, half=False)
     eager = plain.model.to(memory_format=torch.contiguous_format)
     contents = plain.contents[torch.from_numpy(labels)].float().div(127.5).sub(1)
     styles = plain.styles[torch.from_numpy(indices % plain.num_styles)]

@@ -23,7 +23,8 @@ SETTINGS = (
 TRAIN = f"""
 import resource, sys, tempfile
 from pathlib import Path
-from augment.build import CONFIGS, train_generator
+from augment.generators.base import train_generator
+from augment.generators.saae import CONFIGS
 from augment.config import with_overrides
 from augment.data.datasets import open_data
 from augment.training import PlainContext

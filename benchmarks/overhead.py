@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from augment.build import CONFIGS, train_generator
 from augment.config import with_overrides
 from augment.data.datasets import open_data
+from augment.generators.base import train_generator
+from augment.generators.saae import CONFIGS
 from augment.training import PlainContext
 from jobs.ray_context import RayContext, ray_cluster, ray_train
 

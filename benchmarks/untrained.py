@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import torch
-
-from augment.build import CONFIGS, write_bundle
 from augment.data.datasets import open_data
-from augment.models import MODELS
+from augment.generators.base import write_bundle
+from augment.generators.saae import CONFIGS
 
 __all__ = ["write_untrained_bundle"]
 
@@ -16,8 +14,4 @@ def write_untrained_bundle(folder: Path, image_size: tuple[int, int], channels: 
     data = open_data("digits:", image_size=image_size, channels=channels)
     data = data.split("train").subset(range(100))
     config = CONFIGS["labelmint"]
-    torch.manual_seed(0)
-    model = MODELS["saae"].model(
-        config.model, num_classes=10, image_size=image_size, channels=channels
-    )
-    write_bundle(folder, model.eval(), data, config)
+    write_bundle(folder, config.build_model(data).eval(), data, config)

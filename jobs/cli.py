@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from augment.bundle import Registry
-from augment.config import from_mapping, to_mapping, with_overrides
+from augment.config import merged, to_mapping, with_overrides
 from augment.errors import AugmentError, ConfigError
 
 __all__ = [
@@ -115,19 +115,8 @@ def read_settings(presets: Mapping[str, T], config: str | None, overrides: Seque
             mapping = json.loads(path.read_text(encoding="utf-8"))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ConfigError(f"{path}: expected JSON, got something else ({error}).") from error
-        settings = from_mapping(type(default), _merged(to_mapping(default), mapping))
+        settings = merged(default, mapping)
     return with_overrides(settings, overrides)
-
-
-def _merged(settings: Mapping[str, Any], changes: Any) -> Any:
-    """The settings with the changes applied, section by section."""
-    if not isinstance(changes, Mapping):
-        return changes
-    merged = dict(settings)
-    for key, change in changes.items():
-        section = settings.get(key)
-        merged[key] = _merged(section, change) if isinstance(section, Mapping) else change
-    return merged
 
 
 def print_plan(job: str, arguments: argparse.Namespace, settings: Any = None) -> None:

@@ -27,11 +27,11 @@ import numpy as np
 import ray
 from ray import serve
 
-from augment.build import CONFIGS
 from augment.bundle import SAMPLES_FILE, Registry
 from augment.config import with_overrides
 from augment.errors import AugmentError, ConfigError
 from augment.generate import Tally
+from augment.generators.saae import CONFIGS
 from augment.images import decode_image
 from jobs.benchmark import measure
 from jobs.cli import absolute_location, job_parser, print_plan, read_settings, run_job

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError, LabelError
 from augment.generate import Sampler
+from augment.generators import load_sampler
 from augment.images import Pixels, encode_png, tile
 from jobs.cli import (
     absolute_location,
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     settings = read_settings({"default": EvaluateSettings()}, arguments.config, arguments.overrides)
     out = Path(absolute_location(arguments.out, "--out"))
-    sampler = Sampler.load(find_bundle(arguments.bundle), device=settings.device)
+    sampler = load_sampler(find_bundle(arguments.bundle), device=settings.device)
     data = open_data(
         absolute_uri(arguments.data), image_size=sampler.image_size, channels=sampler.channels
     )

@@ -16,7 +16,8 @@ from augment.bundle import READER_FOLDER, load_bundle
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
 from augment.export import WRITERS, Record, generated_record
-from augment.generate import Sampler, Tally, draw_counts
+from augment.generate import Tally, draw_counts
+from augment.generators import load_sampler
 from augment.images import encode_png
 from augment.network import should_compile
 from jobs.cli import (
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     compile = settings.compile
     if compile is None:
         compile = should_compile(settings.device, len(labels) * arguments.per_label)
-    sampler = Sampler.load(folder, device=settings.device, half=settings.half, compile=compile)
+    sampler = load_sampler(folder, device=settings.device, half=settings.half, compile=compile)
     counts = {sampler.label_index(label): arguments.per_label for label in labels}
     real = None
     if arguments.with_real:

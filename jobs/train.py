@@ -15,12 +15,12 @@ from typing import Any
 import fsspec
 import safetensors.torch
 
-from augment.build import CONFIGS, GeneratorConfig, train_generator, write_bundle
 from augment.bundle import READER_FOLDER, Registry
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
-from augment.models import MODELS
+from augment.generators import GENERATORS
+from augment.generators.base import GeneratorConfig, train_generator, write_bundle
 from jobs.cli import (
     absolute_location,
     absolute_uri,
@@ -37,8 +37,6 @@ from recognizers.scenarios import Draw
 
 __all__ = ["main", "train_and_publish"]
 
-PRESETS = {"labelmint": CONFIGS["labelmint"], "paper": CONFIGS["paper"]}
-"""By name; the first is the default."""
 RUNS = ".runs"
 """Folder in a registry where training keeps its checkpoints."""
 
@@ -51,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         out=None,
         config="labelmint (default), paper, or a JSON file of settings",
     )
-    options.add_argument("architecture", choices=sorted(MODELS), help="which generator")
+    options.add_argument("architecture", choices=sorted(GENERATORS), help="which generator")
     options.add_argument(
         "--data", default="digits:", metavar="URI", help="images to train on; their train split"
     )
@@ -81,7 +79,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     out = absolute_location(arguments.out, "--out")
     root, _, name = out.rstrip("/").rpartition("/")
-    config = read_settings(PRESETS, arguments.config, arguments.overrides)
+    config = read_settings(
+        GENERATORS[arguments.architecture], arguments.config, arguments.overrides
+    )
     config = with_overrides(config, [f"training.seed={arguments.seed}"])
     size = tuple(arguments.image_size) if arguments.image_size else None
     data = open_data(
@@ -145,12 +145,7 @@ def train_and_publish(
     weights, metrics = ray_train(
         _work, settings, workers=workers, storage=f"{root}/{RUNS}", name=run
     )
-    model = MODELS["saae"].model(
-        config.model,
-        num_classes=len(data.classes),
-        image_size=data.image_size,
-        channels=data.channels,
-    )
+    model = config.build_model(data)
     model.load_state_dict(safetensors.torch.load(weights))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"

@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.build import CONFIGS, GeneratorConfig, train_generator, write_bundle
 from augment.bundle import BundleInfo, load_bundle
 from augment.config import config_digest
 from augment.data.pairs import folds_of
 from augment.data.rendering import CharacterRenderer
 from augment.data.transforms import ClassicalAugmentation
 from augment.errors import ConfigError, DataError, ResumeError
-from augment.generate import Sampler, Tally, draw_counts
+from augment.generate import Tally, draw_counts
+from augment.generators import GENERATORS, load_sampler
+from augment.generators.base import GeneratorConfig, train_generator, write_bundle
 from augment.images import Pixels
 from augment.training import PlainContext, derive_seed
 from recognizers.base import Recognizer
@@ -58,7 +59,7 @@ def default_recipes() -> dict[str, Recipe]:
 class Plan:
     """Everything that a scenario's arms share or choose; frozen before a benchmark starts."""
 
-    generator: GeneratorConfig = field(default_factory=lambda: CONFIGS["labelmint"])
+    generator: GeneratorConfig = field(default_factory=lambda: GENERATORS["saae"]["labelmint"])
     budget: Budget = field(default_factory=Budget)
     reader_steps: int = 600
     recipes: dict[str, Recipe] = field(default_factory=default_recipes)
@@ -185,7 +186,7 @@ class SeedRun:
         self.bundle()
         self.say(f"seed {self.seed}: generating")
         drawn = draw_counts(
-            Sampler.load(self.bundle_folder, device=self.device),
+            load_sampler(self.bundle_folder, device=self.device),
             dict.fromkeys(range(len(self.real.classes)), self.plan.generated_per_class),
             self.seed,
             reader=load_reader(self.bundle_folder / "reader", self.device),
@@ -217,7 +218,7 @@ class SeedRun:
             self.size,
             self.channels,
             self._sources["real"].images,
-            fonts=self.plan.generator.glyphs.fonts(),
+            fonts=self.plan.generator.fonts(),
         )
         labels = np.repeat(np.arange(len(self.real.classes)), self.plan.rendered_per_class)
         return LabelledPixels(render(labels, derive_seed(self.seed, 2) % 2**31), labels)

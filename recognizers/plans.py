@@ -7,8 +7,8 @@ chosen from. Test images took no part.
 
 from dataclasses import replace
 
-from augment.build import CONFIGS, GeneratorConfig
 from augment.config import with_overrides
+from augment.generators.saae import CONFIGS, SAAEGenerator
 from recognizers.arms import Plan, default_recipes
 from recognizers.mixing import Recipe
 
@@ -48,7 +48,7 @@ def plan_for(scenario: str, *, rendered: bool = True) -> Plan:
     return replace(plan, rendered=False, recipes=recipes)
 
 
-def _generator(*settings: str) -> GeneratorConfig:
+def _generator(*settings: str) -> SAAEGenerator:
     return with_overrides(CONFIGS["labelmint"], settings)
 
 

@@ -22,6 +22,7 @@ from augment.bundle import READER_FOLDER, Registry
 from augment.errors import AugmentError, LabelError, RequestError
 from augment.export import Record, generated_record
 from augment.generate import Drawn, Reader, Sampler, Samples, Style
+from augment.generators import load_sampler
 from augment.images import Pixels
 from augment.network import should_compile
 from recognizers.reader import load_reader
@@ -84,7 +85,7 @@ def load_model(folder: Path, arguments: ServeArguments) -> LoadedModel:
         BundleError: the bundle is not sound.
     """
     compile = arguments.compile
-    sampler = Sampler.load(
+    sampler = load_sampler(
         folder,
         device=arguments.device,
         batch_size=arguments.batch_size,

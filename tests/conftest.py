@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from augment.build import CONFIGS, train_generator, write_bundle
 from augment.bundle import Registry
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages, open_data
+from augment.generators.base import train_generator, write_bundle
+from augment.generators.saae import CONFIGS
 from augment.training import PlainContext
 
 TINY = (

@@ -23,11 +23,11 @@ LAYERS = (
     ("augment.layers", "augment.losses", "augment.data", "augment.diffaugment", "augment.phases"),
     ("augment.models", "augment.restoration"),
     (
-        "augment.build",
         "augment.bundle",
         "augment.draws",
         "augment.export",
         "augment.generate",
+        "augment.generators",
         "augment.network",
         "augment.training",
     ),

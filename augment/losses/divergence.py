@@ -21,7 +21,7 @@ def kl_to_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
 
 
 def sample_posterior(mu: Tensor, log_var: Tensor, draws: torch.Generator) -> Tensor:
-    """z = μ + σ ε with ε ~ N(0, I) and σ = exp(½ log σ²): the reparameterization trick.
+    """Draw z = μ + σ ε with ε ~ N(0, I) and σ = exp(½ log σ²): the reparameterization trick.
 
     Args:
         mu: (N, D).

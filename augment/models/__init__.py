@@ -1,4 +1,4 @@
-"""The generators, one paper a file."""
+"""The generators' networks, one paper a file."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,21 +6,20 @@ from typing import Any
 from torch import nn
 
 from augment.models import saae
+from augment.models.saae_config import SAAEConfig, SAAESampling
 
 __all__ = ["MODELS", "Architecture"]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What there is to know of a model: its configuration class and named configurations."""
+    """A model and the classes of its settings: of the network, and of how it is sampled."""
 
     model: type[nn.Module]
     config: type[Any]
-    configs: dict[str, Any]
+    sampling: type[Any]
 
 
 MODELS: dict[str, Architecture] = {
-    "saae": Architecture(
-        saae.SAAE, saae.SAAEConfig, {"paper": saae.PAPER, "labelmint": saae.LABELMINT}
-    ),
+    "saae": Architecture(saae.SAAE, SAAEConfig, SAAESampling),
 }

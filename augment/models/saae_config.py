@@ -27,7 +27,7 @@ from typing import Literal
 
 from augment.errors import ConfigError
 
-__all__ = ["LABELMINT", "PAPER", "SAAEConfig", "Steps"]
+__all__ = ["LABELMINT", "PAPER", "SAAEConfig", "SAAESampling", "Steps"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,22 @@ class SAAEConfig:
         for name in ("reconstruct", "discriminate", "alternate"):
             if getattr(self.steps, name) < 0:
                 raise ConfigError(f"steps.{name} must not be negative.")
+
+
+@dataclass(frozen=True)
+class SAAESampling:
+    """How contents and styles are drawn from a bundle's banks."""
+
+    align: bool = False  # contents take the pose of the style image
+    glyph_share: float = 1.0  # of the contents; the rest is ink of real images, where there is any
+    style_mix: float = 0.5  # share of samples whose style is a mix of two
+    warp: float = 0.0  # typical displacement of the content's strokes, as a share of the side
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("glyph_share", "style_mix", "warp"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be in [0, 1]; got {getattr(self, name)}.")
 
 
 PAPER = SAAEConfig()

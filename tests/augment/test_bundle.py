@@ -6,7 +6,7 @@ import pytest
 
 from augment.bundle import Registry, load_bundle
 from augment.errors import BundleError, BundleNotFoundError, ConfigError
-from augment.generate import Sampler
+from augment.generators import load_sampler
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_bundle_describes_its_classes_size_and_data(folder):
 
 def test_equal_bundles_have_equal_digests_and_other_data_another(folder):
     digest = load_bundle(folder).digest
-    assert Sampler.load(folder).digest == digest
+    assert load_sampler(folder).digest == digest
     change_config(folder, data={"uri": "digits:", "digest": "other"})
     assert load_bundle(folder).digest != digest
 

@@ -8,6 +8,7 @@ from augment.bundle import Registry
 from augment.draws import ContentIndex
 from augment.errors import ConfigError, LabelError, RequestError
 from augment.generate import Sampler, Tally, draw_counts
+from augment.generators import load_sampler
 from augment.network import can_compile, should_compile
 from augment.training import is_faster_in_bf16
 
@@ -22,7 +23,7 @@ def folder(demo_registry: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sampler(folder: Path) -> Sampler:
-    return Sampler.load(folder, batch_size=8, half=False)
+    return load_sampler(folder, batch_size=8, half=False)
 
 
 class Accepts:
@@ -48,7 +49,7 @@ def test_a_sample_is_the_same_in_any_batch_and_order(sampler):
 
 
 def test_a_sample_is_the_same_for_any_batch_size(folder, sampler):
-    other = Sampler.load(folder, batch_size=3, half=False)
+    other = load_sampler(folder, batch_size=3, half=False)
     difference = np.abs(
         other.draw(LABELS, INDICES, 5).images.astype(int)
         - sampler.draw(LABELS, INDICES, 5).images.astype(int)
@@ -164,25 +165,25 @@ def test_a_chunk_below_one_is_refused(sampler):
 
 @pytest.mark.gpu
 def test_samples_on_a_gpu_are_those_of_the_cpu_within_two_levels(folder, sampler):
-    there = Sampler.load(folder, device="cuda", batch_size=8, half=False)
+    there = load_sampler(folder, device="cuda", batch_size=8, half=False)
     there, here = there.draw(LABELS, INDICES, 5), sampler.draw(LABELS, INDICES, 5)
     assert np.abs(there.images.astype(int) - here.images.astype(int)).max() <= 2
 
 
 def test_bfloat16_draws_stay_close_to_float32(folder, sampler):
-    half = Sampler.load(folder, batch_size=8, half=True).draw(LABELS, INDICES, 5)
+    half = load_sampler(folder, batch_size=8, half=True).draw(LABELS, INDICES, 5)
     full = sampler.draw(LABELS, INDICES, 5)
     assert np.abs(half.images.astype(int) - full.images.astype(int)).mean() < 2
     assert torch.get_autocast_dtype("cpu") is torch.bfloat16
 
 
 def test_the_precision_is_bfloat16_where_the_hardware_is_faster_in_it(folder):
-    assert Sampler.load(folder).half == is_faster_in_bf16(torch.device("cpu"))
+    assert load_sampler(folder).half == is_faster_in_bf16(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("half", [False, True])
 def test_bfloat16_samples_are_the_same_in_any_batch(folder, half):
-    sampler = Sampler.load(folder, batch_size=8, half=half)
+    sampler = load_sampler(folder, batch_size=8, half=half)
     together = sampler.draw(LABELS, INDICES, 5).images
     for j in range(len(LABELS)):
         alone = sampler.draw(LABELS[j : j + 1], INDICES[j : j + 1], 5).images[0]
@@ -201,8 +202,8 @@ def test_a_class_with_glyphs_and_examples_is_drawn_from_the_kind_wanted():
 @pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="needs a C++ compiler")
 @pytest.mark.parametrize("half", [False, True])
 def test_compiled_samples_are_the_eager_ones_within_two_levels(folder, half):
-    compiled = Sampler.load(folder, batch_size=8, half=half, compile=True)
-    eager = Sampler.load(folder, batch_size=8, half=half)
+    compiled = load_sampler(folder, batch_size=8, half=half, compile=True)
+    eager = load_sampler(folder, batch_size=8, half=half)
     ours, theirs = (s.draw(LABELS, INDICES, 5).images.astype(int) for s in (compiled, eager))
     assert np.abs(ours - theirs).max() <= (2 if half else 1)
     alone = compiled.draw(LABELS[3:4], INDICES[3:4], 5).images[0]
@@ -212,7 +213,7 @@ def test_compiled_samples_are_the_eager_ones_within_two_levels(folder, half):
 def test_compiling_without_a_compiler_is_refused(folder, monkeypatch):
     monkeypatch.setattr("augment.network.can_compile", lambda device: False)
     with pytest.raises(ConfigError, match=r"C\+\+ compiler"):
-        Sampler.load(folder, compile=True)
+        load_sampler(folder, compile=True)
 
 
 def test_compiling_pays_for_many_images_only_and_its_absence_is_told(monkeypatch, caplog):

@@ -6,7 +6,7 @@ import pytest
 
 from augment.data.datasets import open_data
 from augment.errors import LabelError
-from augment.generate import Sampler
+from augment.generators import load_sampler
 from augment.images import encode_png
 from jobs import evaluate
 
@@ -28,7 +28,7 @@ def test_parzen_score_and_nearest_images_are_written(demo_registry: Path, tmp_pa
 
 
 def test_samples_have_the_class_shares_of_the_real_images(demo_registry: Path) -> None:
-    sampler = Sampler.load(demo_registry / "digits" / "1")
+    sampler = load_sampler(demo_registry / "digits" / "1")
     real = open_data("digits:")
     real = real.subset(np.flatnonzero(np.isin(real.labels, [2, 5]))[:10])
     shares = np.bincount(real.labels, minlength=10) / 10

@@ -12,7 +12,7 @@ import torch
 from fastapi import FastAPI
 from numpy.typing import NDArray
 
-from augment.bundle import BundleInfo, Registry, SamplingConfig, load_bundle, save_bundle
+from augment.bundle import BundleInfo, Registry, load_bundle, save_bundle
 from augment.config import to_mapping
 from augment.errors import RequestError
 from augment.generate import Samples, Style
@@ -88,7 +88,7 @@ def write_bundle(root: Path, scratch: Path, name: str, *, reader: bool = True) -
     info = BundleInfo(
         architecture="saae",
         model=to_mapping(SAAEConfig()),
-        sampling=SamplingConfig(),
+        sampling={},
         classes=CLASSES,
         image_size=SIZE,
         channels=1,

@@ -13,7 +13,8 @@ import pytest
 import ray
 from ray import serve
 
-from augment.build import CONFIGS, write_bundle
+from augment.generators.base import write_bundle
+from augment.generators.saae import CONFIGS
 from augment.bundle import Registry
 from augment.config import with_overrides
 from augment.data.datasets import open_data

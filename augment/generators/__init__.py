@@ -1,0 +1,49 @@
+"""The generators: an architecture, what it trains on, what its bundle holds, how it is sampled."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from augment.bundle import load_bundle, load_tensors
+from augment.errors import RequestError
+from augment.generate import Sampler
+from augment.generators import saae
+from augment.generators.base import GeneratorConfig
+
+__all__ = ["GENERATORS", "load_sampler"]
+
+GENERATORS: dict[str, Mapping[str, GeneratorConfig]] = {
+    "saae": saae.CONFIGS,
+}
+"""Configurations by architecture and name; the first of each is the default."""
+
+
+def load_sampler(
+    folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 128,
+    half: bool | None = None,
+    compile: bool = False,
+) -> Sampler:
+    """Load a bundle's folder; arguments as in ``Sampler``.
+
+    Raises:
+        BundleNotFoundError, BundleError: see ``augment.bundle.load_bundle``.
+        RequestError: the bundle's architecture draws no labelled images.
+    """
+    info = load_bundle(Path(folder))
+    sampler = next(iter(GENERATORS[info.architecture].values())).sampler
+    if sampler is None:
+        raise RequestError(
+            f"a {info.architecture} bundle draws no labelled images; it repairs and edits those "
+            "it is given."
+        )
+    tensors = load_tensors(Path(folder))
+    banks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("bank.")}
+    model = info.build_model()
+    model.load_state_dict(tensors)
+    return sampler(
+        info, model, banks, device=device, batch_size=batch_size, half=half, compile=compile
+    )

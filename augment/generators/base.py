@@ -1,0 +1,165 @@
+"""From labelled images to a generator bundle, whatever the architecture."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from augment.bundle import BundleInfo, save_bundle
+from augment.config import config_digest, merged, to_mapping
+from augment.data.content import DEFAULT_FONTS, Font, book_fonts
+from augment.data.datasets import LabelledImages
+from augment.generate import Sampler
+from augment.images import Pixels, tile
+from augment.models import MODELS
+from augment.training import Context, TrainingConfig, train
+
+__all__ = ["GeneratorConfig", "sample_sheet", "train_generator", "write_bundle"]
+
+PROBE_STEP = 2**31
+"""Step whose batch, never trained on in this order, tracks the progress."""
+SHEET_ROWS, SHEET_COLUMNS = 64, 12
+"""Classes, at most, and samples of each in samples.png."""
+
+
+class GeneratorConfig(ABC):
+    """Everything that decides what a trained generator is, besides its data.
+
+    Each architecture has a frozen dataclass of its own, whose fields are sections of settings:
+    ``model``, ``training``, ``sampling`` and whatever its batches are made by.
+    """
+
+    architecture: ClassVar[str]
+    sampler: ClassVar[type[Sampler] | None]
+    """Draws labelled images from the bundle; None: the architecture draws none."""
+    model: Any
+    training: TrainingConfig
+    sampling: Any
+
+    def fonts(self) -> tuple[Font, ...]:
+        """What labels are drawn with, by the generator or by its rival, the renderer."""
+        return DEFAULT_FONTS + book_fonts()
+
+    def shortened(self, factor: int) -> Self:
+        """The same settings with one step for every ``factor``, at least one for each stage."""
+        steps = to_mapping(self.model)["steps"]
+        fewer = (
+            {name: max(1, count // factor) for name, count in steps.items() if count}
+            if isinstance(steps, dict)
+            else max(1, steps // factor)
+        )
+        return merged(self, {"model": {"steps": fewer}})
+
+    def classes(self, data: LabelledImages) -> tuple[str, ...]:
+        """What the generator is told apart by."""
+        return data.classes
+
+    def build_model(self, data: LabelledImages) -> nn.Module:
+        """The network for ``data``, with weights from ``training.seed``."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.training.seed)
+            return MODELS[self.architecture].model(
+                self.model,
+                num_classes=len(self.classes(data)),
+                image_size=data.image_size,
+                channels=data.channels,
+            )
+
+    @abstractmethod
+    def batches(self, data: LabelledImages) -> Callable[[int, int, int], Any]:
+        """(step, rank, world_size) to a NamedTuple of tensors; a pure function."""
+
+    @abstractmethod
+    def validate(self, model: nn.Module, batch: Any) -> float:
+        """Score a model in eval mode on a batch of training images; smaller is better."""
+
+    @abstractmethod
+    def banks(self, model: nn.Module, data: LabelledImages) -> dict[str, Tensor]:
+        """What samples are made of, besides weights; names start with ``bank.``."""
+
+    def samples(
+        self, info: BundleInfo, model: nn.Module, banks: dict[str, Tensor], data: LabelledImages
+    ) -> Pixels:
+        """The picture of samples, (H, W, C) uint8."""
+        assert self.sampler is not None, "an architecture without a sampler makes its own picture"
+        return sample_sheet(self.sampler(info, model, banks), data)
+
+    def describe_data(self, data: LabelledImages) -> dict[str, Any]:
+        """What the bundle says of its training data."""
+        return {"uri": data.uri, "digest": data.digest(), "images": len(data)}
+
+
+def train_generator(
+    data: LabelledImages, config: GeneratorConfig, context: Context, *, scratch: Path
+) -> nn.Module:
+    """Train a generator on ``data``.
+
+    Args:
+        data: the training images, all of them used.
+        config: settings.
+        context: the worker this is.
+        scratch: folder for checkpoints in the making.
+
+    Returns:
+        The trained model, in eval mode.
+    """
+    batches = config.batches(data)
+    probe = batches(PROBE_STEP, 0, 1)
+    probe = type(probe)(*(values.to(context.device) for values in probe))
+
+    def validate(averaged: nn.Module) -> float:
+        with torch.no_grad():
+            return config.validate(averaged, probe)
+
+    return train(
+        config.build_model(data),
+        batches,
+        config.training,
+        context,
+        scratch=scratch,
+        validate=validate,
+        identity=f"{config_digest(config)}/{data.digest()}",
+    )
+
+
+def write_bundle(
+    folder: Path,
+    model: nn.Module,
+    data: LabelledImages,
+    config: GeneratorConfig,
+    metrics: dict[str, float] | None = None,
+) -> BundleInfo:
+    """Write the bundle of a trained model; the banks are made from ``data``.
+
+    A ``reader/`` already in ``folder`` becomes part of the bundle.
+    """
+    banks = config.banks(model, data)
+    info = BundleInfo(
+        architecture=config.architecture,
+        model=to_mapping(config.model),
+        sampling=to_mapping(config.sampling),
+        classes=config.classes(data),
+        image_size=data.image_size,
+        channels=data.channels,
+        data=config.describe_data(data),
+        metrics=metrics or {},
+    )
+    samples = config.samples(info, model, banks, data)
+    return save_bundle(folder, info, {**model.state_dict(), **banks}, samples)
+
+
+def sample_sheet(sampler: Sampler, data: LabelledImages) -> Pixels:
+    """One row a class, at most SHEET_ROWS of them: a real image, then samples."""
+    rows = []
+    indices = np.arange(SHEET_COLUMNS)
+    count = len(sampler.classes)
+    for c in np.unique(np.linspace(0, count - 1, min(count, SHEET_ROWS)).astype(int)):
+        drawn = sampler.draw(np.full(SHEET_COLUMNS, c), indices, seed=0).images
+        real = np.flatnonzero(data.labels == c)[:1]
+        blank = np.full((1, *drawn.shape[1:]), 255, np.uint8)
+        rows += [data.images(real) if len(real) else blank, drawn]
+    return tile(np.concatenate(rows), SHEET_COLUMNS + 1)
