@@ -11,9 +11,13 @@ pixels read when they are asked for, so that a set larger than memory trains.
 | ``csv:FILE`` | columns file and label or text [, split][, group]; paths relative to the csv |
 | ``idx:DIR`` | MNIST's four files, gzipped or not |
 | ``charboxes:FILE`` | a zip of plates or words, labels.csv and char_boxes.json: its characters |
+| ``lfw:PATH`` | Labeled Faces in the Wild; a lfw_attributes.txt there gives attributes |
+| ``celeba:PATH`` | CelebA or CelebAMask-HQ with their 40 attributes |
 
-Paths may be fsspec URLs (s3://, gs://). Splits given there are used; otherwise items are split
-75/10/15 by a hash of their group, so that the split never changes and no group crosses it.
+PATH is a folder or a zip in the layout its publishers gave it, which ``augment.data.published``
+describes. Paths may be fsspec URLs (s3://, gs://). Splits given there are used; otherwise items
+are split 75/10/15 by a hash of their group, so that the split never changes and no group
+crosses it.
 """
 
 import hashlib
@@ -25,7 +29,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from augment.data.formats import READERS, SPLITS, Listing
+from augment.data.formats import READERS
+from augment.data.listing import SPLITS, Listing, some
 from augment.data.sources import ArrayImages, Source
 from augment.errors import DataError
 from augment.images import Pixels, resize_image, to_tensor
@@ -49,6 +54,8 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
         labels: (N,) int64.
         splits: (N,) "train", "val" or "test".
         names: (N,) file or item names, unique.
+        attributes: (N, A) int8, -1 or 1; None where the images have none.
+        attribute_names: (A,) names of the attributes' columns.
     """
 
     def __init__(
@@ -65,6 +72,8 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
         groups: NDArray[np.str_] | None,
         names: tuple[str, ...],
         split_origin: str,
+        attributes: NDArray[np.int8] | None = None,
+        attribute_names: tuple[str, ...] = (),
     ) -> None:
         """Bind items of a source to what is known of them; see ``open_data``, ``from_arrays``."""
         self.uri = uri
@@ -74,6 +83,8 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
         self.labels = labels
         self.splits = splits
         self.names = names
+        self.attributes = attributes
+        self.attribute_names = attribute_names
         self._groups = groups
         self._source = source
         self._items = items
@@ -88,6 +99,8 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
         *,
         splits: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
+        attributes: NDArray[np.int8] | None = None,
+        attribute_names: Sequence[str] = (),
         uri: str = "memory:",
     ) -> "LabelledImages":
         """Wrap images already in memory.
@@ -98,10 +111,13 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
             classes: class names.
             splits: (N,) train, val or test; by hash where None.
             groups: (N,) what must not cross a split; each image its own where None.
+            attributes: (N, A), -1 or 1, if the images have any.
+            attribute_names: (A,) unique names of the attributes' columns.
             uri: what to call the data.
 
         Raises:
-            DataError: counts differ or a label lies outside the classes.
+            DataError: counts differ, a label lies outside the classes, or an attribute is
+                neither -1 nor 1.
         """
         if len(images) != len(labels):
             raise DataError(f"expected a label an image, got {len(images)} and {len(labels)}.")
@@ -109,6 +125,7 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
             raise DataError(
                 f"labels must be in [0, {len(classes) - 1}], got {labels.min()} to {labels.max()}."
             )
+        _check_attributes(attributes, attribute_names, len(images))
         names = tuple(f"image{index:06d}" for index in range(len(images)))
         keys = np.array(groups if groups is not None else names, np.str_)
         return cls(
@@ -123,6 +140,8 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
             groups=None if groups is None else keys,
             names=names,
             split_origin="by hash of the group" if splits is None else "as given",
+            attributes=None if attributes is None else np.asarray(attributes, np.int8),
+            attribute_names=tuple(attribute_names),
         )
 
     def __len__(self) -> int:
@@ -180,11 +199,14 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
         return self._view(chosen, new_label[self.labels[chosen]], classes)
 
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, over the names, class names and encoded bytes of all images."""
+        """SHA-256, in hexadecimal, over names, class names, attributes and bytes of all images."""
         total = hashlib.sha256()
         for item, name, label in zip(self._items, self.names, self.labels, strict=True):
             picture = hashlib.sha256(self._source.fingerprint(int(item))).hexdigest()
             total.update(f"{name}\0{self.classes[label]}\0{picture}\n".encode())
+        if self.attributes is not None:
+            total.update("\0".join(self.attribute_names).encode())
+            total.update(np.ascontiguousarray(self.attributes).tobytes())
         return total.hexdigest()
 
     def describe(self) -> str:
@@ -218,6 +240,8 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
             groups=None if self._groups is None else self._groups[chosen],
             names=tuple(self.names[index] for index in chosen),
             split_origin=self._split_origin,
+            attributes=None if self.attributes is None else self.attributes[chosen],
+            attribute_names=self.attribute_names,
         )
 
 
@@ -233,19 +257,18 @@ def open_data(
         channels: 1 or 3; None takes 1 if those images are all gray.
 
     Raises:
-        DataError: unknown scheme, no such path, no images, fewer than two classes, labels
-            without images or images without labels, a damaged archive or table.
+        DataError: unknown scheme, no such path, no images, fewer than two classes and no
+            attributes, labels without images or images without labels, a damaged archive or
+            table.
         ImageError: one of the images looked at cannot be decoded.
     """
     scheme, colon, path = uri.partition(":")
     if not colon or scheme not in READERS:
-        raise DataError(
-            f"expected a data URI starting with {', '.join(f'{name}:' for name in READERS)}; "
-            f"got {uri!r}."
-        )
+        schemes = ", ".join(f"{name}:" for name in sorted(READERS))
+        raise DataError(f"expected a data URI starting with {schemes}; got {uri!r}.")
     listing = READERS[scheme](path)
     classes = tuple(sorted(set(listing.labels)))
-    if len(classes) < 2:
+    if len(classes) < 2 and listing.attributes is None:
         raise DataError(
             f"expected at least two classes in {uri}, got {len(classes)} "
             f"({', '.join(classes) or 'no images'}); there is nothing to tell apart."
@@ -272,6 +295,8 @@ def open_data(
         groups=groups,
         names=listing.names,
         split_origin="as given" if listing.splits is not None else "by hash of the group",
+        attributes=listing.attributes,
+        attribute_names=listing.attribute_names,
     )
     _LOG.info(data.describe())
     return data
@@ -286,6 +311,21 @@ def _probe(listing: Listing) -> tuple[tuple[int, int], int]:
     low, high = _SIDE_RANGE
     gray = all(np.ptp(image, axis=2).max() == 0 for image in images)
     return (int(np.clip(height, low, high)), int(np.clip(width, low, high))), 1 if gray else 3
+
+
+def _check_attributes(
+    attributes: NDArray[np.int8] | None, names: Sequence[str], count: int
+) -> None:
+    shape = (0, 0) if attributes is None else attributes.shape
+    expected = (0 if attributes is None else count, len(names))
+    if shape != expected or len(set(names)) != len(names):
+        raise DataError(
+            f"expected attributes of shape {expected}, a row an image and a column for each of "
+            f"the unique names {', '.join(names) or '(none)'}; got {shape}."
+        )
+    if attributes is not None and not np.isin(attributes, (-1, 1)).all():
+        odd = np.unique(attributes[~np.isin(attributes, (-1, 1))])
+        raise DataError(f"attributes must be -1 or 1, got {some([str(value) for value in odd])}.")
 
 
 def _split_by_hash(groups: Sequence[str] | NDArray[np.str_]) -> NDArray[np.str_]:

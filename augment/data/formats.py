@@ -1,7 +1,8 @@
 """One reader per data URI scheme: what items there are, what they show, how they are split.
 
 A reader returns a Listing; it reads names and labels, never pixels (``digits:`` and ``idx:``
-are arrays and the exception). See README or ``augment.data.datasets.open_data`` for the schemes.
+are arrays and the exception). ``augment.data.datasets`` lists the schemes; the readers of
+published data sets are in ``augment.data.published``.
 """
 
 import csv
@@ -12,18 +13,18 @@ import posixpath
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from augment.data.listing import SPLITS, Listing, is_image, some
+from augment.data.published import PUBLISHED
 from augment.data.sources import (
     ArrayImages,
     CroppedImages,
     EncodedImages,
     FolderStore,
-    Source,
     Store,
     ZipStore,
     open_file_system,
@@ -31,25 +32,11 @@ from augment.data.sources import (
 )
 from augment.errors import DataError
 
-__all__ = ["READERS", "SPLITS", "Listing"]
+__all__ = ["READERS"]
 
-SPLITS = ("train", "val", "test")
 _SPLIT_ALIASES = {**{name: name for name in SPLITS}, "valid": "val", "validation": "val"}
-_IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _MIN_AGREEMENT = 5  # of 7 characters: below it the automatic boxes of a plate are doubtful
 _BOX_MARGIN = 0.06  # of the box's height, added on every side
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Items found at a data URI, in a fixed order; every sequence has one entry an item."""
-
-    source: Source
-    names: tuple[str, ...]
-    labels: Sequence[str]
-    splits: Sequence[str] | None = None
-    groups: Sequence[str] | None = None
-    image_size: tuple[int, int] | None = None  # (H, W) if the scheme prefers one
 
 
 def _read_digits(path: str) -> Listing:
@@ -82,11 +69,11 @@ def _read_zip(path: str) -> Listing:
     rows = _parse_csv(store.read("labels.csv"), f"{path}/labels.csv")
     members = set(store.names())
     listing = _list_rows(rows, store, members.__contains__, f"{path}/labels.csv")
-    unlabelled = sorted(set(filter(_is_image, members)) - set(listing.names))
+    unlabelled = sorted(set(filter(is_image, members)) - set(listing.names))
     if unlabelled:
         raise DataError(
             f"expected a row in labels.csv for every image of {path}, got none for "
-            f"{_some(unlabelled)}; add rows or remove the images."
+            f"{some(unlabelled)}; add rows or remove the images."
         )
     return listing
 
@@ -181,6 +168,7 @@ READERS: dict[str, Callable[[str], Listing]] = {
     "folder": _read_folder,
     "idx": _read_idx,
     "zip": _read_zip,
+    **PUBLISHED,
 }
 """Data URI scheme -> reader of what follows the colon."""
 
@@ -212,9 +200,13 @@ def _parse_boxes(file: str, entry: Any) -> tuple[str, NDArray[np.float32], str]:
 
 
 def _list_store(store: Store) -> Listing:
-    """List an ImageFolder: CLASS/FILE or SPLIT/CLASS/FILE; a manifest.jsonl tells the labels."""
+    """List an ImageFolder: CLASS/FILE or SPLIT/CLASS/FILE; a manifest.jsonl tells the labels.
+
+    Folders that hold all images between them and the root are passed over: in an archive of
+    orl/images/s01/s01_01.png and its like, the classes are s01 and on.
+    """
     names = [name for name in store.names() if not name.startswith("__MACOSX/")]
-    images = [name for name in names if _is_image(name)]
+    images = [name for name in names if is_image(name)]
     if not images:
         raise DataError(
             f"expected images in class folders under {store.path}, got {len(names)} entries and "
@@ -223,19 +215,25 @@ def _list_store(store: Store) -> Listing:
     loose = [name for name in images if "/" not in name]
     if loose:
         raise DataError(
-            f"expected every image in a class folder, got {_some(loose)} directly under "
+            f"expected every image in a class folder, got {some(loose)} directly under "
             f"{store.path}; move them into CLASS/ or describe them in a csv."
         )
+    top = _count_shared_folders(images)
     split_first = all(
-        name.split("/")[0] in _SPLIT_ALIASES and name.count("/") >= 2 for name in images
+        name.split("/")[top] in _SPLIT_ALIASES and name.count("/") >= top + 2 for name in images
     )
-    depth = 1 if split_first else 0
+    depth = top + 1 if split_first else top
     labels = [name.split("/")[depth] for name in images]
-    folders = (name.split("/") for name in names if name.endswith("/") and name.count("/") > depth)
+    shared = "".join(f"{part}/" for part in images[0].split("/")[:top])
+    folders = (
+        name.split("/")
+        for name in names
+        if name.endswith("/") and name.startswith(shared) and name.count("/") > depth
+    )
     empty = sorted({parts[depth] for parts in folders} - set(labels))
     if empty:
         raise DataError(
-            f"expected images of every class under {store.path}, got none for {_some(empty)}; "
+            f"expected images of every class under {store.path}, got none for {some(empty)}; "
             "add images or remove the folder."
         )
     if "manifest.jsonl" in names:
@@ -244,8 +242,21 @@ def _list_store(store: Store) -> Listing:
         source=EncodedImages(store, tuple(images)),
         names=tuple(images),
         labels=labels,
-        splits=[_SPLIT_ALIASES[name.split("/")[0]] for name in images] if split_first else None,
+        splits=[_SPLIT_ALIASES[name.split("/")[top]] for name in images] if split_first else None,
     )
+
+
+def _count_shared_folders(images: Sequence[str]) -> int:
+    """Count the leading folders that all images share, up to a split's or the last two parts."""
+    count = 0
+    for part in images[0].split("/"):
+        shared = all(
+            name.count("/") >= count + 2 and name.split("/")[count] == part for name in images
+        )
+        if not shared or part in _SPLIT_ALIASES:
+            break
+        count += 1
+    return count
 
 
 def _labels_from_manifest(store: Store, images: Sequence[str]) -> list[str]:
@@ -268,11 +279,11 @@ def _list_rows(
     files = tuple(row["file"] for row in rows)
     repeated = [name for name, count in Counter(files).items() if count > 1]
     if repeated:
-        raise DataError(f"expected one row a file in {where}, got repeats of {_some(repeated)}.")
+        raise DataError(f"expected one row a file in {where}, got repeats of {some(repeated)}.")
     missing = [name for name in files if not exists(name)]
     if missing:
         raise DataError(
-            f"expected an image for every row of {where}, got none for {_some(missing)}; "
+            f"expected an image for every row of {where}, got none for {some(missing)}; "
             "remove the rows or add the files."
         )
     column = "label" if "label" in rows[0] else "text"
@@ -313,9 +324,7 @@ def _checked_splits(splits: Iterable[str], where: str) -> list[str]:
     splits = list(splits)
     unknown = sorted(set(splits) - set(_SPLIT_ALIASES))
     if unknown:
-        raise DataError(
-            f"expected the splits {', '.join(SPLITS)} in {where}, got {_some(unknown)}."
-        )
+        raise DataError(f"expected the splits {', '.join(SPLITS)} in {where}, got {some(unknown)}.")
     return [_SPLIT_ALIASES[name] for name in splits]
 
 
@@ -339,13 +348,3 @@ def _read_idx_file(file_system: Any, root: str, name: str, axes: int) -> NDArray
             f"sizes {sizes}; it is damaged or truncated: copy it again."
         )
     return np.frombuffer(data, np.uint8, offset=header).reshape(sizes)
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(_IMAGE_SUFFIXES) and not posixpath.basename(name).startswith(".")
-
-
-def _some(names: Sequence[str], limit: int = 3) -> str:
-    """The first few names and how many there are."""
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

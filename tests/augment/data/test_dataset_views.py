@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from augment.data.datasets import LabelledImages, open_data
+from augment.errors import DataError
 
 
 def test_subset_keeps_classes_and_order() -> None:
@@ -39,3 +41,75 @@ def test_digest_sees_pixels_labels_and_names(tmp_path: Path) -> None:
         LabelledImages.from_arrays(images[:3], labels[:3], "AB"),
     ]
     assert len({digest, *(other.digest() for other in others)}) == 5
+
+
+# Attributes
+
+
+Rows = tuple[tuple[int, ...], ...]
+
+
+def with_attributes(
+    values: Rows = ((1, -1), (-1, -1), (1, 1)), names: str = "ab"
+) -> LabelledImages:
+    images = np.arange(3, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2)
+    return LabelledImages.from_arrays(
+        images,
+        np.array([0, 1, 0]),
+        "AB",
+        splits=["train", "train", "test"],
+        attributes=np.array(values),
+        attribute_names=tuple(names),
+    )
+
+
+def test_attributes_follow_their_images_through_every_view() -> None:
+    data = with_attributes()
+    assert data.attributes is not None
+    assert data.attributes.dtype == np.int8
+    for view, expected in (
+        (data.subset([2, 0]), [[1, 1], [1, -1]]),
+        (data.split("test"), [[1, 1]]),
+        (data.relabel({"B": "b"}), [[-1, -1]]),
+    ):
+        assert view.attributes is not None
+        assert view.attributes.tolist() == expected
+        assert view.attribute_names == ("a", "b")
+
+
+def test_images_without_attributes_say_so() -> None:
+    data = open_data("digits:").subset([0, 1])
+    assert data.attributes is None
+    assert data.attribute_names == ()
+
+
+def test_digest_sees_attributes_and_their_names() -> None:
+    plain = LabelledImages.from_arrays(np.zeros((3, 4, 4, 1), np.uint8), np.array([0, 1, 0]), "AB")
+    variants = [
+        with_attributes(),
+        with_attributes(((1, -1), (-1, -1), (1, -1))),
+        with_attributes(names="ac"),
+        plain,
+    ]
+    assert len({data.digest() for data in variants}) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "message"),
+    [
+        (((1, -1), (-1, 1)), "ab", r"shape \(3, 2\).*got \(2, 2\)"),
+        (((1, -1), (-1, 1), (1, 1)), "a", r"shape \(3, 1\).*got \(3, 2\)"),
+        (((1, -1), (-1, 1), (1, 1)), "aa", "unique names a, a"),
+        (((1, -1), (-1, 0), (1, 7)), "ab", "must be -1 or 1, got 0, 7"),
+    ],
+)
+def test_attributes_that_do_not_fit_are_refused(values: Rows, names: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        with_attributes(values, names)
+
+
+def test_attribute_names_without_attributes_are_refused() -> None:
+    with pytest.raises(DataError, match="unique names a; got"):
+        LabelledImages.from_arrays(
+            np.zeros((1, 4, 4, 1), np.uint8), np.array([0]), "A", attribute_names=("a",)
+        )

@@ -110,6 +110,21 @@ def test_folders_named_after_splits_are_splits(tmp_path: Path) -> None:
     assert data.split("val").names == ("validation/A/v.png",)
 
 
+def test_folders_that_hold_everything_are_passed_over(tmp_path: Path) -> None:
+    files = {f"orl/images/{name}": data for name, data in CLASS_FOLDERS.items()}
+    data = open_data(f"zip:{write_zip(tmp_path / 'z.zip', {'orl/README.txt': 'x', **files})}")
+    assert data.classes == ("A", "皖")
+    assert data.names[0] == "orl/images/A/0.png"
+    split = {f"set/train/{name}": data for name, data in CLASS_FOLDERS.items()}
+    split["set/test/A/t.png"] = picture(1)
+    data = open_data(f"folder:{write_files(tmp_path / 'f', split)}")
+    assert data.classes == ("A", "皖")
+    assert [int(np.sum(data.splits == name)) for name in ("train", "test")] == [12, 1]
+    (tmp_path / "f" / "set" / "train" / "京").mkdir()
+    with pytest.raises(DataError, match="got none for 京"):
+        open_data(f"folder:{tmp_path / 'f'}")
+
+
 def test_zip_and_folder_of_the_same_files_agree_in_everything(tmp_path: Path) -> None:
     folder = open_data(f"folder:{write_files(tmp_path / 'f', CLASS_FOLDERS)}")
     archive = open_data(f"zip:{write_zip(tmp_path / 'z.zip', CLASS_FOLDERS)}")
@@ -326,7 +341,7 @@ def test_pixels_are_not_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("lmdb:somewhere", "charboxes:, csv:, digits:, folder:, idx:, zip:"),
+        ("lmdb:somewhere", "celeba:, charboxes:, csv:"),
         ("somewhere", "expected a data URI"),
         ("digits:5", "takes no path"),
         ("folder:/no/such/folder", "existing file or folder"),

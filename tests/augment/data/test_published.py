@@ -1,0 +1,238 @@
+"""Readers of published data sets, on small sets written in exactly their layouts."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augment.data.datasets import LabelledImages, open_data
+from augment.errors import DataError
+
+Files = dict[str, bytes | str]
+
+
+def jpeg(level: int, size: tuple[int, int] = (12, 10)) -> bytes:
+    """A flat gray JPEG of (height, width)."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size[::-1], (level,) * 3).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def write(root: Path, files: Files) -> Path:
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return root
+
+
+def pack(path: Path, files: Files) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def class_names(data: LabelledImages) -> list[str]:
+    return [data.classes[label] for label in data.labels]
+
+
+# Labeled Faces in the Wild
+
+LFW: Files = {
+    "Abdullah_Gul/Abdullah_Gul_0001.jpg": jpeg(10),
+    "Abdullah_Gul/Abdullah_Gul_0002.jpg": jpeg(20),
+    "Zico/Zico_0001.jpg": jpeg(30),
+}
+LFW_ATTRIBUTES = (
+    "# lfw_attributes.txt: attribute values for the images of LFW\n"
+    "#\tperson\timagenum\tMale\tEyeglasses\n"
+    "Abdullah Gul\t2\t1.5\t-0.25\n"
+    "Nobody Here\t1\t1\t1\n"
+    "Zico\t1\t-2e-1\t0.75\n"
+)
+
+
+@pytest.mark.parametrize("above", ["", "lfw-deepfunneled/", "lfw128/images/"])
+def test_lfw_is_found_at_any_depth_in_folder_and_zip(tmp_path: Path, above: str) -> None:
+    files: Files = {f"{above}{name}": data for name, data in LFW.items()}
+    files["meta/pairs.txt"] = "10\t300\n"
+    folder = open_data(f"lfw:{write(tmp_path / 'f', files)}")
+    archive = open_data(f"lfw:{pack(tmp_path / 'z.zip', files)}")
+    for data in (folder, archive):
+        assert data.names == tuple(LFW)  # the same whatever lies above, so the split is too
+        assert class_names(data) == ["Abdullah_Gul", "Abdullah_Gul", "Zico"]
+        assert data.images()[:, 5, 5, 0].tolist() == pytest.approx([10, 20, 30], abs=1)
+        assert data.attributes is None
+        assert data.attribute_names == ()
+    assert folder.digest() == archive.digest()
+
+
+def test_lfw_attributes_are_signs_and_images_without_a_row_are_left_out(tmp_path: Path) -> None:
+    data = open_data(f"lfw:{write(tmp_path, {**LFW, 'lfw_attributes.txt': LFW_ATTRIBUTES})}")
+    assert data.names == ("Abdullah_Gul/Abdullah_Gul_0002.jpg", "Zico/Zico_0001.jpg")
+    assert data.attribute_names == ("Male", "Eyeglasses")
+    assert data.attributes is not None
+    assert data.attributes.dtype == np.int8
+    assert data.attributes.tolist() == [[1, -1], [-1, 1]]
+
+
+BAD_LFW: dict[str, tuple[Files, str]] = {
+    "empty": ({"pairs.txt": ""}, r"Name/Name_0001\.jpg.*got none"),
+    "another layout": ({**LFW, "Zico/portrait.jpg": jpeg(1)}, r"got Zico/portrait\.jpg"),
+    "somebody else's folder": ({**LFW, "Zico/Abba_0001.jpg": jpeg(1)}, r"got Zico/Abba_0001\.jpg"),
+    "two copies": ({**LFW, "again/Zico/Zico_0001.jpg": jpeg(1)}, "each image once"),
+    "attributes without header": (
+        {**LFW, "lfw_attributes.txt": "Zico\t1\t0.5\n"},
+        "and 0 numbers.*line 1",
+    ),
+    "attribute row too short": (
+        {**LFW, "lfw_attributes.txt": LFW_ATTRIBUTES + "Zico\t2\t0.5\n"},
+        "and 2 numbers.*line 6",
+    ),
+    "attribute that is no number": (
+        {**LFW, "lfw_attributes.txt": LFW_ATTRIBUTES.replace("0.75", "nan")},
+        "line 5",
+    ),
+    "image number that is no number": (
+        {**LFW, "lfw_attributes.txt": LFW_ATTRIBUTES.replace("Zico\t1", "Zico\tone")},
+        "line 5",
+    ),
+    "attributes of other people": (
+        {
+            **LFW,
+            "lfw_attributes.txt": "#\tperson\timagenum\tMale\nSomebody Else\t1\t0.5\n",
+        },
+        "got 1 rows of others",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LFW)
+def test_an_unusable_lfw_is_refused(tmp_path: Path, name: str) -> None:
+    files, message = BAD_LFW[name]
+    with pytest.raises(DataError, match=message):
+        open_data(f"lfw:{write(tmp_path, files)}")
+
+
+# CelebA
+
+CELEBA_LIST = (
+    "3\nEyeglasses Male Smiling\n000001.jpg -1  1 1\n000002.jpg  1 -1 1\n000003.jpg -1 -1 1\n"
+)
+CELEBA_IMAGES: Files = {
+    f"img_align_celeba/00000{number}.jpg": jpeg(10 * number) for number in (1, 2, 3)
+}
+CELEBA: Files = {
+    **CELEBA_IMAGES,
+    "list_attr_celeba.txt": CELEBA_LIST,
+    "identity_CelebA.txt": "000001.jpg 2880\n000002.jpg 2937\n000003.jpg 2880\n000004.jpg 7\n",
+    "list_eval_partition.txt": "000001.jpg 0\n000002.jpg 1\n000003.jpg 2\n",
+}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_celeba_gives_identities_attributes_and_its_own_splits(tmp_path: Path, kind: str) -> None:
+    if kind == "folder":
+        path = write(tmp_path, CELEBA)
+    else:
+        path = pack(tmp_path / "z.zip", {f"celeba/{name}": data for name, data in CELEBA.items()})
+    data = open_data(f"celeba:{path}")
+    assert data.names == ("000001.jpg", "000002.jpg", "000003.jpg")
+    assert class_names(data) == ["2880", "2937", "2880"]
+    assert data.groups.tolist() == ["2880", "2937", "2880"]
+    assert data.splits.tolist() == ["train", "val", "test"]
+    assert data.attribute_names == ("Eyeglasses", "Male", "Smiling")
+    assert data.attributes is not None
+    assert data.attributes.tolist() == [[-1, 1, 1], [1, -1, 1], [-1, -1, 1]]
+    assert data.images()[:, 5, 5, 0].tolist() == pytest.approx([10, 20, 30], abs=1)
+
+
+def test_celeba_without_partition_never_splits_an_identity(tmp_path: Path) -> None:
+    names = [f"{number:06d}.jpg" for number in range(40)]
+    files: Files = {f"images/{name}": jpeg(9) for name in names}
+    files["list_attr_celeba.txt"] = "40\nMale\n" + "".join(f"{name} 1\n" for name in names)
+    files["identity_CelebA.txt"] = "".join(f"{n} {i // 4}\n" for i, n in enumerate(names))
+    data = open_data(f"celeba:{pack(tmp_path / 'z.zip', files)}")
+    assert len(set(data.splits)) > 1
+    for person in set(data.groups):
+        assert len(set(data.splits[data.groups == person])) == 1
+
+
+def test_celeba_without_identities_is_one_class_told_apart_by_attributes(tmp_path: Path) -> None:
+    files = {**CELEBA_IMAGES, "list_attr_celeba.txt": CELEBA_LIST}
+    data = open_data(f"celeba:{write(tmp_path, files)}")
+    assert data.classes == ("face",)
+    assert data.groups.tolist() == list(data.names)
+    assert data.attributes is not None
+
+
+def test_celeba_mask_hq_is_read_by_its_own_names(tmp_path: Path) -> None:
+    files: Files = {
+        "CelebA-HQ-img/0.jpg": jpeg(40),
+        "CelebA-HQ-img/1.jpg": jpeg(50),
+        "CelebAMask-HQ-mask-anno/0/00000_skin.png": jpeg(255),
+        "CelebAMask-HQ-attribute-anno.txt": "2\nMale Young\n0.jpg -1 1\n1.jpg 1 1\n",
+    }
+    data = open_data(f"celeba:{write(tmp_path, files)}")
+    assert data.names == ("0.jpg", "1.jpg")
+    assert data.attributes is not None
+    assert data.attributes.tolist() == [[-1, 1], [1, 1]]
+
+
+def without(name: str) -> Files:
+    return {key: data for key, data in CELEBA.items() if key != name}
+
+
+BAD_CELEBA: dict[str, tuple[Files, str]] = {
+    "no attribute list": (without("list_attr_celeba.txt"), r"expects list_attr_celeba\.txt"),
+    "empty attribute list": (CELEBA | {"list_attr_celeba.txt": ""}, "got 0 lines"),
+    "count of rows differs": (
+        CELEBA | {"list_attr_celeba.txt": CELEBA_LIST.replace("3\n", "202599\n", 1)},
+        "expected 202599 images.*got 3",
+    ),
+    "repeated row": (
+        CELEBA | {"list_attr_celeba.txt": CELEBA_LIST.replace("000003", "000002")},
+        "expected 3 images.*got 2",
+    ),
+    "value of 0": (
+        CELEBA | {"list_attr_celeba.txt": CELEBA_LIST.replace("-1  1", "-1  0")},
+        "each 1 or -1, in line 3.*000001",
+    ),
+    "value missing": (
+        CELEBA | {"list_attr_celeba.txt": CELEBA_LIST.replace("-1  1", "-1")},
+        "3 values.*line 3",
+    ),
+    "image missing": (
+        without("img_align_celeba/000002.jpg"),
+        r"an image for every row.*000002\.jpg",
+    ),
+    "image without row": (
+        CELEBA | {"img_align_celeba/000009.jpg": jpeg(1)},
+        r"for every image.*000009\.jpg",
+    ),
+    "no images at all": ({"list_attr_celeba.txt": CELEBA_LIST}, "an image for every row"),
+    "identity missing": (
+        CELEBA | {"identity_CelebA.txt": "000001.jpg 2880\n"},
+        r"identity_CelebA\.txt, got none for 000002\.jpg",
+    ),
+    "identity list of three columns": (
+        CELEBA | {"identity_CelebA.txt": "000001.jpg 2880 1\n"},
+        "two columns",
+    ),
+    "unknown partition": (
+        CELEBA | {"list_eval_partition.txt": "000001.jpg 0\n000002.jpg 3\n000003.jpg 2\n"},
+        "0, 1 or 2.*got 3",
+    ),
+    "list that is not text": (CELEBA | {"list_attr_celeba.txt": b"\xff\xfe3\n"}, "UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CELEBA)
+def test_an_unusable_celeba_is_refused(tmp_path: Path, name: str) -> None:
+    files, message = BAD_CELEBA[name]
+    with pytest.raises(DataError, match=message):
+        open_data(f"celeba:{write(tmp_path, files)}")
