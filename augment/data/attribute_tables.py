@@ -5,15 +5,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.data.listing import read_text
-from augment.data.sources import Store
+from augment.data.tree import Tree
 from augment.errors import DataError
 
 __all__ = ["parse_celeba_attributes", "parse_lfw_attributes"]
 
 
 def parse_celeba_attributes(
-    store: Store, file: str
+    tree: Tree, file: str
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int8]]]:
     """Parse CelebA's list: a count, the attributes' names, then a file and ±1 values a line.
 
@@ -24,8 +23,8 @@ def parse_celeba_attributes(
         DataError: another format, a value that is neither 1 nor -1, or not as many rows as the
             first line says.
     """
-    where = f"{store.path}/{file}"
-    lines = read_text(store, file).rstrip().splitlines()
+    where = f"{tree.path}/{file}"
+    lines = tree.text(file).rstrip().splitlines()
     if len(lines) < 3 or not lines[0].strip().isdigit():
         raise DataError(
             f"expected a count, attribute names and one row an image in {where}, got "
@@ -51,7 +50,7 @@ def parse_celeba_attributes(
 
 
 def parse_lfw_attributes(
-    store: Store, file: str
+    tree: Tree, file: str
 ) -> tuple[tuple[str, ...], dict[tuple[str, int], NDArray[np.int8]]]:
     """Parse LFW's attributes: person, image number and real values, separated by tabs.
 
@@ -66,7 +65,7 @@ def parse_lfw_attributes(
     """
     columns: list[str] = []
     rows: dict[tuple[str, int], NDArray[np.int8]] = {}
-    for number, line in enumerate(read_text(store, file).splitlines(), start=1):
+    for number, line in enumerate(tree.text(file).splitlines(), start=1):
         cells = [cell.strip() for cell in line.lstrip("#").strip().split("\t")]
         if cells[:2] == ["person", "imagenum"]:
             columns = cells[2:]
@@ -79,7 +78,7 @@ def parse_lfw_attributes(
         if not values or len(values) != len(columns) or not all(map(math.isfinite, values)):
             raise DataError(
                 f"expected person, imagenum and {len(columns)} numbers, as its header says, in "
-                f"line {number} of {store.path}/{file}, got {len(cells)} cells; copy it again."
+                f"line {number} of {tree.path}/{file}, got {len(cells)} cells; copy it again."
             )
         rows[key] = np.where(np.array(values) > 0, 1, -1).astype(np.int8)
     return tuple(columns), rows

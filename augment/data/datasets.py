@@ -13,11 +13,16 @@ pixels read when they are asked for, so that a set larger than memory trains.
 | ``charboxes:FILE`` | a zip of plates or words, labels.csv and char_boxes.json: its characters |
 | ``lfw:PATH`` | Labeled Faces in the Wild; a lfw_attributes.txt there gives attributes |
 | ``celeba:PATH`` | CelebA or CelebAMask-HQ with their 40 attributes |
+| ``facescrub:PATH`` | FaceScrub's pictures, a folder a person |
+| ``oxford102:PATH`` | 102 kinds of flowers; segmentations beside them cut them out |
+| ``cub200:PATH`` | 200 kinds of birds, whole; ``cub200boxes:PATH`` cuts them out |
+| ``olivetti:[DIR]`` | scikit-learn's Olivetti faces, kept in DIR or its default data_home |
+| ``lfwpeople:[DIR]`` | scikit-learn's crop of LFW, likewise |
 
-PATH is a folder or a zip in the layout its publishers gave it, which ``augment.data.published``
-describes. Paths may be fsspec URLs (s3://, gs://). Splits given there are used; otherwise items
-are split 75/10/15 by a hash of their group, so that the split never changes and no group
-crosses it.
+PATH is a folder or a zip in the layout its publishers gave it; the readers in
+``augment.data.published`` and ``augment.data.published_objects`` describe them. Paths may be
+fsspec URLs (s3://, gs://). Splits given there are used; otherwise items are split 75/10/15 by a
+hash of their group, so that the split never changes and no group crosses it.
 """
 
 import hashlib

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.data.sources import FolderStore, Source, Store, ZipStore, open_file_system
-from augment.errors import DataError
+from augment.data.sources import Source
 
-__all__ = ["SPLITS", "Listing", "files_of", "is_image", "open_store", "read_text", "some"]
+__all__ = ["SPLITS", "Listing", "is_image", "some"]
 
 SPLITS = ("train", "val", "test")
 _IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -28,39 +27,6 @@ class Listing:
     image_size: tuple[int, int] | None = None  # (H, W) if the scheme prefers one
     attributes: NDArray[np.int8] | None = None  # (N, A), -1 or 1
     attribute_names: tuple[str, ...] = ()
-
-
-def open_store(path: str) -> Store:
-    """Open a folder or a zip archive, on any fsspec file system.
-
-    Raises:
-        DataError: no such path, or a file that is not a whole zip.
-    """
-    file_system, root = open_file_system(path)
-    if file_system.isdir(root):
-        return FolderStore(file_system, root)
-    return ZipStore(file_system, root)
-
-
-def files_of(store: Store) -> list[str]:
-    """Return the names of a store's files, sorted, without folders and a Mac's shadow files."""
-    return [
-        name
-        for name in store.names()
-        if not name.endswith("/") and not name.startswith("__MACOSX/")
-    ]
-
-
-def read_text(store: Store, name: str) -> str:
-    """Read a text file of a store.
-
-    Raises:
-        DataError: the file cannot be read or is not UTF-8.
-    """
-    try:
-        return store.read(name).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"expected UTF-8 text in {store.path}/{name}, got {error}.") from error
 
 
 def is_image(name: str) -> bool:

@@ -1,17 +1,22 @@
-"""Readers of published data sets, in the layouts their publishers gave them.
+"""Readers of published face sets, in the layouts their publishers gave them.
 
-Each takes the path of a folder or a zip archive; the set may lie at any depth in it.
+Each takes the path of a folder or a zip archive, and the set may lie at any depth in it. The
+two that scikit-learn downloads take the folder it keeps them in, or nothing for its default.
 """
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from augment.data.attribute_tables import parse_celeba_attributes, parse_lfw_attributes
-from augment.data.listing import Listing, files_of, is_image, open_store, read_text, some
-from augment.data.sources import EncodedImages, Store
+from augment.data.listing import Listing, some
+from augment.data.published_objects import PUBLISHED_OBJECTS
+from augment.data.sources import ArrayImages, EncodedImages
+from augment.data.tree import Tree, check_same
 from augment.errors import DataError
 
 __all__ = ["PUBLISHED"]
@@ -33,10 +38,9 @@ def _read_lfw(path: str) -> Listing:
     "Attribute and Simile Classifiers for Face Verification", 2009) lies in it, the attributes
     are the signs of its values, and images without a row there are left out.
     """
-    store = open_store(path)
-    files = files_of(store)
+    tree = Tree(path)
     found: dict[str, str] = {}
-    for file in filter(is_image, files):
+    for file in tree.images():
         match = _LFW_NAME.fullmatch(file)
         if match is None:
             raise DataError(
@@ -53,11 +57,11 @@ def _read_lfw(path: str) -> Listing:
     if not found:
         raise DataError(f"lfw: expects images such as Name/Name_0001.jpg in {path}, got none.")
     names = sorted(found)
-    table = _locate(files, "lfw_attributes.txt")
+    table = tree.locate("lfw_attributes.txt")
     attributes = None
     attribute_names: tuple[str, ...] = ()
     if table is not None:
-        attribute_names, rows = parse_lfw_attributes(store, table)
+        attribute_names, rows = parse_lfw_attributes(tree, table)
         names = [name for name in names if _lfw_key(name) in rows]
         if not names:
             raise DataError(
@@ -66,7 +70,7 @@ def _read_lfw(path: str) -> Listing:
             )
         attributes = np.stack([rows[_lfw_key(name)] for name in names])
     return Listing(
-        source=EncodedImages(store, tuple(found[name] for name in names)),
+        source=EncodedImages(tree.store, tuple(found[name] for name in names)),
         names=tuple(names),
         labels=[name.split("/")[0] for name in names],
         attributes=attributes,
@@ -89,31 +93,30 @@ def _read_celeba(path: str) -> Listing:
     The splits of list_eval_partition.txt are used where it is there. Every row of the attribute
     list must have its image and every image its row; the other lists may name more.
     """
-    store = open_store(path)
-    files = files_of(store)
-    table = next(filter(None, (_locate(files, name) for name in _CELEBA_LISTS)), None)
+    tree = Tree(path)
+    table = next(filter(None, map(tree.locate, _CELEBA_LISTS)), None)
     if table is None:
         raise DataError(
             f"celeba: expects {' or '.join(_CELEBA_LISTS)} in {path}, got neither; put the "
             "attribute list beside the images."
         )
-    attribute_names, attributes = parse_celeba_attributes(store, table)
+    attribute_names, attributes = parse_celeba_attributes(tree, table)
     names = tuple(attributes)
     pictures = {
         posixpath.basename(file): file
-        for file in filter(is_image, files)
+        for file in tree.images()
         if posixpath.basename(posixpath.dirname(file)) in _CELEBA_FOLDERS
     }
-    _require_same(names, pictures, f"{path}/{table}")
-    identities = _read_column(store, files, "identity_CelebA.txt", names)
-    partition = _read_column(store, files, "list_eval_partition.txt", names)
+    check_same(names, pictures, f"{path}/{table}")
+    identities = _optional_column(tree, "identity_CelebA.txt", names)
+    partition = _optional_column(tree, "list_eval_partition.txt", names)
     if partition is not None and not set(partition) <= set(_CELEBA_SPLITS):
         odd = sorted(set(partition) - set(_CELEBA_SPLITS))
         raise DataError(
             f"expected 0, 1 or 2 in list_eval_partition.txt of {path}, got {some(odd)}."
         )
     return Listing(
-        source=EncodedImages(store, tuple(pictures[name] for name in names)),
+        source=EncodedImages(tree.store, tuple(pictures[name] for name in names)),
         names=names,
         labels=[_UNKNOWN_PERSON] * len(names) if identities is None else identities,
         splits=None if partition is None else [_CELEBA_SPLITS[value] for value in partition],
@@ -123,49 +126,80 @@ def _read_celeba(path: str) -> Listing:
     )
 
 
-def _read_column(
-    store: Store, files: Sequence[str], name: str, images: Sequence[str]
-) -> list[str] | None:
-    """Return the second column of a two-column text file for ``images``; None without file."""
-    file = _locate(files, name)
-    if file is None:
-        return None
-    rows = [line.split() for line in read_text(store, file).splitlines() if line.strip()]
-    odd = [" ".join(row) for row in rows if len(row) != 2]
-    if odd:
-        raise DataError(f"expected two columns in {store.path}/{file}, got {some(odd)}.")
-    value_of = dict(rows)
-    missing = [image for image in images if image not in value_of]
-    if missing:
+def _optional_column(tree: Tree, name: str, images: tuple[str, ...]) -> list[str] | None:
+    return tree.column(name, images) if tree.locate(name) else None
+
+
+def _read_facescrub(path: str) -> Listing:
+    """FaceScrub as its lists are downloaded: Person Name/FILE, the label being the person.
+
+    Where some images lie below a folder called faces, such as actors/faces/ beside the uncropped
+    actors/images/, only those are listed.
+    """
+    tree = Tree(path)
+    images = tuple(tree.images())
+    cropped = tuple(name for name in images if "faces" in name.split("/")[:-2])
+    names = cropped or images
+    loose = [name for name in names if "/" not in name]
+    if loose or not names:
         raise DataError(
-            f"expected a row for every image in {store.path}/{file}, got none for {some(missing)}."
+            f"facescrub: expects images in a folder a person in {path}, got "
+            f"{some(loose) or 'none'}; check the path."
         )
-    return [value_of[image] for image in images]
+    return Listing(
+        source=EncodedImages(tree.store, names),
+        names=names,
+        labels=[name.split("/")[-2] for name in names],
+    )
 
 
-def _locate(files: Sequence[str], name: str) -> str | None:
-    """Return the file called ``name`` that lies least deep."""
-    found = [file for file in files if posixpath.basename(file) == name]
-    return min(found, key=lambda file: (file.count("/"), file), default=None)
+def _read_olivetti(path: str) -> Listing:
+    """The Olivetti faces, 40 people, 64×64 gray; ``path`` is scikit-learn's data_home."""
+    from sklearn import datasets  # slow to import; only two schemes need it
+
+    bunch = _fetch(datasets.fetch_olivetti_faces, path)
+    return _list_bunch("olivetti", bunch, [f"s{number + 1:02d}" for number in bunch.target])
 
 
-def _require_same(listed: Collection[str], pictures: Mapping[str, str], where: str) -> None:
-    missing = sorted(set(listed) - set(pictures))
-    unlisted = sorted(set(pictures) - set(listed))
-    if missing:
+def _read_lfwpeople(path: str) -> Listing:
+    """LFW, funneled, in scikit-learn's crop at half size; ``path`` is its data_home.
+
+    The labels are those of ``lfw:``. Everybody is listed, as there.
+    """
+    from sklearn import datasets
+
+    bunch = _fetch(datasets.fetch_lfw_people, path, color=True)
+    people = [str(name).replace(" ", "_") for name in bunch.target_names]
+    return _list_bunch("lfwpeople", bunch, [people[number] for number in bunch.target])
+
+
+def _fetch(fetch: Callable[..., Any], data_home: str, **options: Any) -> Any:
+    try:
+        return fetch(data_home=data_home or None, **options)
+    except OSError as error:  # urllib's errors among them
         raise DataError(
-            f"expected an image for every row of {where}, got none for {some(missing)}; "
-            "remove the rows or add the files."
-        )
-    if unlisted:
-        raise DataError(
-            f"expected a row in {where} for every image, got none for {some(unlisted)}; "
-            "add rows or remove the images."
-        )
+            f"expected {fetch.__name__} to find its data in {data_home or 'its data_home'} or to "
+            f"download it, got {error}; connect to the internet or copy the folder from a machine "
+            "that has it."
+        ) from error
+
+
+def _list_bunch(scheme: str, bunch: Any, labels: list[str]) -> Listing:
+    """List scikit-learn's float images in [0, 1], (N, H, W) or (N, H, W, 3)."""
+    images: NDArray[np.uint8] = np.rint(np.asarray(bunch.images) * 255).astype(np.uint8)
+    return Listing(
+        source=ArrayImages(images if images.ndim == 4 else images[..., None]),
+        names=tuple(f"{scheme}{index:05d}" for index in range(len(images))),
+        labels=labels,
+    )
 
 
 PUBLISHED: dict[str, Callable[[str], Listing]] = {
     "celeba": _read_celeba,
+    "facescrub": _read_facescrub,
     "lfw": _read_lfw,
+    "lfwpeople": _read_lfwpeople,
+    "olivetti": _read_olivetti,
+    **PUBLISHED_OBJECTS,
 }
 """Data URI scheme -> reader of what follows the colon."""

@@ -1,12 +1,15 @@
 """Readers of published data sets, on small sets written in exactly their layouts."""
 
 import io
+import urllib.error
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.datasets
 from PIL import Image
+from sklearn.utils import Bunch
 
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import DataError
@@ -217,11 +220,11 @@ BAD_CELEBA: dict[str, tuple[Files, str]] = {
     "no images at all": ({"list_attr_celeba.txt": CELEBA_LIST}, "an image for every row"),
     "identity missing": (
         CELEBA | {"identity_CelebA.txt": "000001.jpg 2880\n"},
-        r"identity_CelebA\.txt, got none for 000002\.jpg",
+        r"row in identity_CelebA\.txt.*got none for 000002\.jpg",
     ),
     "identity list of three columns": (
         CELEBA | {"identity_CelebA.txt": "000001.jpg 2880 1\n"},
-        "two columns",
+        "expected 2 columns",
     ),
     "unknown partition": (
         CELEBA | {"list_eval_partition.txt": "000001.jpg 0\n000002.jpg 3\n000003.jpg 2\n"},
@@ -236,3 +239,77 @@ def test_an_unusable_celeba_is_refused(tmp_path: Path, name: str) -> None:
     files, message = BAD_CELEBA[name]
     with pytest.raises(DataError, match=message):
         open_data(f"celeba:{write(tmp_path, files)}")
+
+
+# FaceScrub
+
+
+def test_facescrub_prefers_the_cropped_faces_and_joins_actors_and_actresses(tmp_path: Path) -> None:
+    faces: Files = {
+        "actors/faces/Aaron Eckhart/Aaron Eckhart_1_1.jpeg": jpeg(10),
+        "actresses/faces/Zooey Deschanel/Zooey Deschanel_9_3.jpeg": jpeg(20),
+    }
+    whole: Files = {name.replace("faces", "images"): data for name, data in faces.items()}
+    lists: Files = {"facescrub_actors.txt": "name\timage_id\n"}
+    data = open_data(f"facescrub:{write(tmp_path / 'a', {**faces, **whole, **lists})}")
+    assert data.names == tuple(faces)
+    assert class_names(data) == ["Aaron Eckhart", "Zooey Deschanel"]
+    assert len(open_data(f"facescrub:{write(tmp_path / 'b', {**whole, **lists})}")) == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"facescrub_actors.txt": ""}, "got none"),
+        ({"A/1.jpg": jpeg(1), "stray.jpg": jpeg(1)}, r"a person in .*got stray\.jpg"),
+    ],
+)
+def test_an_unusable_facescrub_is_refused(tmp_path: Path, files: Files, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        open_data(f"facescrub:{write(tmp_path, files)}")
+
+
+# What scikit-learn downloads
+
+
+def test_olivetti_has_forty_people_and_keeps_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def fetch_olivetti_faces(*, data_home: str | None) -> Bunch:
+        asked.append(data_home)
+        ramp = np.linspace(0, 1, 64, dtype=np.float32)
+        return Bunch(images=np.tile(ramp, (80, 64, 1)), target=np.arange(80) // 2)
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_olivetti_faces", fetch_olivetti_faces)
+    data = open_data("olivetti:")
+    assert (len(data.classes), data.classes[0], data.classes[39]) == (40, "s01", "s40")
+    assert (data.image_size, data.channels) == ((64, 64), 1)
+    assert data.images([3])[0, 7, :, 0].tolist() == np.rint(np.linspace(0, 255, 64)).tolist()
+    open_data("olivetti:/data/faces")
+    assert asked == [None, "/data/faces"]
+
+
+def test_lfwpeople_has_the_classes_of_lfw(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch_lfw_people(*, data_home: str | None, color: bool) -> Bunch:
+        assert color
+        images = np.zeros((3, 62, 47, 3), np.float32)
+        images[1, :, :, 0] = 1.0
+        names = np.array(["Abdullah Gul", "Zico"])
+        return Bunch(images=images, target=np.array([1, 0, 0]), target_names=names)
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_lfw_people", fetch_lfw_people)
+    data = open_data("lfwpeople:")
+    assert class_names(data) == ["Zico", "Abdullah_Gul", "Abdullah_Gul"]
+    assert (data.image_size, data.channels) == ((62, 47), 3)
+    assert data.images([1])[0, 5, 5].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("scheme", ["olivetti", "lfwpeople"])
+def test_a_failed_download_says_what_to_do(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch_nothing(**_: object) -> Bunch:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_olivetti_faces", fetch_nothing)
+    monkeypatch.setattr(sklearn.datasets, "fetch_lfw_people", fetch_nothing)
+    with pytest.raises(DataError, match=r"in /kept or.*no route to host.*connect to the internet"):
+        open_data(f"{scheme}:/kept")
