@@ -1,0 +1,18 @@
+"""Negative log-likelihoods; every function returns per-sample values (N,)."""
+
+from torch import Tensor
+
+__all__ = ["gaussian_nll"]
+
+
+def gaussian_nll(values: Tensor, targets: Tensor) -> Tensor:
+    """-log N(targets | values, I) without its constant (VAE/GAN, Eq. 7).
+
+    Args:
+        values: (N, ...), of pixels or features.
+        targets: (N, ...), the same shape.
+
+    Returns:
+        (N,) ½ Σ (values − targets)², summed over everything but N.
+    """
+    return 0.5 * (values.float() - targets.float()).square().flatten(1).sum(dim=1)
