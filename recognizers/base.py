@@ -36,6 +36,17 @@ class Recognizer(nn.Module, ABC):
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Per-sample training loss (N,) of labels (N,) int64."""
 
+    def mixed_loss(self, images: Tensor, labels: Tensor, others: Tensor, shares: Tensor) -> Tensor:
+        """Per-sample loss (N,) of images that blend two (mixup; Zhang et al., 2018, Sec. 2).
+
+        Args:
+            images: (N, C, H, W), each ``shares`` of one image and the rest of another.
+            labels: (N,) of the first.
+            others: (N,) of the second.
+            shares: (N,) λ, in [0, 1].
+        """
+        return shares * self.loss(images, labels) + (1 - shares) * self.loss(images, others)
+
     @abstractmethod
     def decode(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs to labels (N,) int64 and confidences (N,) in [0, 1]."""

@@ -2,20 +2,38 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from augment.errors import ConfigError, NonFiniteLossError
 from augment.images import Pixels, to_tensor
 from augment.training import is_faster_in_bf16
 from recognizers.base import Recognizer
 
-__all__ = ["Budget", "Stream", "fit", "predict"]
+__all__ = ["Batch", "Blend", "Budget", "Stream", "fit", "predict"]
 
-Stream = Callable[[int], tuple[Pixels, NDArray[np.int64]]]
-"""Step to a batch: images (N, H, W, C) uint8 and labels (N,). A pure function of the step."""
+
+class Blend(NamedTuple):
+    """What was blended into the images of a batch."""
+
+    labels: NDArray[np.int64]  # (N,) of the second image
+    shares: NDArray[np.float32]  # (N,) of the first image, in [0, 1]
+
+
+class Batch(NamedTuple):
+    """Images to train on."""
+
+    images: Pixels  # (N, H, W, C)
+    labels: NDArray[np.int64]  # (N,)
+    blend: Blend | None = None  # None: every image is one image
+
+
+Stream = Callable[[int], Batch]
+"""Step to a batch: a pure function."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +92,16 @@ def fit(
         )
         stops = {round(budget.steps * (i + 1) / checkpoints) for i in range(checkpoints)}
         for step in range(budget.steps):
-            images, labels = stream(step)
-            pixels, targets = to_tensor(images).to(device), torch.from_numpy(labels).to(device)
+            batch = stream(step)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                total = model.loss(pixels, targets).mean()
+                total = _loss(model, batch, device).mean()
             if not torch.isfinite(total):
                 raise NonFiniteLossError(
                     f"recognizer loss is {float(total.detach())} at step {step}; "
                     "lower the learning rate."
                 )
             optimizer.zero_grad(set_to_none=True)
-            total.backward()
+            total.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             if on_checkpoint and step + 1 in stops:
@@ -92,6 +109,16 @@ def fit(
                 model.train()
     trained: Recognizer = model.eval()
     return trained
+
+
+def _loss(model: Recognizer, batch: Batch, device: torch.device) -> Tensor:
+    """Loss (N,) of a batch."""
+    images = to_tensor(batch.images).to(device)
+    labels = torch.from_numpy(batch.labels).to(device)
+    if batch.blend is None:
+        return model.loss(images, labels)
+    others, shares = (torch.from_numpy(values).to(device) for values in batch.blend)
+    return model.mixed_loss(images, labels, others, shares)
 
 
 @torch.no_grad()

@@ -1,19 +1,19 @@
 """What each batch of a recognizer's training is made of.
 
 A recipe says which share of each batch is real, rendered and generated, how strongly images
-are augmented, and from when on only real images come. Every lever of it is open to every arm.
+are augmented and blended, and from when on only real images come. Every lever of it is open to
+every arm.
 """
 
 from dataclasses import dataclass, fields
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.data.transforms import ClassicalAugmentation
+from augment.data.transforms import ClassicalAugmentation, Strength
 from augment.errors import ConfigError
 from augment.images import Pixels
-from recognizers.fit import Stream
+from recognizers.fit import Batch, Blend, Stream
 
 __all__ = ["LabelledPixels", "Recipe", "mixed_stream"]
 
@@ -36,10 +36,11 @@ class Recipe:
 
     rendered: float = 0.0  # share of each batch
     generated: float = 0.0  # share of each batch
-    augmentation: Literal["none", "light", "strong"] = "strong"
+    augmentation: Strength = "strong"
     real_only_after: float = 1.0  # share of the steps after which only real images come
     balance_classes: bool = True  # classes, not images, are drawn uniformly
     towards_rare: float = 0.0  # rendered, generated: class probability ~ (real images)^-this
+    mixup: float = 0.0  # α: two images of a batch are blended by shares from Beta(α, α); 0 = none
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -50,6 +51,8 @@ class Recipe:
             )
         if not 0 <= self.real_only_after <= 1:
             raise ConfigError(f"real_only_after must be in [0, 1]; got {self.real_only_after}.")
+        if self.mixup < 0:
+            raise ConfigError(f"mixup must be >= 0; got {self.mixup}.")
 
     def __str__(self) -> str:
         """Return the settings that are not the default, as ``name=value,name=value``."""
@@ -101,16 +104,26 @@ def mixed_stream(
     }
     last_mixed = recipe.real_only_after * steps
 
-    def stream(step: int) -> tuple[Pixels, NDArray[np.int64]]:
+    def stream(step: int) -> Batch:
         rng = np.random.default_rng((seed, step))
         sizes = {n: round(s * batch_size) for n, s in shares.items() if s and step < last_mixed}
         sizes["real"] = batch_size - sum(sizes.values())
         drawn = [pools[name].draw(size, rng) for name, size in sizes.items() if size]
         images = np.concatenate([images for images, _ in drawn])
         labels = np.concatenate([labels for _, labels in drawn])
-        return augment(images, int(rng.integers(2**31))), labels
+        batch = Batch(augment(images, int(rng.integers(2**31))), labels)
+        return _blended(batch, recipe.mixup, rng) if recipe.mixup else batch
 
     return stream
+
+
+def _blended(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
+    """Blend each image with another of the batch (mixup; Zhang et al., 2018)."""
+    others = rng.permutation(len(batch.labels))
+    shares = rng.beta(alpha, alpha, len(others)).astype(np.float32)
+    share = shares[:, None, None, None]
+    images = np.rint(share * batch.images + (1 - share) * batch.images[others]).astype(np.uint8)
+    return Batch(images, batch.labels, Blend(batch.labels[others], shares))
 
 
 class _Pool:

@@ -1,7 +1,7 @@
 """Classical augmentation: the one place that uses albumentations.
 
 Its MIT line ends at 2.0.8; whatever replaces it has to offer ClassicalAugmentation only.
-Nothing here mirrors an image: text must stay readable.
+What is meant for text never mirrors an image: it must stay readable.
 """
 
 import os
@@ -21,14 +21,16 @@ _SHARING = 4  # images that share one draw
 _BORDER = cv2.BORDER_REPLICATE
 _SOFT = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
 
-Strength = Literal["none", "light", "strong"]
+Strength = Literal["none", "light", "strong", "mirror", "faces", "faces-erasing"]
 
 
 class ClassicalAugmentation:
     """Geometric and photometric changes, drawn at random.
 
     ``light``: small shifts, turns and changes of light. ``strong``: turns to ±12°, scale, shear,
-    shift, perspective, bending, light and colour, blur, noise, JPEG and lost resolution.
+    shift, perspective, bending, light and colour, blur, noise, JPEG and lost resolution. For
+    pictures that may be mirrored: ``mirror`` does nothing else, ``faces`` also turns, crops and
+    changes light and colour, ``faces-erasing`` blots out a part of every other picture besides.
 
     Four neighbouring images share what was drawn, which halves the time an image takes: keep
     their order random.
@@ -38,7 +40,7 @@ class ClassicalAugmentation:
         """Build the pipeline.
 
         Args:
-            strength: "none", "light" or "strong".
+            strength: one of the above, or "none".
             image_size: (H, W), pixels.
             channels: 1 or 3; colour changes need 3.
 
@@ -57,6 +59,12 @@ class ClassicalAugmentation:
             steps = _light()
         elif strength == "strong":
             steps = _strong(image_size, colour=channels == 3)
+        elif strength != "none":
+            steps = [A.HorizontalFlip(p=0.5)]
+        if strength.startswith("faces"):
+            steps += _faces(colour=channels == 3)
+        if strength == "faces-erasing":
+            steps.append(A.Erasing(scale=(0.02, 0.2), fill="random_uniform", p=0.5))
         self._pipeline = A.Compose(steps, is_check_shapes=False)
 
     def __call__(self, images: Pixels, seed: int) -> Pixels:
@@ -129,3 +137,25 @@ def _strong(image_size: tuple[int, int], *, colour: bool) -> list[A.BasicTransfo
         A.ImageCompression(quality_range=(40, 90), p=0.15),
     ]
     return [*geometry, *light, *camera]
+
+
+def _faces(*, colour: bool) -> list[A.BasicTransform]:
+    light = [
+        A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.25, p=0.6),
+        A.RandomGamma(gamma_limit=(75, 133), p=0.3),
+    ]
+    if colour:
+        light.append(
+            A.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=35, val_shift_limit=0, p=0.4)
+        )
+    return [
+        A.Affine(
+            scale=(0.95, 1.2),  # crops more often than it shrinks
+            rotate=(-10, 10),
+            translate_percent=(-0.08, 0.08),
+            border_mode=_BORDER,
+            p=0.9,
+        ),
+        *light,
+        A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.2), p=0.15),
+    ]

@@ -4,7 +4,7 @@ import torch
 
 from augment.errors import ConfigError, NonFiniteLossError
 from recognizers.character import CharacterConfig, CharacterRecognizer
-from recognizers.fit import Budget, fit, predict
+from recognizers.fit import Batch, Blend, Budget, fit, predict
 
 CLASSES, SIZE = 3, (8, 8)
 
@@ -19,12 +19,12 @@ def bars(step: int, count: int = 24):
     labels = rng.integers(CLASSES, size=count)
     images = rng.integers(0, 60, (count, *SIZE, 1), dtype=np.uint8)
     images[np.arange(count), 2 * labels + 1] += 150
-    return images, labels
+    return Batch(images, labels)
 
 
 def test_a_recognizer_learns_what_it_is_shown():
     model = fit(build, bars, Budget(steps=40, batch_size=24), seed=0)
-    images, labels = bars(10**6, 200)
+    images, labels, _ = bars(10**6, 200)
     read, confidences = predict(model, images)
     assert (read == labels).mean() > 0.95
     assert ((confidences > 1 / CLASSES) & (confidences <= 1)).all()
@@ -70,9 +70,31 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step():
         fit(lambda: Broken(CLASSES, SIZE, 1), bars, Budget(steps=3, batch_size=24), seed=0)
 
 
+def test_a_blend_weighs_the_losses_of_both_labels_by_their_shares():
+    class Noted(CharacterRecognizer):
+        """Its loss of a label is the label."""
+
+        def loss(self, images, labels):
+            return labels.float() + 0 * self(images).sum()
+
+        def mixed_loss(self, *blend):
+            losses.append(super().mixed_loss(*blend))
+            return losses[-1]
+
+    losses = []
+
+    def blended(step):
+        images = bars(step, 4).images
+        others, shares = np.array([2, 2, 0, 1]), np.float32([0.25, 1.0, 0.0, 0.5])
+        return Batch(images, np.array([0, 1, 2, 1]), Blend(others, shares))
+
+    fit(lambda: Noted(CLASSES, SIZE, 1), blended, Budget(steps=2, batch_size=4), seed=0)
+    assert losses[0].tolist() == [1.5, 1.0, 0.0, 1.0]
+
+
 def test_predictions_do_not_depend_on_the_batch_size():
     model = fit(build, bars, Budget(steps=3, batch_size=24), seed=0)
-    images, _ = bars(1, 50)
+    images = bars(1, 50).images
     assert np.array_equal(predict(model, images)[0], predict(model, images, batch_size=7)[0])
 
 

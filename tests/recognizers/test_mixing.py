@@ -24,8 +24,7 @@ def stream(recipe: Recipe, labels=(0, 1, 2), **settings):
 
 
 def composition(batch) -> dict[str, int]:
-    images, _ = batch
-    return {name: int((images[:, 0, 0, 0] == level).sum()) for name, level in LEVELS.items()}
+    return {name: int((batch.images[:, 0, 0, 0] == level).sum()) for name, level in LEVELS.items()}
 
 
 def test_a_batch_holds_the_shares_of_the_recipe():
@@ -65,6 +64,31 @@ def test_extra_images_can_lean_towards_classes_with_few_real_ones():
     assert np.bincount(drawn)[1] / np.bincount(drawn)[0] == pytest.approx(10, rel=0.2)
 
 
+def test_mixup_blends_images_and_labels_in_the_same_shares():
+    sources = {
+        "real": LabelledPixels(
+            np.arange(4, dtype=np.uint8)[:, None, None, None].repeat(64, 1).reshape(4, 8, 8, 1)
+            * 60,
+            np.arange(4),
+        )
+    }
+    recipe = Recipe(augmentation="none", mixup=1.0)
+    augment = ClassicalAugmentation("none", (8, 8), 1)
+    batches = mixed_stream(recipe, sources, steps=9, batch_size=200, augment=augment, seed=3)
+    images, labels, (others, shares) = batches(0)
+    expected = 60 * (shares * labels + (1 - shares) * others)
+    np.testing.assert_allclose(images[:, 0, 0, 0], expected, atol=0.51)
+    assert 0.4 < shares.mean() < 0.6
+    assert (labels != others).mean() > 0.6
+    again = batches(0)
+    np.testing.assert_array_equal(again.images, images)
+    np.testing.assert_array_equal(again.blend.shares, shares)
+
+
+def test_without_mixup_nothing_is_blended():
+    assert stream(Recipe(augmentation="none"))(0).blend is None
+
+
 def test_a_share_without_its_source_is_refused():
     with pytest.raises(ConfigError, match="rendered"):
         mixed_stream(
@@ -79,7 +103,12 @@ def test_a_share_without_its_source_is_refused():
 
 @pytest.mark.parametrize(
     "setting",
-    [{"rendered": 0.6, "generated": 0.6}, {"generated": -0.1}, {"real_only_after": 1.2}],
+    [
+        {"rendered": 0.6, "generated": 0.6},
+        {"generated": -0.1},
+        {"real_only_after": 1.2},
+        {"mixup": -1},
+    ],
 )
 def test_recipes_that_are_no_mixture_are_refused(setting):
     with pytest.raises(ConfigError):

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ def letters(count: int, channels: int, size: tuple[int, int] = (24, 24)) -> Pixe
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("strength", ["none", "light", "strong"])
+@pytest.mark.parametrize("strength", get_args(Strength))
 @pytest.mark.parametrize("size", [(24, 24), (32, 16)])
 def test_shape_and_kind_stay(strength: Strength, channels: int, size: tuple[int, int]) -> None:
     images = letters(9, channels, size)
@@ -75,8 +76,27 @@ def test_text_is_never_mirrored() -> None:
     assert np.mean(upright > likeness(original[::-1])) > 0.9
 
 
+def test_mirror_turns_half_of_the_images_over_and_does_nothing_else() -> None:
+    images = letters(400, 3)
+    augmented = ClassicalAugmentation("mirror", (24, 24), 3)(images, seed=0)
+    upright = (augmented == images).all(axis=(1, 2, 3))
+    mirrored = (augmented == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert (upright ^ mirrored).all()
+    assert 0.35 < mirrored.mean() < 0.65
+
+
+def test_faces_are_turned_cropped_and_lit_and_only_faces_erasing_blots_out() -> None:
+    images = np.full((400, 32, 32, 3), 128, np.uint8)
+    plain = ClassicalAugmentation("faces", (32, 32), 3)(images, seed=0)
+    assert len({image.tobytes() for image in plain}) > 20, "light and colour must change"
+    assert max(np.ptp(image.reshape(-1, 3), axis=0).max() for image in plain) <= 1
+    erased = ClassicalAugmentation("faces-erasing", (32, 32), 3)(images, seed=0)
+    blotted = [np.ptp(image.reshape(-1, 3), axis=0).max() > 1 for image in erased]
+    assert 0.35 < np.mean(blotted) < 0.65
+
+
 def test_unusable_arguments_are_refused() -> None:
-    with pytest.raises(ConfigError, match="none, light, strong; got 'extreme'"):
+    with pytest.raises(ConfigError, match=r"none, light, strong, .*; got 'extreme'"):
         ClassicalAugmentation("extreme", (24, 24), 3)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"\(N, 24, 24, 3\), got \(2, 24, 24, 1\)"):
         ClassicalAugmentation("light", (24, 24), 3)(letters(2, 1), seed=0)
