@@ -1,0 +1,1 @@
+"""Repair and enlarge images with any model that encodes and decodes them."""

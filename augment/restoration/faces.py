@@ -1,0 +1,222 @@
+"""Faces in images of any size: where they are, how they are cut out and put back.
+
+A model sees aligned crops of one size. A box says which part of an image is such a crop; what the
+model made of it is resized and put back, and everything else stays as it was, bit for bit.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.errors import ConfigError, RequestError
+from augment.images import MIN_SIDE, Pixels, resize_image
+
+__all__ = ["FaceBox", "FaceDetector", "FaceFinder", "crop_hole", "crop_image", "paste_image"]
+
+EYES_X, EYES_Y = (0.36, 0.66), 0.39
+"""Where the eyes are in an aligned crop, as shares of its side: the mean over LFW (deep-funneled,
+cropped to its central 144 of 250 pixels), as which the product's face data are cropped."""
+
+
+@dataclass(frozen=True)
+class FaceBox:
+    """The part of an image that is an aligned face, in pixels; right and bottom are excluded.
+
+    Raises:
+        RequestError: a side shorter than ``MIN_SIDE``.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def __post_init__(self) -> None:
+        """Check the size."""
+        if min(self.size) < MIN_SIDE:
+            raise RequestError(
+                f"a face box must be at least {MIN_SIDE} pixels wide and high, with left < right "
+                f"and top < bottom; got {self}."
+            )
+
+    def __str__(self) -> str:
+        """The box as its four sides."""
+        return f"left {self.left}, top {self.top}, right {self.right}, bottom {self.bottom}"
+
+    @classmethod
+    def whole(cls, image: Pixels) -> Self:
+        """The box of an image that is an aligned crop itself."""
+        return cls(0, 0, image.shape[1], image.shape[0])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.bottom - self.top, self.right - self.left
+
+    def scaled(self, scale: int) -> "FaceBox":
+        """The same part of an image enlarged by ``scale``."""
+        return FaceBox(self.left * scale, self.top * scale, self.right * scale, self.bottom * scale)
+
+    def check_inside(self, image: Pixels) -> None:
+        """Check that the box lies in an image (H, W, C).
+
+        Raises:
+            RequestError: it does not; says both.
+        """
+        height, width = image.shape[:2]
+        if self.left < 0 or self.top < 0 or self.right > width or self.bottom > height:
+            raise RequestError(
+                f"the face box must lie inside its image of {width}×{height}; got {self}."
+            )
+
+    def inside(self, image: Pixels) -> tuple[slice, slice]:
+        """Rows and columns of ``image`` that the box covers."""
+        height, width = image.shape[:2]
+        return (
+            slice(max(self.top, 0), min(self.bottom, height)),
+            slice(max(self.left, 0), min(self.right, width)),
+        )
+
+
+class FaceFinder(Protocol):
+    """Finds the one face of an image."""
+
+    def find(self, image: Pixels) -> FaceBox:
+        """Box of the aligned crop; it may reach beyond the image, whose edge then goes on.
+
+        Raises:
+            RequestError: no face, or several.
+        """
+
+
+class FaceDetector:
+    """A FaceFinder by cv2.FaceDetectorYN (Wu et al., "YuNet", 2023).
+
+    The box is the square in which the eyes lie where they lie in aligned crops.
+
+    Args:
+        detector: a cv2.FaceDetectorYN, or what answers ``setInputSize`` and ``detect`` likewise.
+    """
+
+    def __init__(self, detector: Any) -> None:
+        self.detector = detector
+
+    @classmethod
+    def load(cls, model_file: str | Path, *, threshold: float = 0.8) -> Self:
+        """Load a detector.
+
+        Args:
+            model_file: YuNet in ONNX format.
+            threshold: least confidence of a face, in [0, 1].
+
+        Raises:
+            ConfigError: no such file, or no model in it.
+        """
+        if not Path(model_file).is_file():
+            raise ConfigError(
+                f"expected the ONNX file of a YuNet face detector, found no file {model_file}; "
+                "download one from OpenCV's model zoo, or name the face box in each request."
+            )
+        try:
+            detector = cv2.FaceDetectorYN.create(str(model_file), "", (320, 320), threshold)
+        except cv2.error as error:
+            raise ConfigError(
+                f"expected the ONNX file of a YuNet face detector, got {model_file}, which does "
+                f"not load ({error}); download it again."
+            ) from error
+        return cls(detector)
+
+    def find(self, image: Pixels) -> FaceBox:
+        """As ``FaceFinder.find``."""
+        height, width = image.shape[:2]
+        code = cv2.COLOR_GRAY2BGR if image.shape[2] == 1 else cv2.COLOR_RGB2BGR
+        self.detector.setInputSize((width, height))
+        _, faces = self.detector.detect(cv2.cvtColor(image, code))
+        count = 0 if faces is None else len(faces)
+        if count != 1:
+            raise RequestError(
+                f"expected one face in the image of {width}×{height}, found {count or 'none'}; "
+                "name the face box in the request."
+            )
+        eyes = np.asarray(faces[0][4:8], np.float64).reshape(2, 2)  # right and left eye: x, y
+        return _box_of_eyes(eyes)
+
+
+def _box_of_eyes(eyes: NDArray[np.float64]) -> FaceBox:
+    """The box in which eyes (2, 2), each x and y in pixels, lie as in an aligned crop."""
+    middle = eyes.mean(axis=0)
+    side = float(np.linalg.norm(eyes[1] - eyes[0])) / (EYES_X[1] - EYES_X[0])
+    left = round(middle[0] - side * (EYES_X[0] + EYES_X[1]) / 2)
+    top = round(middle[1] - side * EYES_Y)
+    return FaceBox(left, top, left + max(round(side), MIN_SIDE), top + max(round(side), MIN_SIDE))
+
+
+def crop_image(image: Pixels, box: FaceBox, size: tuple[int, int] | None = None) -> Pixels:
+    """Cut a box out of (H, W, C), resized to ``size`` = (height, width), if any is given.
+
+    Where the box reaches beyond the image, the image's edge goes on.
+    """
+    height, width = image.shape[:2]
+    rows = np.arange(box.top, box.bottom).clip(0, height - 1)
+    columns = np.arange(box.left, box.right).clip(0, width - 1)
+    cut: Pixels = image[rows[:, None], columns]
+    return cut if size is None else resize_image(cut, size)
+
+
+def crop_hole(
+    hole: NDArray[np.bool_], image: Pixels, box: FaceBox, size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Cut a box out of a hole (H, W) and resize it: a pixel touched by the hole is hole.
+
+    Raises:
+        RequestError: the hole has another size than the image, or reaches out of the box.
+    """
+    if hole.shape != image.shape[:2]:
+        raise RequestError(
+            f"a hole must have the size of its image, {image.shape[1]}×{image.shape[0]}; got "
+            f"{hole.shape[1]}×{hole.shape[0]}: resize one to the other."
+        )
+    outside = hole.copy()
+    outside[box.inside(image)] = False
+    if outside.any():
+        raise RequestError(
+            f"expected a hole within the face box ({box}), got one with {outside.sum()} pixels "
+            "outside it; make the hole smaller or the box larger."
+        )
+    reach = crop_image(hole[:, :, None].view(np.uint8), box)[:, :, 0]
+    height, width = size
+    shrinks = height <= reach.shape[0] and width <= reach.shape[1]
+    covered = cv2.resize(
+        reach.astype(np.float32),
+        (width, height),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    )
+    touched: NDArray[np.bool_] = covered > 0
+    return touched
+
+
+def paste_image(
+    image: Pixels, box: FaceBox, restored: Pixels, where: NDArray[np.bool_] | None = None
+) -> Pixels:
+    """Put a restored crop back into a copy of (H, W, C).
+
+    Args:
+        image: what was cropped.
+        box: where.
+        restored: (h, w, C) of any size; resized to the box.
+        where: (H, W), the pixels to change, all of them in the box; None: all of the box.
+    """
+    pasted = image.copy()
+    rows, columns = box.inside(image)
+    fitting = resize_image(restored, box.size)[rows.start - box.top :, columns.start - box.left :]
+    region = pasted[rows, columns]  # a view
+    fitting = fitting[: region.shape[0], : region.shape[1]]
+    if where is None:
+        region[:] = fitting
+    else:
+        region[where[rows, columns]] = fitting[where[rows, columns]]
+    return pasted
