@@ -23,6 +23,7 @@ LAYERS = (
     ("augment.layers", "augment.losses", "augment.data", "augment.diffaugment", "augment.phases"),
     ("augment.models", "augment.restoration"),
     (
+        "augment.attributes",
         "augment.bundle",
         "augment.draws",
         "augment.export",
