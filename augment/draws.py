@@ -1,9 +1,10 @@
 """Random choices that depend only on what is drawn, never on what is drawn beside it."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-__all__ = ["ContentIndex", "Uniforms"]
+__all__ = ["ContentIndex", "Uniforms", "to_normal"]
 
 
 class ContentIndex:
@@ -61,6 +62,13 @@ class Uniforms:
         """(N, columns) numbers."""
         streams = np.uint64(stream << 32) + np.arange(1, columns + 1, dtype=np.uint64)
         return _to_unit(_splitmix(self.keys[:, None] ^ streams))
+
+
+def to_normal(uniforms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers in [0, 1) to draws from N(0, 1), by the inverse of its distribution function."""
+    inner = torch.from_numpy(uniforms).clamp(2.0**-53, 1 - 2.0**-53)
+    normal: NDArray[np.float64] = torch.special.ndtri(inner).numpy()
+    return normal
 
 
 def _to_unit(bits: NDArray[np.uint64]) -> NDArray[np.float64]:

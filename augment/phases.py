@@ -1,13 +1,16 @@
 """The vocabulary of training: stages made of phases, each with one player and one loss."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Losses", "Phase", "Stage"]
+__all__ = ["Average", "Losses", "Phase", "Stage"]
+
+Average = Callable[[Sequence[Tensor]], None]
+"""Replaces each tensor by its mean over the workers, in place."""
 
 
 class Losses(NamedTuple):
@@ -31,6 +34,8 @@ class Phase:
     moves_if: Callable[[Mapping[str, float]], bool] | None = None
     """Whether the player moves in this step, by the mean of each term over all workers' samples;
     None: always."""
+    agree: Callable[[Average], None] | None = None
+    """Called after the player's turn: moves statistics that all workers must have in common."""
 
 
 @dataclass(frozen=True)

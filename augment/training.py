@@ -247,6 +247,8 @@ class _Run:
         for order, phase in enumerate(stage.phases):
             seed = derive_seed(self.config.seed, self.step, self.context.rank, order)
             losses = self.move(phase, batch, torch.Generator().manual_seed(seed), stage.name)
+            if phase.agree is not None:
+                phase.agree(self.context.average)
             for name, values in losses.terms.items():
                 if len(values):
                     metrics[f"loss/{phase.name}/{name}"] = values.detach().mean()

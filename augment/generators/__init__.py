@@ -8,12 +8,14 @@ import torch
 from augment.bundle import load_bundle, load_tensors
 from augment.errors import RequestError
 from augment.generate import Sampler
-from augment.generators import saae
+from augment.generators import cvae_gan, masked_vae, saae
 from augment.generators.base import GeneratorConfig
 
 __all__ = ["GENERATORS", "load_sampler"]
 
 GENERATORS: dict[str, Mapping[str, GeneratorConfig]] = {
+    "cvae_gan": cvae_gan.CONFIGS,
+    "masked_vae": masked_vae.CONFIGS,
     "saae": saae.CONFIGS,
 }
 """Configurations by architecture and name; the first of each is the default."""

@@ -154,12 +154,14 @@ def write_bundle(
 
 def sample_sheet(sampler: Sampler, data: LabelledImages) -> Pixels:
     """One row a class, at most SHEET_ROWS of them: a real image, then samples."""
-    rows = []
-    indices = np.arange(SHEET_COLUMNS)
     count = len(sampler.classes)
-    for c in np.unique(np.linspace(0, count - 1, min(count, SHEET_ROWS)).astype(int)):
-        drawn = sampler.draw(np.full(SHEET_COLUMNS, c), indices, seed=0).images
-        real = np.flatnonzero(data.labels == c)[:1]
-        blank = np.full((1, *drawn.shape[1:]), 255, np.uint8)
-        rows += [data.images(real) if len(real) else blank, drawn]
-    return tile(np.concatenate(rows), SHEET_COLUMNS + 1)
+    shown = np.unique(np.linspace(0, count - 1, min(count, SHEET_ROWS)).astype(int))
+    labels = np.repeat(shown, SHEET_COLUMNS)
+    drawn = sampler.draw(labels, np.tile(np.arange(SHEET_COLUMNS), len(shown)), seed=0).images
+    rows = np.full((len(shown), SHEET_COLUMNS + 1, *drawn.shape[1:]), 255, np.uint8)
+    rows[:, 1:] = drawn.reshape(len(shown), SHEET_COLUMNS, *drawn.shape[1:])
+    for row, label in zip(rows, shown, strict=True):
+        of_class = np.flatnonzero(data.labels == label)[:1]
+        if len(of_class):
+            row[0] = data.images(of_class)[0]
+    return tile(rows.reshape(-1, *drawn.shape[1:]), SHEET_COLUMNS + 1)

@@ -5,7 +5,9 @@ from typing import Any
 
 from torch import nn
 
-from augment.models import saae
+from augment.models import cvae_gan, masked_vae, saae
+from augment.models.cvae_gan_config import CVAEGANConfig, CVAEGANSampling
+from augment.models.masked_vae_config import MaskedVAEConfig, MaskedVAESampling
 from augment.models.saae_config import SAAEConfig, SAAESampling
 
 __all__ = ["MODELS", "Architecture"]
@@ -21,5 +23,7 @@ class Architecture:
 
 
 MODELS: dict[str, Architecture] = {
+    "cvae_gan": Architecture(cvae_gan.CVAEGAN, CVAEGANConfig, CVAEGANSampling),
+    "masked_vae": Architecture(masked_vae.MaskedVAE, MaskedVAEConfig, MaskedVAESampling),
     "saae": Architecture(saae.SAAE, SAAEConfig, SAAESampling),
 }

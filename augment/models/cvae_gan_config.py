@@ -1,0 +1,143 @@
+"""CVAE-GAN's architecture, losses and steps: the paper's, ours, and the ablations of its Table 1.
+
+Reductions. The paper's norms are sums over pixels or features, and so is ``reduction="sum"``
+(``PAPER``). With ``"mean"`` each squared distance is divided by the number of its elements and
+KL by the number of pixels, so that every λ has to be read anew: λ1 = 3 stays the weight of one
+nat against one squared pixel difference, λ2 to λ4 weigh quantities of order one that no longer
+grow with the width of a network.
+
+Departures, all off in ``CVAEGANConfig()`` (the configuration ``paper``) and each a field of its
+own that ``LABELMINT`` turns on:
+    networks "compact"   residual generator with conditional batch norm, strided encoder and
+                         discriminator, residual classifier: 64×64 trains on two cores. The
+                         classifier's features are unit vectors and its logits scaled cosines, so
+                         that centres of different classes are comparable.
+    label_dim            a learned vector for each class instead of one-hot labels: hundreds of
+                         classes share what they have in common, and vectors can be mixed.
+    adversarial_weight   G is also judged by D itself, -log D(G(z, c)): two means that match leave
+                         images smooth. The paper's G never minimizes a cross-entropy.
+    classifier_weight    and by C, -log C(c | G(z, c)): with three photographs a class its centre
+                         alone is a weak teacher.
+    projection           D also sees the class (Miyato & Koyama, 2018).
+    spectral_norm, diff_augment
+                         a D that does not memorize a few images a class.
+    joint                E moves together with G, on one forward pass, instead of after it: the
+                         same terms in less time.
+    swap_share           of the z that G is trained on without a target, part are encodings of
+                         other images of the batch, as in sampling, instead of draws from N(0, I).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from augment.errors import ConfigError
+
+__all__ = ["ABLATIONS", "LABELMINT", "PAPER", "CVAEGANConfig", "CVAEGANSampling"]
+
+
+@dataclass(frozen=True)
+class CVAEGANConfig:
+    """Architecture and losses; the defaults are the paper's, as far as it is known."""
+
+    networks: Literal["paper", "compact"] = "paper"  # Sec. 4
+    width: int = 32  # channels of the compact networks at the full size
+    latent_dim: int = 256  # Sec. 4
+    encodes: bool = True  # off: a generator without E, all z from N(0, I)
+    kl_weight: float = 3.0  # λ1
+    pairwise_weight: float = 1.0  # λ2
+    pairwise_features: bool = True  # off: L_G compares pixels alone
+    mean_weight: float = 1e-3  # λ3
+    class_mean_weight: float = 1e-3  # λ4
+    reduction: Literal["sum", "mean"] = "sum"
+    centre_momentum: float = 0.9  # the paper says "moving average" and no more
+    steps: int = 100_000
+    # Departures (see the module docstring).
+    label_dim: int | None = None  # None: one-hot
+    adversarial_weight: float = 0.0
+    classifier_weight: float = 0.0
+    projection: bool = False
+    spectral_norm: bool = False
+    diff_augment: bool = False
+    joint: bool = False
+    swap_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("width", "latent_dim", "steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if self.label_dim is not None and self.label_dim < 1:
+            raise ConfigError(f"label_dim must be at least 1 or null; got {self.label_dim}.")
+        for name in ("centre_momentum", "swap_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be in [0, 1]; got {getattr(self, name)}.")
+        if not self.encodes and self.swap_share:
+            raise ConfigError("swap_share needs an encoder: set encodes, or swap_share to 0.")
+
+
+@dataclass(frozen=True)
+class CVAEGANSampling:
+    """Where z comes from."""
+
+    lend: float = 1.0  # share of z that are encodings of training images; the rest is N(0, I)
+    style_mix: float = 0.3  # share of the lent z that are a mix of two
+    noise: float = 0.3  # standard deviation added to a lent z
+    spread: float = 1.0  # standard deviation of a z that is not lent
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("lend", "style_mix"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be in [0, 1]; got {getattr(self, name)}.")
+        for name in ("noise", "spread"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative; got {getattr(self, name)}.")
+
+
+PAPER = CVAEGANConfig()
+LABELMINT = CVAEGANConfig(
+    networks="compact",
+    latent_dim=128,
+    kl_weight=3.0,
+    pairwise_weight=10.0,
+    mean_weight=1.0,
+    class_mean_weight=1.0,
+    reduction="mean",
+    steps=2400,
+    label_dim=128,
+    adversarial_weight=0.1,
+    classifier_weight=0.1,
+    projection=True,
+    spectral_norm=True,
+    diff_augment=True,
+    joint=True,
+    swap_share=0.5,
+)
+ABLATIONS: dict[str, CVAEGANConfig] = {
+    "cvae": replace(
+        LABELMINT,
+        pairwise_features=False,
+        mean_weight=0.0,
+        class_mean_weight=0.0,
+        adversarial_weight=0.0,
+        classifier_weight=0.0,
+    ),
+    "cgan": replace(
+        LABELMINT,
+        encodes=False,
+        swap_share=0.0,
+        mean_weight=0.0,
+        class_mean_weight=0.0,
+        adversarial_weight=1.0,
+        classifier_weight=0.0,
+    ),
+    "fm-cgan": replace(
+        LABELMINT,
+        encodes=False,
+        swap_share=0.0,
+        adversarial_weight=0.0,
+        classifier_weight=0.0,
+    ),
+}
+"""The rows of Table 1 below CVAE-GAN, of the same networks: without D and C; without E and with
+the adversarial term alone; without E and with mean feature matching alone."""
