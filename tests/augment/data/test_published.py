@@ -12,7 +12,9 @@ from PIL import Image
 from sklearn.utils import Bunch
 
 from augment.data.datasets import LabelledImages, open_data
+from augment.data.sources import EncodedImages
 from augment.errors import DataError
+from recognizers.scenarios import data_root
 
 Files = dict[str, bytes | str]
 
@@ -313,3 +315,45 @@ def test_a_failed_download_says_what_to_do(scheme: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(sklearn.datasets, "fetch_lfw_people", fetch_nothing)
     with pytest.raises(DataError, match=r"in /kept or.*no route to host.*connect to the internet"):
         open_data(f"{scheme}:/kept")
+
+
+# Sets at hand
+
+
+@pytest.mark.parametrize(
+    ("scheme", "file", "images", "classes", "attributes"),
+    [
+        ("lfw", "lfw_all_64.zip", 13_233, 5_749, 0),
+        ("lfw", "lfw_min10_128.zip", 4_324, 158, 0),
+        ("celeba", "celeba_attr_64.zip", 9_682, 5_262, 40),
+        ("zip", "orl_att_92x112.zip", 400, 40, 0),
+    ],
+)
+def test_real_archives_open_whole_and_decode_nothing_before_it_is_asked_for(
+    scheme: str,
+    file: str,
+    images: int,
+    classes: int,
+    attributes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = data_root() / "faces" / file
+    if not path.exists():
+        pytest.skip(f"needs the benchmark data, and {path} is not there")
+    decoded: list[int] = []
+    pixels = EncodedImages.pixels
+
+    def counted(self: EncodedImages, item: int, channels: int) -> np.ndarray:
+        decoded.append(item)
+        return pixels(self, item, channels)
+
+    monkeypatch.setattr(EncodedImages, "pixels", counted)
+    data = open_data(f"{scheme}:{path}", image_size=(32, 32), channels=3)
+    assert (len(data), len(data.classes), len(data.attribute_names)) == (
+        images,
+        classes,
+        attributes,
+    )
+    assert decoded == []
+    assert data.images([7, 3]).shape == (2, 32, 32, 3)
+    assert decoded == [7, 3]
