@@ -8,7 +8,7 @@ import torch
 from augment.bundle import load_bundle, load_tensors
 from augment.errors import RequestError
 from augment.generate import Sampler
-from augment.generators import cvae_gan, masked_vae, saae
+from augment.generators import cvae_gan, masked_vae, saae, vae_gan
 from augment.generators.base import GeneratorConfig
 
 __all__ = ["GENERATORS", "load_sampler"]
@@ -17,6 +17,7 @@ GENERATORS: dict[str, Mapping[str, GeneratorConfig]] = {
     "cvae_gan": cvae_gan.CONFIGS,
     "masked_vae": masked_vae.CONFIGS,
     "saae": saae.CONFIGS,
+    "vae_gan": vae_gan.CONFIGS,
 }
 """Configurations by architecture and name; the first of each is the default."""
 

@@ -58,6 +58,10 @@ class GeneratorConfig(ABC):
         """What the generator is told apart by."""
         return data.classes
 
+    def attributes(self, data: LabelledImages) -> tuple[str, ...]:
+        """Attributes that the bundle's images can be edited by."""
+        return ()
+
     def build_model(self, data: LabelledImages) -> nn.Module:
         """The network for ``data``, with weights from ``training.seed``."""
         with torch.random.fork_rng(devices=[]):
@@ -145,6 +149,7 @@ def write_bundle(
         classes=config.classes(data),
         image_size=data.image_size,
         channels=data.channels,
+        attributes=config.attributes(data),
         data=config.describe_data(data),
         metrics=metrics or {},
     )

@@ -5,10 +5,11 @@ from typing import Any
 
 from torch import nn
 
-from augment.models import cvae_gan, masked_vae, saae
+from augment.models import cvae_gan, masked_vae, saae, vae_gan
 from augment.models.cvae_gan_config import CVAEGANConfig, CVAEGANSampling
 from augment.models.masked_vae_config import MaskedVAEConfig, MaskedVAESampling
 from augment.models.saae_config import SAAEConfig, SAAESampling
+from augment.models.vae_gan_config import VAEGANConfig, VAEGANSampling
 
 __all__ = ["MODELS", "Architecture"]
 
@@ -26,4 +27,5 @@ MODELS: dict[str, Architecture] = {
     "cvae_gan": Architecture(cvae_gan.CVAEGAN, CVAEGANConfig, CVAEGANSampling),
     "masked_vae": Architecture(masked_vae.MaskedVAE, MaskedVAEConfig, MaskedVAESampling),
     "saae": Architecture(saae.SAAE, SAAEConfig, SAAESampling),
+    "vae_gan": Architecture(vae_gan.VAEGAN, VAEGANConfig, VAEGANSampling),
 }

@@ -13,12 +13,12 @@ own that ``LABELMINT`` turns on:
 for the 4 million images of the paper's training before faces keep their likeness.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from augment.errors import ConfigError
 
-__all__ = ["LABELMINT", "PAPER", "VAEGANConfig", "VAEGANSampling"]
+__all__ = ["ABLATIONS", "LABELMINT", "PAPER", "VAEGANConfig", "VAEGANSampling"]
 
 
 @dataclass(frozen=True)
@@ -84,3 +84,9 @@ LABELMINT = VAEGANConfig(
     diff_augment=True,
     pixel_weight=1.0,
 )
+ABLATIONS: dict[str, VAEGANConfig] = {
+    "conditional": replace(LABELMINT, conditional=True),
+    "vae": replace(LABELMINT, conditional=True, variant="vae"),
+    "gan": replace(LABELMINT, conditional=True, variant="gan"),
+}
+"""The rows of Table 1, conditioned on attributes: VAE/GAN, VAE and GAN of the same networks."""
