@@ -56,8 +56,7 @@ class CVAEGANSampler(Sampler):
         self.sampling = from_mapping(CVAEGANSampling, info.sampling)
         self.style_labels = banks["bank.style_labels"].numpy()
         self.style_folds = banks["bank.style_folds"].numpy()
-        with torch.no_grad():
-            self.vectors: Tensor = self.model.vectors.weight.float()  # (k, label_dim)
+        self.vectors: Tensor = self.model.vectors.weight.detach().float()  # (k, label_dim)
 
     def encode_styles(self, images: Tensor) -> Tensor:
         """Mean of q(z | x, c), with c as C reads the image."""

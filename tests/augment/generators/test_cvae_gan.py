@@ -1,0 +1,127 @@
+"""CVAE-GAN bundles: trained, written, loaded, sampled; new identities and held-out people."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from augment.bundle import load_bundle
+from augment.config import with_overrides
+from augment.data.datasets import LabelledImages
+from augment.errors import RequestError
+from augment.generate import draw_counts
+from augment.generators import GENERATORS, load_sampler
+from augment.generators.base import train_generator, write_bundle
+from augment.generators.cvae_gan import CVAEGANSampler
+from augment.training import PlainContext
+
+TINY = (
+    "model.width=4",
+    "model.latent_dim=6",
+    "model.label_dim=5",
+    "model.steps=3",
+    "training.batch_size=8",
+    "training.log_every=1",
+    "training.checkpoint_every=3",
+)
+LABELS, INDICES = np.array([3, 1, 3, 0, 2, 3]), np.array([0, 0, 1, 7, 2, 2])
+
+
+@pytest.fixture(scope="module")
+def patches() -> LabelledImages:
+    """Five classes of eight coloured patterns: nothing in CVAE-GAN knows faces."""
+    draws = np.random.default_rng(0)
+    coarse = draws.integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
+    images = coarse.repeat(8, axis=1).repeat(8, axis=2)
+    return LabelledImages.from_arrays(images, np.repeat(np.arange(5), 8), tuple("abcde"))
+
+
+@pytest.fixture(scope="module")
+def folder(patches: LabelledImages, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cvae")
+    config = with_overrides(GENERATORS["cvae_gan"]["labelmint"], TINY)
+    model = train_generator(patches, config, PlainContext(), scratch=root / "scratch")
+    write_bundle(root / "bundle", model, patches, config)
+    return root / "bundle"
+
+
+@pytest.fixture(scope="module")
+def sampler(folder: Path) -> CVAEGANSampler:
+    loaded = load_sampler(folder, batch_size=4, half=False)
+    assert isinstance(loaded, CVAEGANSampler)
+    return loaded
+
+
+def test_a_bundle_says_what_it_is(folder):
+    info = load_bundle(folder)
+    assert (info.architecture, info.classes) == ("cvae_gan", tuple("abcde"))
+    assert info.data["images"] == 40
+
+
+def test_a_sample_is_the_same_in_any_batch_and_order(sampler):
+    together = sampler.draw(LABELS, INDICES, seed=5)
+    order = np.array([5, 2, 0, 4, 1, 3])
+    shuffled = sampler.draw(LABELS[order], INDICES[order], seed=5)
+    assert np.array_equal(together.images[order], shuffled.images)
+    assert not np.array_equal(together.images, sampler.draw(LABELS, INDICES, seed=6).images)
+
+
+def test_a_lent_z_is_traced_to_its_images_and_a_drawn_one_to_none(folder, sampler):
+    lent = sampler.draw(LABELS, INDICES, seed=1)
+    assert ((lent.styles >= 0) & (lent.styles < 40)).all()
+    config = with_overrides(sampler.sampling, ["lend=0.0"])
+    drawn = load_sampler(folder, batch_size=4, half=False)
+    drawn.sampling = config
+    assert (drawn.draw(LABELS, INDICES, seed=1).styles == -1).all()
+
+
+def test_a_sample_that_shows_a_training_image_again_names_its_fold(sampler):
+    labels, indices = np.zeros(400, np.int64), np.arange(400)
+    samples = sampler.draw(labels, indices, seed=2)
+    own = (sampler.style_labels[samples.styles[:, 0]] == 0) & (samples.mixes == 0)
+    assert own.any()
+    assert (samples.folds[own] == sampler.style_folds[samples.styles[own, 0]]).all()
+    assert (samples.folds[~own] == -1).all()
+
+
+def test_a_style_image_is_encoded_and_fixes_z(sampler, patches):
+    style = sampler.style(images=[patches.images([3])[0]])
+    assert len(style.vector) == 6
+    samples = sampler.draw(LABELS, INDICES, 0, style)
+    assert (samples.styles == -1).all()
+
+
+def test_new_identities_are_mixes_of_three_and_depend_on_seed_and_number_alone(sampler):
+    few, many = sampler.new_identities(3, seed=4), sampler.new_identities(9, seed=4)
+    assert many.classes[:3] == few.classes == ("new-0001", "new-0002", "new-0003")
+    torch.testing.assert_close(many.vectors[:3], few.vectors)
+    for vector in many.vectors:
+        mixes = [
+            (a + b + c) / 3
+            for i, a in enumerate(sampler.vectors)
+            for j, b in enumerate(sampler.vectors[:i])
+            for c in sampler.vectors[:j]
+        ]
+        assert min(float((vector - mix).abs().max()) for mix in mixes) < 1e-6
+    assert not torch.equal(sampler.new_identities(3, seed=5).vectors, few.vectors)
+
+
+def test_new_identities_are_drawn_like_known_ones(sampler):
+    new = sampler.new_identities(4, seed=0)
+    drawn = [d for chunk in draw_counts(new, {0: 2, 3: 1}, 0) for d in chunk]
+    assert [(d.label, d.index) for d in drawn] == [(0, 0), (0, 1), (3, 0)]
+    assert new.digest == sampler.digest
+    with pytest.raises(RequestError, match="at least 1 new identity"):
+        sampler.new_identities(0, seed=0)
+
+
+def test_the_vector_of_a_known_class_is_found_again_from_its_images(sampler, patches):
+    """A person who is held out gets a vector the same way."""
+    vectors = torch.stack(
+        [sampler.identity_of(patches.images(np.flatnonzero(patches.labels == c))) for c in range(5)]
+    )
+    distances = torch.cdist(vectors, sampler.vectors)
+    assert distances.argmin(dim=1).tolist() == [0, 1, 2, 3, 4]
+    held_out = sampler.with_vectors(("stranger",), vectors[:1])
+    assert held_out.draw(np.zeros(2, np.int64), np.arange(2), 0).images.shape == (2, 32, 32, 3)
