@@ -24,8 +24,10 @@ LAYERS = (
     ("augment.models", "augment.restoration"),
     (
         "augment.attributes",
+        "augment.autoencoders",
         "augment.bundle",
         "augment.draws",
+        "augment.editing",
         "augment.export",
         "augment.generate",
         "augment.generators",

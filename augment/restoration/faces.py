@@ -13,9 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import ConfigError, RequestError
-from augment.images import MIN_SIDE, Pixels, resize_image
+from augment.images import MIN_SIDE, Pixels, resize_image, to_tensor, to_uint8
+from augment.restoration.super_resolution import agree
 
-__all__ = ["FaceBox", "FaceDetector", "FaceFinder", "crop_hole", "crop_image", "paste_image"]
+__all__ = [
+    "FaceBox",
+    "FaceDetector",
+    "FaceFinder",
+    "crop_hole",
+    "crop_image",
+    "find_box",
+    "paste_change",
+    "paste_enlarged",
+    "paste_image",
+]
 
 EYES_X, EYES_Y = (0.36, 0.66), 0.39
 """Where the eyes are in an aligned crop, as shares of its side: the mean over LFW (deep-funneled,
@@ -155,6 +166,18 @@ def _box_of_eyes(eyes: NDArray[np.float64]) -> FaceBox:
     return FaceBox(left, top, left + max(round(side), MIN_SIDE), top + max(round(side), MIN_SIDE))
 
 
+def find_box(image: Pixels, box: FaceBox | None, finder: FaceFinder | None) -> FaceBox:
+    """The box given for an image, else the one found in it, else, without a finder, all of it.
+
+    Raises:
+        RequestError: the box given lies outside, or the finder found no face or several.
+    """
+    if box is not None:
+        box.check_inside(image)
+        return box
+    return FaceBox.whole(image) if finder is None else finder.find(image)
+
+
 def crop_image(image: Pixels, box: FaceBox, size: tuple[int, int] | None = None) -> Pixels:
     """Cut a box out of (H, W, C), resized to ``size`` = (height, width), if any is given.
 
@@ -220,3 +243,35 @@ def paste_image(
     else:
         region[where[rows, columns]] = fitting[where[rows, columns]]
     return pasted
+
+
+def paste_change(image: Pixels, box: FaceBox, change: NDArray[np.float32]) -> Pixels:
+    """Add a change to the box of (H, W, C), at its full size.
+
+    Args:
+        image: what was cropped.
+        box: where.
+        change: (h, w, C) of any size, in levels, of either sign.
+    """
+    crop = crop_image(image, box)
+    height, width = box.size
+    fitting = cv2.resize(change, (width, height)).reshape(crop.shape)
+    changed = np.clip(np.rint(crop + fitting), 0, 255).astype(np.uint8)
+    return paste_image(image, box, changed)
+
+
+def paste_enlarged(image: Pixels, box: FaceBox, face: Pixels, scale: int) -> Pixels:
+    """Enlarge (H, W, C) bicubically, but for its box, which becomes an enlarged face.
+
+    Args:
+        image: the small image.
+        box: where its face is.
+        face: (h, w, C) of any size; resized, and made to agree with what is in the box.
+        scale: 2 or 4.
+    """
+    height, width = image.shape[0] * scale, image.shape[1] * scale
+    enlarged = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    large = box.scaled(scale)
+    fitting = to_tensor(resize_image(face, large.size)[None])
+    agreed = agree(fitting, to_tensor(crop_image(image, box)[None]), scale)
+    return paste_image(enlarged.reshape(height, width, -1), large, to_uint8(agreed)[0])

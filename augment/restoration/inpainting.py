@@ -19,7 +19,7 @@ from augment.images import to_tensor, to_uint8
 from augment.restoration.autoencoder import Autoencoder, check_passes, rebuild
 from augment.restoration.blending import blend_poisson
 
-__all__ = ["Blend", "Inpainted", "check_holes", "inpaint"]
+__all__ = ["Blend", "Inpainted", "check_holes", "fill_by_telea", "inpaint"]
 
 Blend = Literal["none", "poisson"]
 
@@ -66,8 +66,7 @@ def inpaint(
     check_holes(images, holes)
     check_passes(iterations, tolerance)
     inside = holes.bool()
-    x_hat = _fill_by_telea(torch.where(inside, 0, images), inside)
-    x_hat = decoded = torch.where(inside, x_hat, images)
+    x_hat = decoded = fill_by_telea(images, holes)
     settled = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     steps = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     for _ in range(iterations):
@@ -106,11 +105,16 @@ def check_holes(images: Tensor, holes: Tensor) -> None:
         )
 
 
-def _fill_by_telea(images: Tensor, holes: Tensor) -> Tensor:
-    """Telea's fill of the holes, rounded to levels, on the images' device."""
-    hole_pixels = holes[:, 0].cpu().numpy().astype(np.uint8)
+def fill_by_telea(images: Tensor, holes: Tensor) -> Tensor:
+    """Fill holes (N, 1, H, W) from their rims, as cv2.inpaint does: (N, C, H, W) in [-1, 1].
+
+    Known pixels come back bit for bit; what lies in a hole is not looked at.
+    """
+    inside = holes.bool()
+    hole_pixels = inside[:, 0].cpu().numpy().astype(np.uint8)
+    damaged = to_uint8(torch.where(inside, 0, images))  # cv2.inpaint would look
     filled = [
         cv2.inpaint(image, hole, TELEA_RADIUS, cv2.INPAINT_TELEA).reshape(image.shape)
-        for image, hole in zip(to_uint8(images), hole_pixels, strict=True)
+        for image, hole in zip(damaged, hole_pixels, strict=True)
     ]
-    return to_tensor(np.stack(filled)).to(images)
+    return torch.where(inside, to_tensor(np.stack(filled)).to(images), images)
