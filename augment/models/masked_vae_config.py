@@ -5,7 +5,7 @@ from typing import Literal
 
 from augment.errors import ConfigError
 
-__all__ = ["LABELMINT", "PAPER", "MaskedVAEConfig"]
+__all__ = ["LABELMINT", "PAPER", "MaskedVAEConfig", "MaskedVAESampling"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class MaskedVAEConfig:
     def uses_ssim(self) -> bool:
         """Whether SSIM is among the reconstruction terms."""
         return "ssim" in self.reconstruction
+
+
+@dataclass(frozen=True)
+class MaskedVAESampling:
+    """No settings: a masked VAE draws no labelled images."""
 
 
 PAPER = MaskedVAEConfig()
