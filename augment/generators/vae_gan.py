@@ -20,7 +20,7 @@ from augment.data.batches import ImageBatches, ImagesConfig
 from augment.data.datasets import LabelledImages
 from augment.data.pairs import folds_of
 from augment.draws import Uniforms, to_normal
-from augment.errors import ConfigError, DataError
+from augment.errors import ConfigError, DataError, RequestError
 from augment.generate import Inputs, Origins, Sampler, Style
 from augment.generators.base import GeneratorConfig, sample_sheet
 from augment.images import Pixels, to_tensor
@@ -98,6 +98,37 @@ class VAEGANSampler(Sampler):
             return Origins(nothing, np.full((count, 2), -1), np.zeros_like(mixes), nothing), inputs
         folds = np.where(mixed, -1, self.folds[lenders[:, 0]])
         return Origins(np.full(count, -1, np.int64), lenders, mixes, folds), inputs
+
+    def draw_for(self, attributes: NDArray[np.int8], seed: int) -> Pixels:
+        """Draw Dec(z_p, attributes), z_p ~ N(0, I), as for the paper's attribute similarity.
+
+        Args:
+            attributes: (N, A), -1 or 1.
+            seed: image i depends on it, on i and on its attributes alone.
+
+        Returns:
+            (N, H, W, C) uint8.
+
+        Raises:
+            RequestError: the model is not conditioned on attributes, or on others.
+        """
+        expected = self.attributes.shape[1] if self.conditional else 0
+        if not expected or attributes.shape[1] != expected:
+            raise RequestError(
+                f"expected {expected} attributes an image, got {attributes.shape[1]}; only a "
+                "model trained with model.conditional is told attributes."
+            )
+        count, size = len(attributes), self.batch_size
+        numbers = Uniforms(seed, np.zeros(count, np.int64), np.arange(count))
+        z = to_normal(numbers.table(_NOISE, self.styles.shape[1])).astype(np.float32)
+        images = np.empty((count, *self.image_size, self.channels), np.uint8)
+        for start in range(0, count, size):
+            end = min(start + size, count)
+            rows = np.arange(start, start + size).clip(max=end - 1)  # padded
+            told = self._on_device(attributes[rows].astype(np.float32))
+            drawn = self.network(self._on_device(z[rows]), told)
+            images[start:end] = drawn[: end - start].cpu().numpy()
+        return images
 
     def _choose(
         self, labels: NDArray[np.int64], uniforms: NDArray[np.float64]

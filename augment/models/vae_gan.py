@@ -9,10 +9,12 @@ Departures from the paper, besides those of ``vae_gan_config``:
     training loop of all models.
     The players move one after another, each on the weights the others have just left, where the
     authors' code moves all three on one set of gradients.
-    Where a value of the authors' networks is clipped (log(Dis + 1e-3)), logits are used.
+    Dis_l of x and x̃ for the decoder comes from the pass that judges x_p too, with which they
+    share their batch statistics, and costs are computed from logits, not as log(Dis + 1e-3).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import gcd
 from typing import NamedTuple
 
 import torch
@@ -48,12 +50,12 @@ class Encoder(nn.Module):
         super().__init__()
         width = config.width
         self.convolutions = nn.Sequential(
-            *_halving(channels, width, config.kernel_size),
-            *_halving(width, 2 * width, config.kernel_size),
-            *_halving(2 * width, 4 * width, config.kernel_size),
+            *_halving(channels, width, config),
+            *_halving(width, 2 * width, config),
+            *_halving(2 * width, 4 * width, config),
         )
         inputs = 4 * width * cells[0] * cells[1] + attributes
-        self.hidden = nn.Sequential(*_connected(inputs, config.hidden))
+        self.hidden = nn.Sequential(*_connected(inputs, config.hidden, config))
         self.to_mu = nn.Linear(config.hidden, config.latent_dim)
         self.to_log_var = nn.Linear(config.hidden, config.latent_dim)
 
@@ -70,16 +72,16 @@ class Decoder(nn.Module):
         self, config: VAEGANConfig, attributes: int, channels: int, cells: tuple[int, int]
     ) -> None:
         super().__init__()
-        width, kernel = config.width, config.kernel_size
+        width = config.width
         self.cells = cells
         self.hidden = nn.Sequential(
-            *_connected(config.latent_dim + attributes, 4 * width * cells[0] * cells[1])
+            *_connected(config.latent_dim + attributes, 4 * width * cells[0] * cells[1], config)
         )
         self.convolutions = nn.Sequential(
-            *_doubling(4 * width, 4 * width, kernel),
-            *_doubling(4 * width, 2 * width, kernel),
-            *_doubling(2 * width, width // 2, kernel),
-            _keeping(width // 2, channels, kernel),
+            *_doubling(4 * width, 4 * width, config),
+            *_doubling(4 * width, 2 * width, config),
+            *_doubling(2 * width, width // 2, config),
+            _keeping(width // 2, channels, config),
         )
 
     def forward(self, z: Tensor, attributes: Tensor) -> Tensor:
@@ -95,19 +97,19 @@ class Discriminator(nn.Module):
         self, config: VAEGANConfig, attributes: int, channels: int, cells: tuple[int, int]
     ) -> None:
         super().__init__()
-        width, kernel = config.width, config.kernel_size
-        convolution, *activation = _halving(4 * width, 4 * width, kernel)
-        self.to_features = nn.Sequential(  # ends before the batch norm of the last convolution
-            _keeping(channels, width // 2, kernel),
+        width = config.width
+        convolution, *activation = _halving(4 * width, 4 * width, config)
+        self.to_features = nn.Sequential(  # ends before the norm of the last convolution
+            _keeping(channels, width // 2, config),
             nn.ReLU(),
-            *_halving(width // 2, 2 * width, kernel),
-            *_halving(2 * width, 4 * width, kernel),
+            *_halving(width // 2, 2 * width, config),
+            *_halving(2 * width, 4 * width, config),
             convolution,
         )
         self.after_features = nn.Sequential(*activation, nn.Flatten())
         self.num_features = 4 * width * cells[0] * cells[1]
         self.head = nn.Sequential(
-            *_connected(self.num_features + attributes, config.hidden // 2),
+            *_connected(self.num_features + attributes, config.hidden // 2, config),
             nn.Linear(config.hidden // 2, 1),
         )
 
@@ -282,8 +284,7 @@ class VAEGAN(nn.Module):
                 latents.append(sample_posterior(*self.encode(x, attributes), draws))
         shape = (len(x), self.config.latent_dim)
         latents.append(torch.randn(shape, generator=draws).to(x.device))
-        repeated = attributes.repeat(len(latents), 1)
-        return list(self.decode(torch.cat(latents), repeated).chunk(len(latents)))
+        return [self.decode(z, attributes) for z in latents]
 
     def _judge(
         self, groups: list[Tensor], attributes: Tensor, draws: torch.Generator
@@ -341,26 +342,32 @@ def who_moves(
     return (decoder, discriminator) if decoder or discriminator else (True, True)
 
 
-def _keeping(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
-    odd = (kernel - 1) | 1  # an even kernel has no middle
+def _keeping(in_channels: int, out_channels: int, config: VAEGANConfig) -> nn.Conv2d:
+    odd = (config.kernel_size - 1) | 1  # an even kernel has no middle
     return nn.Conv2d(in_channels, out_channels, odd, padding=odd // 2)
 
 
-def _halving(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
-    padding = (kernel - 1) // 2
-    convolution = nn.Conv2d(in_channels, out_channels, kernel, 2, padding, bias=False)
-    return [convolution, nn.BatchNorm2d(out_channels), nn.ReLU()]
+def _halving(in_channels: int, out_channels: int, config: VAEGANConfig) -> list[nn.Module]:
+    kernel = config.kernel_size
+    convolution = nn.Conv2d(in_channels, out_channels, kernel, 2, (kernel - 1) // 2, bias=False)
+    return [convolution, _norm(nn.BatchNorm2d, out_channels, config), nn.ReLU()]
 
 
-def _doubling(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
+def _doubling(in_channels: int, out_channels: int, config: VAEGANConfig) -> list[nn.Module]:
+    kernel = config.kernel_size
     convolution = nn.ConvTranspose2d(
         in_channels, out_channels, kernel, 2, (kernel - 1) // 2, kernel % 2, bias=False
     )
-    return [convolution, nn.BatchNorm2d(out_channels), nn.ReLU()]
+    return [convolution, _norm(nn.BatchNorm2d, out_channels, config), nn.ReLU()]
 
 
-def _connected(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
+def _connected(inputs: int, outputs: int, config: VAEGANConfig) -> list[nn.Module]:
+    layer = nn.Linear(inputs, outputs, bias=False)
+    return [layer, _norm(nn.BatchNorm1d, outputs, config), nn.ReLU()]
+
+
+def _norm(batch: Callable[[int], nn.Module], channels: int, config: VAEGANConfig) -> nn.Module:
+    return batch(channels) if config.norm == "batch" else nn.GroupNorm(gcd(channels, 4), channels)
 
 
 def _beside(vectors: Tensor, attributes: Tensor) -> Tensor:

@@ -5,6 +5,9 @@ own that ``LABELMINT`` turns on:
     adversarial "non_saturating"
                         the decoder minimizes -log Dis instead of log(1 - Dis), whose gradient
                         vanishes while the discriminator is ahead, as it is on little data.
+    norm "group"        group norm (Wu & He, 2018) for batch norm: what a network does to an image
+                        never depends on its neighbours, nor on statistics that lag behind
+                        averaged weights.
     diff_augment        a discriminator that does not memorize a few thousand images.
     pixel_weight        part of the reconstruction is measured in pixels: Dis_l says little of
                         colours before the discriminator has learned to tell them apart.
@@ -37,6 +40,7 @@ class VAEGANConfig:
     steps: int = 62_500  # 250 epochs of 250 batches
     # Departures (see the module docstring).
     adversarial: Literal["saturating", "non_saturating"] = "saturating"
+    norm: Literal["batch", "group"] = "batch"
     diff_augment: bool = False
     pixel_weight: float = 0.0
 
@@ -81,6 +85,7 @@ LABELMINT = VAEGANConfig(
     gamma=1e-3,
     steps=1500,
     adversarial="non_saturating",
+    norm="group",
     diff_augment=True,
     pixel_weight=1.0,
 )

@@ -7,7 +7,7 @@ import torch
 from augment.bundle import load_bundle, load_tensors
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages
-from augment.errors import ConfigError, DataError
+from augment.errors import ConfigError, DataError, RequestError
 from augment.generate import Style
 from augment.generators import load_sampler
 from augment.generators.base import train_generator, write_bundle
@@ -124,6 +124,21 @@ def test_a_conditional_model_is_told_the_attributes_of_the_first_image(tmp_path)
     samples = draw(sampler, 1)
     assert np.array_equal(told[0][:20].numpy(), make_data().attributes[samples.styles[:, 0]])
     assert sampler.vectors is None
+
+
+def test_a_conditional_model_draws_from_the_prior_for_given_attributes(tmp_path, bundle):
+    _, folder = make_bundle(tmp_path, "gan", make_data())
+    sampler = load_sampler(folder, batch_size=4)
+    attributes = make_data().attributes
+    images = sampler.draw_for(attributes, seed=1)
+    assert images.shape == (12, 16, 8, 3)
+    assert np.array_equal(sampler.draw_for(attributes[:5], seed=1), images[:5])
+    assert not np.array_equal(sampler.draw_for(-attributes, seed=1), images)
+    assert not np.array_equal(sampler.draw_for(attributes, seed=2), images)
+    with pytest.raises(RequestError, match="expected 3 attributes an image, got 2"):
+        sampler.draw_for(attributes[:, :2], seed=1)
+    with pytest.raises(RequestError, match=r"model\.conditional"):
+        load_sampler(bundle[1]).draw_for(attributes, seed=1)
 
 
 def test_without_attributes_the_labels_are_the_classes(tmp_path):

@@ -245,6 +245,7 @@ def test_unknown_attributes_are_zeros():
     "switch",
     [
         {"adversarial": "non_saturating"},
+        {"norm": "group"},
         {"diff_augment": True},
         {"pixel_weight": 1.0},
         {"kernel_size": 3},
@@ -294,6 +295,15 @@ def test_output_does_not_depend_on_batch_neighbours():
     )
 
 
+def test_with_group_norm_neighbours_do_not_matter_in_training_either():
+    model = make_model(norm="group").train()
+    batch = make_batch()
+    features, logits = model.discriminator(batch.images, torch.zeros(8, 0))
+    alone = model.discriminator(batch.images[2:3], torch.zeros(1, 0))
+    torch.testing.assert_close(alone, (features[2:3], logits[2:3]), atol=1e-5, rtol=1e-4)
+    assert not list(model.buffers())
+
+
 def test_saved_weights_give_the_same_output(tmp_path):
     model = make_model(LABELMINT).eval()
     torch.save(model.state_dict(), tmp_path / "weights.pt")
@@ -305,22 +315,23 @@ def test_saved_weights_give_the_same_output(tmp_path):
 
 
 def test_vae_gan_memorizes_eight_images():
-    model = make_model(LABELMINT, latent_dim=16, width=16, gamma=0.01)
+    model = make_model(LABELMINT, latent_dim=16, hidden=32, gamma=0.01)
     batch = make_batch()
     batch = batch._replace(images=F.avg_pool2d(batch.images, 5, 1, 2))
     optimizers = {
-        name: torch.optim.Adam(networks[0].parameters(), lr=2e-3)
+        name: torch.optim.Adam(networks[0].parameters(), lr=4e-3)
         for name, networks in model.players().items()
     }
     errors = []
-    for step in range(120):
+    for step in range(80):
         for phase in model.stages()[0].phases:
             losses = phase.losses(batch, torch.Generator().manual_seed(step))
             model.zero_grad()
             losses.total.backward()
             optimizers[phase.player].step()
-        errors.append(float(losses_of(model, "encoder", batch).terms["pixels"].mean()))
-    assert errors[-1] < 0.35 * errors[0]
+            if phase.name == "encoder":
+                errors.append(float(losses.terms["pixels"].detach().mean()))
+    assert errors[-1] < 0.35 * errors[0], errors[::10]
 
 
 @pytest.mark.parametrize("size", [(12, 16), (16, 20), (0, 8)])
