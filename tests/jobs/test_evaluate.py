@@ -8,7 +8,7 @@ from augment.data.datasets import open_data
 from augment.errors import LabelError
 from augment.generators import load_sampler
 from augment.images import encode_png
-from jobs import evaluate
+from jobs import evaluate, measures
 
 
 def run(registry: Path, out: Path, *options: str) -> None:
@@ -19,12 +19,12 @@ def run(registry: Path, out: Path, *options: str) -> None:
 
 def test_parzen_score_and_nearest_images_are_written(demo_registry: Path, tmp_path: Path) -> None:
     run(demo_registry, tmp_path, "--data", "digits:", "--only", "parzen")
-    report = json.loads((tmp_path / "parzen.json").read_text())
+    (report,) = json.loads((tmp_path / "parzen.json").read_text())["rows"]
     assert report["samples"] == 40
     assert report["validation_images"] == 30
     assert report["standard_error"] > 0
     assert np.isfinite(report["log_likelihood"])
-    assert (tmp_path / "nearest.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "nearest-digits.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_samples_have_the_class_shares_of_the_real_images(demo_registry: Path) -> None:
@@ -32,7 +32,7 @@ def test_samples_have_the_class_shares_of_the_real_images(demo_registry: Path) -
     real = open_data("digits:")
     real = real.subset(np.flatnonzero(np.isin(real.labels, [2, 5]))[:10])
     shares = np.bincount(real.labels, minlength=10) / 10
-    drawn = evaluate.draw_like(real, sampler, 20, seed=0)
+    drawn = measures.draw_like(real, sampler, 20, seed=0)
     assert len(drawn) == 20
     twos = sampler.draw(
         np.full(int(20 * shares[2]), 2), np.arange(int(20 * shares[2])), seed=0

@@ -1,0 +1,152 @@
+"""Attribute similarity and edits: what ``--only attributes`` measures of VAE/GANs."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data.datasets import LabelledImages, open_data
+from augment.editing import Editor
+from augment.errors import DataError, RequestError
+from augment.generators import load_sampler
+from augment.generators.vae_gan import VAEGANSampler
+from augment.images import Pixels, tile
+from jobs.evaluation import Evaluation
+from recognizers.attributes import (
+    AttributeRegressor,
+    attribute_similarity,
+    balanced_accuracies,
+    edit_success,
+    read_attributes,
+    train_regressor,
+)
+from recognizers.face import FaceRecognizer
+from recognizers.fidelity import train_face_recognizer
+from recognizers.tables import markdown_table
+from recognizers.verification import embed
+
+__all__ = ["measure_attributes"]
+
+EDITS: tuple[tuple[str, bool], ...] = (
+    ("Eyeglasses", True),
+    ("Smiling", True),
+    ("Smiling", False),
+    ("Male", True),
+    ("Blond_Hair", True),
+    ("Bangs", True),
+    ("Mustache", True),
+    ("Young", False),
+)
+"""Edits that are tried, of those that the data have: attribute, and whether it is added."""
+SHOWN = 10
+"""Images shown before and after each edit."""
+
+
+def measure_attributes(evaluation: Evaluation) -> None:
+    """Attribute similarity of conditional models; of the others, what their edits change."""
+    settings, data = evaluation.settings, evaluation.data
+    regressor = train_regressor(
+        data.split("train"), settings.judge_budget, seed=evaluation.seed, device=settings.device
+    )
+    test = evaluation.some_of(data.split("test"))
+    images, attributes = test.images(), test.attributes
+    assert attributes is not None, "the regressor was trained on attributes"
+    accuracies = balanced_accuracies(read_attributes(regressor, images), attributes)
+    rows = {"real test images": attribute_similarity(regressor, images, attributes)}
+    edits: list[dict[str, Any]] = []
+    judge: FaceRecognizer | None = None
+    for name, folder in evaluation.bundles.items():
+        sampler = load_sampler(folder, device=settings.device)
+        if not isinstance(sampler, VAEGANSampler):
+            architecture = sampler.info.architecture
+            raise RequestError(f"{name}: expected a vae_gan bundle, got one of {architecture}.")
+        if sampler.conditional:
+            drawn = sampler.draw_for(attributes, evaluation.seed)
+            rows[name] = attribute_similarity(regressor, drawn, attributes)
+        editor = Editor.load(folder, device=settings.device, batch_size=32)
+        if "edit" in editor.capabilities:
+            judge = judge or _train_identity_judge(evaluation)
+            edits += _measure_edits(evaluation, name, editor, regressor, judge, test)
+    table = markdown_table(
+        ("images", "cosine", "squared error", "n"),
+        [(n, f"{r.cosine:.4f}", f"{r.squared_error:.2f}", r.images) for n, r in rows.items()],
+    )
+    if edits:
+        table += "\n" + markdown_table(
+            ("bundle", "edit", "images", "seen", "identity", "strangers"),
+            [
+                (
+                    edit["bundle"],
+                    edit["edit"],
+                    edit["edits"],
+                    f"{edit['seen']:.1%}",
+                    f"{edit['identity']:.3f}",
+                    f"{edit['strangers']:.3f}",
+                )
+                for edit in edits
+            ],
+        )
+    accuracy = float(np.nanmean(accuracies))
+    table += f"\nBalanced accuracy of the regressor on {len(test)} test images: {accuracy:.1%}.\n"
+    similarities = [{"images": name, **asdict(row)} for name, row in rows.items()]
+    report = {"similarity": similarities, "edits": edits, "regressor_accuracy": accuracy}
+    evaluation.keep("attributes", report, table)
+
+
+def _train_identity_judge(evaluation: Evaluation) -> FaceRecognizer:
+    """A face recognizer, of ``identity_data`` or of the people with two training images or more.
+
+    Raises:
+        DataError: nobody has two.
+    """
+    settings, data = evaluation.settings, evaluation.data
+    if settings.identity_data is not None:
+        people = open_data(
+            settings.identity_data, image_size=data.image_size, channels=data.channels
+        ).split("train")
+    else:
+        train = data.split("train")
+        counts = np.bincount(train.labels, minlength=len(train.classes))
+        kept = [name for name, count in zip(train.classes, counts, strict=True) if count > 1]
+        if len(kept) < 2:
+            raise DataError(
+                f"expected two people with two images each to tell identities by, {data.uri} has "
+                f"{len(kept)}; name other data, say --set identity_data=lfw:lfw.zip."
+            )
+        people = train.relabel({name: name for name in kept})
+    return train_face_recognizer(
+        people, settings.judge_budget, seed=evaluation.seed, device=settings.device
+    )
+
+
+def _measure_edits(
+    evaluation: Evaluation,
+    name: str,
+    editor: Editor,
+    regressor: AttributeRegressor,
+    judge: FaceRecognizer,
+    test: LabelledImages,
+) -> list[dict[str, Any]]:
+    """Each edit of every test image, seen by the regressor, identity by the face recognizer."""
+    images, rows = test.images(), []
+
+    def embed_faces(pixels: Pixels) -> NDArray[np.float32]:
+        return embed(judge, pixels).astype(np.float32)
+
+    for attribute, on in EDITS:
+        if attribute not in test.attribute_names:
+            continue
+        number = test.attribute_names.index(attribute)
+        strength = {attribute: 1.0 if on else -1.0}
+        after = np.stack(editor.edit(list(images), [strength] * len(images)))
+        found = edit_success(
+            regressor, embed_faces, images, after, number, on=on, seed=evaluation.seed
+        )
+        sign = "+" if on else "−"
+        rows.append({"bundle": name, "edit": f"{sign}{attribute}", **asdict(found)})
+        lacking = np.flatnonzero((read_attributes(regressor, images)[:, number] >= 0) != on)[:SHOWN]
+        pairs = np.concatenate([images[lacking], after[lacking]])
+        picture = tile(pairs, len(lacking))
+        evaluation.show(f"edit-{name}-{attribute}-{'on' if on else 'off'}", picture)
+    return rows

@@ -1,0 +1,108 @@
+"""What an evaluation measures and where its results go; ``jobs.evaluate`` runs one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augment.data.datasets import LabelledImages
+from augment.errors import ConfigError, LabelError
+from augment.generate import Sampler
+from augment.generators import load_sampler
+from augment.images import Pixels, encode_png
+from recognizers.fit import Budget
+
+__all__ = ["EvaluateSettings", "Evaluation"]
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What the measures take; parzen follows Goodfellow et al. 2014."""
+
+    samples: int = 10_000  # parzen: generated images, of each class the training data's share
+    validation_images: int = 5_000  # parzen: of the validation split, at most; they choose sigma
+    pairs: int = 40  # parzen: samples shown beside their nearest training image
+    per_class: int = 20  # faces: generated images of each class
+    judge_steps: int = 1500  # faces, restoration, attributes: of the recognizers that judge
+    test_images: int = 1000  # attributes, masked, restoration: of the test split, at most
+    face_masks: str = "grabcut:"  # masked: of the test images; or celebamaskhq:PATH
+    identity_data: str | None = None  # attributes: faces to learn identities from; None: --data
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value < 1:
+                raise ConfigError(f"{name} must be at least 1; got {value}.")
+
+    @property
+    def judge_budget(self) -> Budget:
+        """Of a recognizer that judges."""
+        return Budget(steps=self.judge_steps)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured, on what, and where the result goes.
+
+    Attributes:
+        bundles: reference to local folder.
+        data: real images in the bundles' size.
+        settings: see there.
+        seed: of everything random.
+        out: an existing folder.
+    """
+
+    bundles: Mapping[str, Path]
+    data: LabelledImages
+    settings: EvaluateSettings
+    seed: int
+    out: Path
+
+    def samplers(self) -> dict[str, Sampler]:
+        """Samplers of all bundles.
+
+        Raises:
+            RequestError: a bundle that draws no labelled images.
+            LabelError: a bundle of other classes than the data's.
+        """
+        loaded = {
+            name: load_sampler(folder, device=self.settings.device)
+            for name, folder in self.bundles.items()
+        }
+        for name, sampler in loaded.items():
+            if sampler.classes != self.data.classes:
+                raise LabelError(
+                    f"expected the classes of {name}, {_some(sampler.classes)}; the data have "
+                    f"{_some(self.data.classes)}: evaluate on data of the same classes."
+                )
+        return loaded
+
+    def held_out(self) -> LabelledImages:
+        """The images of the validation and test splits."""
+        return self.data.subset(np.flatnonzero(self.data.splits != "train"))
+
+    def some_of(self, data: LabelledImages) -> LabelledImages:
+        """At most ``test_images`` of ``data``, at random but the same for every bundle."""
+        order = np.random.default_rng(self.seed).permutation(len(data))
+        return data.subset(np.sort(order[: self.settings.test_images]))
+
+    def keep(self, name: str, report: Mapping[str, Any], table: str) -> None:
+        """Write NAME.json and NAME.md, and print the table."""
+        about = {"data": self.data.uri, "seed": self.seed, "settings": asdict(self.settings)}
+        text = json.dumps({**report, **about}, indent=2, ensure_ascii=False) + "\n"
+        (self.out / f"{name}.json").write_text(text, encoding="utf-8")
+        (self.out / f"{name}.md").write_text(table, encoding="utf-8")
+        print(table, end="")
+
+    def show(self, name: str, picture: Pixels) -> None:
+        """Write NAME.png; slashes of a bundle's reference become dashes."""
+        (self.out / f"{name.replace('/', '-')}.png").write_bytes(encode_png(picture))
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """The first names of many."""
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -1,0 +1,136 @@
+"""What ``python -m jobs.evaluate --only MEASURE`` does: one function a table."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data.datasets import LabelledImages
+from augment.data.face_masks import open_face_masks
+from augment.editing import Editor
+from augment.generate import Sampler
+from augment.images import Pixels, tile
+from jobs.attribute_measures import measure_attributes
+from jobs.evaluation import Evaluation
+from recognizers.fidelity import format_fidelity_table, train_judge
+from recognizers.fit import predict
+from recognizers.metrics import nearest_images
+from recognizers.mixing import LabelledPixels
+from recognizers.parzen import parzen_score
+from recognizers.reconstruction import find_lpips, format_masked_table, masked_table
+from recognizers.restoration import format_restoration_table, judge_labels, restoration_table
+from recognizers.tables import markdown_table
+
+__all__ = ["MEASURES", "draw_like"]
+
+
+def measure_parzen(evaluation: Evaluation) -> None:
+    """Mean log-likelihood of the test images in nats, and samples beside their nearest image."""
+    settings, data, samplers = evaluation.settings, evaluation.data, evaluation.samplers()
+    train, held_back, test = data.split("train"), data.split("val"), data.split("test").images()
+    rng = np.random.default_rng(evaluation.seed)
+    chosen = rng.permutation(len(held_back))[: settings.validation_images]
+    validation = held_back.images(np.sort(chosen))
+    rows, cells = [], []
+    for name, sampler in samplers.items():
+        drawn = draw_like(train, sampler, settings.samples, evaluation.seed)
+        result = parzen_score(test, validation, drawn)
+        shown = drawn[rng.permutation(len(drawn))[: settings.pairs]]
+        picture, distances = beside_nearest(shown, train)
+        evaluation.show(f"nearest-{name}", picture)
+        median, least = float(np.median(distances)), float(distances.min())
+        near = {"median": median, "least": least}
+        rows.append({"bundle": name, "digest": sampler.digest, **asdict(result), "nearest": near})
+        score = f"{result.log_likelihood:.1f} ± {result.standard_error:.1f}"
+        cells.append((name, score, f"{result.sigma:.3f}", f"{median:.3f}", f"{least:.3f}"))
+    columns = ("bundle", "log-likelihood, nats", "sigma", "nearest image: median", "least")
+    evaluation.keep("parzen", {"rows": rows}, markdown_table(columns, cells))
+
+
+def measure_faces(evaluation: Evaluation) -> None:
+    """Table 1 of CVAE-GAN: label fidelity, realism, diversity and near-copies."""
+    settings, data, samplers = evaluation.settings, evaluation.data, evaluation.samplers()
+    train = data.split("train")
+    judge = train_judge(
+        train,
+        evaluation.held_out(),
+        settings.judge_budget,
+        seed=evaluation.seed,
+        device=settings.device,
+    )
+    labels = np.repeat(np.arange(len(data.classes)), settings.per_class)
+    indices = np.tile(np.arange(settings.per_class), len(data.classes))
+    rows = [judge.real_row()]
+    for name, sampler in samplers.items():
+        drawn = sampler.draw(labels, indices, evaluation.seed).images
+        rows.append(judge.row(name, LabelledPixels(drawn, labels), evaluation.seed))
+        picture, _ = beside_nearest(drawn[:: max(1, len(drawn) // settings.pairs)], train)
+        evaluation.show(f"nearest-{name}", picture)
+    report = {"rows": [asdict(row) for row in rows]}
+    evaluation.keep("faces", report, format_fidelity_table(rows))
+
+
+def measure_masked(evaluation: Evaluation) -> None:
+    """The masked VAE's table: reconstruction of face pixels, with and without masks."""
+    settings = evaluation.settings
+    test = evaluation.some_of(evaluation.data.split("test"))
+    masks = open_face_masks(settings.face_masks)
+    rows = masked_table(
+        evaluation.bundles,
+        test,
+        masks.find(test),
+        lpips=find_lpips(),
+        device=settings.device,
+    )
+    report = {"rows": [asdict(row) for row in rows], "face_masks": masks.source}
+    evaluation.keep("masked", report, format_masked_table(rows))
+
+
+def measure_restoration(evaluation: Evaluation) -> None:
+    """Holes and small images, restored by each bundle and by OpenCV, read by a recognizer."""
+    settings, data = evaluation.settings, evaluation.data
+    judge = train_judge(
+        data.split("train"),
+        evaluation.held_out(),
+        settings.judge_budget,
+        seed=evaluation.seed,
+        device=settings.device,
+    )
+    test = evaluation.some_of(data.split("test"))
+    images, people = test.images(), np.array(test.classes)[test.labels]
+    recognized = judge_labels(lambda pixels: predict(judge.model, pixels)[0], test.labels)
+    report, text = {}, ""
+    for name, folder in evaluation.bundles.items():
+        editor = Editor.load(folder, device=settings.device, batch_size=32)
+        table = restoration_table(editor, images, recognized, people, seed=evaluation.seed)
+        report[name] = table.to_mapping()
+        text += f"{name}: {format_restoration_table(table)}\n"
+    evaluation.keep("restoration", {"bundles": report}, text)
+
+
+MEASURES: dict[str, Callable[[Evaluation], None]] = {
+    "parzen": measure_parzen,
+    "faces": measure_faces,
+    "attributes": measure_attributes,
+    "masked": measure_masked,
+    "restoration": measure_restoration,
+}
+
+
+def draw_like(real: LabelledImages, sampler: Sampler, count: int, seed: int) -> Pixels:
+    """Draw ``count`` samples whose classes have the shares of the real images: (N, H, W, C)."""
+    shares = np.bincount(real.labels, minlength=len(real.classes)) / len(real)
+    ends = np.round(np.cumsum(shares) * count).astype(np.int64)
+    counts = np.diff(ends, prepend=0)
+    labels: NDArray[np.int64] = np.repeat(np.arange(len(counts)), counts)
+    indices = np.concatenate([np.arange(number) for number in counts])
+    return sampler.draw(labels, indices, seed).images
+
+
+def beside_nearest(samples: Pixels, train: LabelledImages) -> tuple[Pixels, NDArray[np.float64]]:
+    """Lay out samples, each with its nearest training image to the right; also the distances."""
+    everything = train.images()
+    nearest, distances = nearest_images(samples, everything)
+    pairs = np.stack([samples, everything[nearest]], axis=1)
+    return tile(pairs.reshape(-1, *samples.shape[1:]), columns=10), distances

@@ -1,0 +1,242 @@
+"""How good generated images of a class are: Table 1 of CVAE-GAN, and whether they are copies.
+
+A judge, a recognizer trained on the real training images alone and no part of any generator, reads
+generated images. Everything is measured of real images held out from training too: the row that
+the others are compared with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augment.data.datasets import LabelledImages
+from augment.data.transforms import ClassicalAugmentation
+from augment.errors import DataError
+from augment.images import Pixels, to_tensor
+from augment.training import is_faster_in_bf16
+from recognizers.face import FaceRecognizer
+from recognizers.fit import Budget, fit
+from recognizers.metrics import nearest_images
+from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
+from recognizers.tables import markdown_table
+
+__all__ = [
+    "FidelityRow",
+    "Judge",
+    "class_diversity",
+    "format_fidelity_table",
+    "inception_score",
+    "train_face_recognizer",
+    "train_judge",
+]
+
+NEAR = 0.01
+"""Share of held-out real images that lie as near to a training image as a near-copy."""
+PAIRS = 4000
+"""Pairs of images, at most, that the diversity of all classes is measured on."""
+
+
+@dataclass(frozen=True)
+class FidelityRow:
+    """What a judge says of images of known classes.
+
+    Attributes:
+        name: of the generator, or "real".
+        images: how many were judged.
+        top1: share read as their class.
+        realism: exp of the mean KL(p(y|x) ‖ p(y)) in nats: the Inception Score by the judge.
+        diversity: mean 1 − cos between the judge's embeddings of two images of one class.
+        near_in_pixels: share that lies nearer to a training image, by root mean square
+            difference, than NEAR of the held-out real ones do.
+        near_in_features: the same by the judge's embeddings.
+    """
+
+    name: str
+    images: int
+    top1: float
+    realism: float
+    diversity: float
+    near_in_pixels: float
+    near_in_features: float
+
+
+class Judge:
+    """A trained recognizer with what it has to compare images with.
+
+    Args:
+        model: trained on ``train``.
+        train: the real images that generators were trained on, (N, H, W, C).
+        held_out: real images of the same classes that nobody was trained on; they say how near
+            to a training image an image lies that is none.
+    """
+
+    def __init__(self, model: FaceRecognizer, train: Pixels, held_out: LabelledPixels) -> None:
+        if len(held_out) < 2:
+            raise DataError(f"expected at least 2 held-out images, got {len(held_out)}.")
+        self.model, self.train, self.held_out = model, train, held_out
+        self.train_embeddings = self._read(train)[1]
+        self.limits: NDArray[np.float64] = np.quantile(
+            self._distances(held_out.images), NEAR, axis=1
+        )
+
+    def row(self, name: str, judged: LabelledPixels, seed: int = 0) -> FidelityRow:
+        """Judge images.
+
+        Args:
+            name: of the generator.
+            judged: its images with the labels they were made for.
+            seed: of the pairs that diversity is measured on.
+
+        Raises:
+            DataError: no class has two images.
+        """
+        probabilities, embeddings = self._read(judged.images)
+        near = self._distances(judged.images, embeddings) < self.limits[:, None]
+        return FidelityRow(
+            name=name,
+            images=len(judged),
+            top1=float((probabilities.argmax(axis=1) == judged.labels).mean()),
+            realism=inception_score(probabilities),
+            diversity=class_diversity(embeddings, judged.labels, seed),
+            near_in_pixels=float(near[0].mean()),
+            near_in_features=float(near[1].mean()),
+        )
+
+    def real_row(self) -> FidelityRow:
+        """The held-out real images, judged like generated ones."""
+        return self.row("real, held out", self.held_out)
+
+    def near_copies(self, images: Pixels) -> NDArray[np.bool_]:
+        """(N,) whether each image lies too near to a training image, in pixels or features."""
+        near: NDArray[np.bool_] = np.any(self._distances(images) < self.limits[:, None], axis=0)
+        return near
+
+    def _distances(
+        self, images: Pixels, embeddings: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float64]:
+        """(2, N) distances to the nearest training image: in pixels, and 1 − cos of embeddings."""
+        embeddings = self._read(images)[1] if embeddings is None else embeddings
+        in_pixels = nearest_images(images, self.train)[1]
+        in_features = 1 - (embeddings @ self.train_embeddings.T).max(axis=1)
+        return np.stack([in_pixels, in_features])
+
+    @torch.no_grad()
+    def _read(self, images: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities (N, k) and unit embeddings (N, D)."""
+        device = next(self.model.parameters()).device
+        half = is_faster_in_bf16(device)
+        probabilities, embeddings = [], []
+        for start in range(0, len(images), 256):
+            pixels = to_tensor(images[start : start + 256]).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                logits, vectors = self.model(pixels), self.model.embed(pixels)
+            probabilities.append(torch.softmax(logits.float(), dim=1).cpu().numpy())
+            embeddings.append(vectors.float().cpu().numpy())
+        return np.concatenate(probabilities), np.concatenate(embeddings)
+
+
+def train_face_recognizer(
+    train: LabelledImages, budget: Budget, *, seed: int = 0, device: str = "cpu"
+) -> FaceRecognizer:
+    """Train a face recognizer on real images with strong classical augmentation.
+
+    Args:
+        train: images of people.
+        budget: steps, batch size, learning rate.
+        seed: of everything random.
+        device: where to train.
+    """
+    stream = mixed_stream(
+        Recipe(augmentation="faces"),
+        {"real": LabelledPixels(train.images(), train.labels)},
+        steps=budget.steps,
+        batch_size=budget.batch_size,
+        augment=ClassicalAugmentation("faces", train.image_size, train.channels),
+        seed=seed,
+    )
+    model = fit(
+        lambda: FaceRecognizer(len(train.classes), train.image_size, train.channels),
+        stream,
+        budget,
+        seed=seed,
+        device=device,
+    )
+    assert isinstance(model, FaceRecognizer)
+    return model
+
+
+def train_judge(
+    train: LabelledImages,
+    held_out: LabelledImages,
+    budget: Budget,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Judge:
+    """Train a judge of generators.
+
+    Args:
+        train: what the generators were trained on.
+        held_out: of the same classes.
+        budget: of the recognizer.
+        seed: of everything random.
+        device: where to train.
+    """
+    model = train_face_recognizer(train, budget, seed=seed, device=device)
+    return Judge(model, train.images(), LabelledPixels(held_out.images(), held_out.labels))
+
+
+def inception_score(probabilities: NDArray[np.float32]) -> float:
+    """Return exp E_x KL(p(y|x) ‖ p(y)) of (N, k) probabilities (Salimans et al., 2016), 1 to k."""
+    given = np.clip(probabilities.astype(np.float64), 1e-12, 1)
+    mean = given.mean(axis=0)
+    return float(np.exp((given * (np.log(given) - np.log(mean))).sum(axis=1).mean()))
+
+
+def class_diversity(
+    embeddings: NDArray[np.float32], labels: NDArray[np.int64], seed: int = 0
+) -> float:
+    """Mean 1 − cos of pairs of one class, every class with two images weighing the same.
+
+    Args:
+        embeddings: (N, D) of length 1.
+        labels: (N,).
+        seed: of the pairs.
+
+    Raises:
+        DataError: no class has two images.
+    """
+    rng = np.random.default_rng(seed)
+    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    groups = [rows for rows in groups if len(rows) > 1]
+    if not groups:
+        raise DataError("expected a class with at least two images, got none; draw more of each.")
+    each = max(1, PAIRS // len(groups))
+    means = []
+    for rows in groups:
+        first = rng.integers(len(rows), size=each)
+        second = (first + rng.integers(1, len(rows), size=each)) % len(rows)
+        cosines = (embeddings[rows[first]] * embeddings[rows[second]]).sum(axis=1)
+        means.append(1 - cosines.mean())
+    return float(np.mean(means))
+
+
+def format_fidelity_table(rows: Sequence[FidelityRow]) -> str:
+    """The rows as a Markdown table, ending in a line break."""
+    columns = ("images", "n", "top-1", "realism", "diversity", "near in pixels", "in features")
+    cells = [
+        (
+            row.name,
+            f"{row.images:,}",
+            f"{row.top1:.2%}",
+            f"{row.realism:.2f}",
+            f"{row.diversity:.3f}",
+            f"{row.near_in_pixels:.2%}",
+            f"{row.near_in_features:.2%}",
+        )
+        for row in rows
+    ]
+    return markdown_table(columns, cells)
