@@ -1,7 +1,8 @@
 """Editing attributes of an image in the latent space of an autoencoder.
 
-Larsen et al., 2016, Sec. 4.2: an attribute's vector is the mean latent of the images that have
-it minus that of the images that have it not, and is added to the latent of the image to change.
+As in VAE/GAN (Larsen et al., 2016, arXiv:1512.09300), an attribute's vector is the mean latent of
+the images that have it minus that of the images that have it not, and is added to the latent of
+the image to change.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Reading attributes from faces, and what a reader of its own says of generated and edited ones.
 
-The attribute similarity is that of VAE/GAN (Larsen et al., 2016, Table 1): a regressor that no
+The attribute similarity is that of VAE/GAN (Larsen et al., 2016): a regressor that no
 generator has seen reads images made for given attributes, and its readings are compared with
 what was asked for. The row of real test images is the best that the regressor can show.
 """

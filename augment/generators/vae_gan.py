@@ -244,13 +244,17 @@ class VAEGANGenerator(GeneratorConfig):
         return sample_sheet(self.sampler(info, model, banks), examples)
 
 
+def _config(model: VAEGANConfig) -> VAEGANGenerator:
+    return VAEGANGenerator(model=model, training=TrainingConfig(learning_rate=5e-4))
+
+
 CONFIGS: dict[str, VAEGANGenerator] = {
-    "labelmint": VAEGANGenerator(model=LABELMINT),
+    "labelmint": _config(LABELMINT),
     "paper": VAEGANGenerator(
         model=PAPER,
         training=TrainingConfig(batch_size=64, learning_rate=0.025 / 64, ema_decay=0.0),
     ),
-    **{name: VAEGANGenerator(model=model) for name, model in ABLATIONS.items()},
+    **{name: _config(model) for name, model in ABLATIONS.items()},
 }
 
 

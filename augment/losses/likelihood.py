@@ -6,7 +6,7 @@ __all__ = ["gaussian_nll"]
 
 
 def gaussian_nll(values: Tensor, targets: Tensor) -> Tensor:
-    """-log N(targets | values, I) without its constant (VAE/GAN, Eq. 7).
+    """-log N(targets | values, I) without its constant (VAE/GAN; Larsen et al., 2016).
 
     Args:
         values: (N, ...), of pixels or features.

@@ -11,6 +11,8 @@ Departures from the paper, besides those of ``vae_gan_config``:
     authors' code moves all three on one set of gradients.
     Dis_l of x and x̃ for the decoder comes from the pass that judges x_p too, with which they
     share their batch statistics, and costs are computed from logits, not as log(Dis + 1e-3).
+As in the authors' code, real images weigh as much in the discriminator's
+cost as reconstructions and samples together.
 """
 
 from collections.abc import Callable, Mapping
@@ -238,8 +240,8 @@ class VAEGAN(nn.Module):
         mu, log_var = self.encode(x, attributes)
         x_tilde = self.decode(sample_posterior(mu, log_var, draws), attributes)
         features, _ = self._judge([x, x_tilde], attributes, draws)
-        prior = kl_to_standard_normal(mu, log_var)  # L_prior, Eq. 3
-        llike = gaussian_nll(features[1], features[0])  # L_llike, Eq. 7
+        prior = kl_to_standard_normal(mu, log_var)  # L_prior
+        llike = gaussian_nll(features[1], features[0])  # L_llike of Dis_l
         pixels = gaussian_nll(x_tilde, x)
         total = (prior + llike + self.config.pixel_weight * pixels).mean()
         return Losses(total, {"prior": prior, "llike": llike, "pixels": pixels})
