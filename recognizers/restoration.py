@@ -249,12 +249,12 @@ def peak_signal_to_noise(images: Pixels, targets: Pixels) -> Floats:
 def structural_similarity(images: Pixels, targets: Pixels) -> Floats:
     """SSIM of each image on [0, 1] (11×11 windows, σ = 1.5): (N, H, W, C) twice to (N,)."""
     first, second = (
-        torch.from_numpy(pixels.transpose(0, 3, 1, 2) / 255.0) for pixels in (images, targets)
+        torch.from_numpy(pixels.transpose(0, 3, 1, 2)).float() / 255 for pixels in (images, targets)
     )
     similarity = structural_similarity_index_measure(
         first, second, data_range=1.0, reduction="none"
     )
-    values: Floats = similarity.reshape(-1).numpy()  # type: ignore[union-attr]
+    values: Floats = similarity.reshape(-1).double().numpy()  # type: ignore[union-attr]
     return values
 
 
