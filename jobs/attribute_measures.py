@@ -89,7 +89,7 @@ def measure_attributes(evaluation: Evaluation) -> None:
         )
     accuracy = float(np.nanmean(accuracies))
     table += f"\nBalanced accuracy of the regressor on {len(test)} test images: {accuracy:.1%}.\n"
-    similarities = [{"images": name, **asdict(row)} for name, row in rows.items()]
+    similarities = [{"name": name, **asdict(row)} for name, row in rows.items()]
     report = {"similarity": similarities, "edits": edits, "regressor_accuracy": accuracy}
     evaluation.keep("attributes", report, table)
 
@@ -138,15 +138,18 @@ def _measure_edits(
         if attribute not in test.attribute_names:
             continue
         number = test.attribute_names.index(attribute)
+        lacking = np.flatnonzero((read_attributes(regressor, images)[:, number] >= 0) != on)
+        sign = "+" if on else "−"
+        if len(lacking) < 2:
+            print(f"left out {sign}{attribute}: {len(lacking)} test images lack it, 2 are needed")
+            continue
         strength = {attribute: 1.0 if on else -1.0}
         after = np.stack(editor.edit(list(images), [strength] * len(images)))
         found = edit_success(
             regressor, embed_faces, images, after, number, on=on, seed=evaluation.seed
         )
-        sign = "+" if on else "−"
         rows.append({"bundle": name, "edit": f"{sign}{attribute}", **asdict(found)})
-        lacking = np.flatnonzero((read_attributes(regressor, images)[:, number] >= 0) != on)[:SHOWN]
-        pairs = np.concatenate([images[lacking], after[lacking]])
-        picture = tile(pairs, len(lacking))
+        shown = lacking[:SHOWN]
+        picture = tile(np.concatenate([images[shown], after[shown]]), len(shown))
         evaluation.show(f"edit-{name}-{attribute}-{'on' if on else 'off'}", picture)
     return rows

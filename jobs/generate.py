@@ -16,8 +16,9 @@ from augment.bundle import READER_FOLDER, load_bundle
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
 from augment.export import WRITERS, Record, generated_record
-from augment.generate import Tally, draw_counts
+from augment.generate import Sampler, Tally, draw_counts
 from augment.generators import load_sampler
+from augment.generators.cvae_gan import CVAEGANSampler
 from augment.images import encode_png
 from augment.network import should_compile
 from jobs.cli import (
@@ -57,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--labels", default="all", help="all, A,B,… or a text file with a label a line"
     )
+    options.add_argument(
+        "--new-identities",
+        type=at_least(1),
+        metavar="K",
+        help="instead of --labels, K people who do not exist, new-0001, …; CVAE-GAN bundles",
+    )
     options.add_argument("--per-label", type=at_least(1), default=100, help="images of each label")
     options.add_argument("--format", choices=sorted(WRITERS), default="folder", help="of --out")
     options.add_argument(
@@ -82,8 +89,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     labels = choose_labels(arguments.labels, load_bundle(folder).classes)
     compile = settings.compile
     if compile is None:
-        compile = should_compile(settings.device, len(labels) * arguments.per_label)
+        number = arguments.new_identities or len(labels)
+        compile = should_compile(settings.device, number * arguments.per_label)
     sampler = load_sampler(folder, device=settings.device, half=settings.half, compile=compile)
+    if arguments.new_identities:
+        sampler = invent(sampler, arguments.new_identities, arguments.seed)
+        labels = list(sampler.classes)
     counts = {sampler.label_index(label): arguments.per_label for label in labels}
     real = None
     if arguments.with_real:
@@ -95,7 +106,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.dry_run:
         print_plan("generate", arguments, settings)
         return
-    reads = arguments.read_back and (folder / READER_FOLDER).is_dir()
+    knows = not arguments.new_identities  # no reader has seen people who do not exist
+    reads = arguments.read_back and knows and (folder / READER_FOLDER).is_dir()
     reader = load_reader(folder / READER_FOLDER) if reads else None
     tally = Tally()
     with WRITERS[arguments.format](out) as writer:
@@ -120,6 +132,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f", {len(real)} real ones" if real else "")
     for label, missing in tally.shortfall.items():
         print(f"{label}: {missing} fewer than asked for; too few read back as their label")
+
+
+def invent(sampler: Sampler, count: int, seed: int) -> Sampler:
+    """A sampler of identities that do not exist.
+
+    Raises:
+        ConfigError: the bundle's architecture mixes none.
+    """
+    if not isinstance(sampler, CVAEGANSampler):
+        raise ConfigError(
+            f"--new-identities mixes the classes of a cvae_gan bundle; got one of "
+            f"{sampler.info.architecture}."
+        )
+    return sampler.new_identities(count, seed)
 
 
 def choose_labels(text: str, classes: Sequence[str]) -> list[str]:

@@ -1,0 +1,84 @@
+"""``python -m jobs.evaluate`` on every architecture: one table a measure."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augment.data.datasets import open_data
+from augment.errors import AugmentError, ConfigError, RequestError
+from jobs import evaluate, generate
+
+QUICK = ("judge_steps=20", "per_class=3", "pairs=4", "test_images=12")
+
+
+def measure(registry: Path, pictures: Path, out: Path, only: str, *bundles: str) -> dict[str, Any]:
+    sets = [word for setting in QUICK for word in ("--set", setting)]
+    references = [f"{registry}/{bundle}" for bundle in bundles]
+    evaluate.main(
+        [*references, "--data", f"celeba:{pictures}", "--out", str(out), "--only", only, *sets]
+    )
+    report: dict[str, Any] = json.loads((out / f"{only}.json").read_text())
+    assert (out / f"{only}.md").read_text().startswith(("| ", "cvae"))
+    return report
+
+
+def test_faces_compares_bundles_with_real_images_held_out(picture_registry, pictures, tmp_path):
+    report = measure(picture_registry, pictures, tmp_path, "faces", "cvae", "cvae-gan")
+    assert [row["name"] for row in report["rows"]] == ["real, held out", "cvae", "cvae-gan"]
+    held_out = np.sum(open_data(f"celeba:{pictures}").splits != "train")
+    assert [row["images"] for row in report["rows"]] == [held_out, 15, 15]
+    assert (tmp_path / "nearest-cvae-gan.png").exists()
+
+
+def test_attributes_measures_what_conditional_models_draw_and_what_edits_change(
+    picture_registry, pictures, tmp_path
+):
+    report = measure(picture_registry, pictures, tmp_path, "attributes", "vae-gan", "conditional")
+    assert [row["name"] for row in report["similarity"]] == ["real test images", "conditional"]
+    assert {row["bundle"] for row in report["edits"]} == {"vae-gan", "conditional"}
+    assert {row["edit"] for row in report["edits"]} <= {"+Smiling", "−Smiling", "−Young"}
+
+
+def test_masked_measures_reconstructions_and_says_where_the_masks_came_from(
+    picture_registry, pictures, tmp_path
+):
+    report = measure(picture_registry, pictures, tmp_path, "masked", "masked")
+    (row,) = report["rows"]
+    assert row["masked"]
+    assert row["scores"]["ten_l1"] > 0
+    assert "GrabCut" in report["face_masks"] or "grabcut" in report["face_masks"]
+
+
+def test_restoration_measures_holes_and_small_images(picture_registry, pictures, tmp_path):
+    report = measure(picture_registry, pictures, tmp_path, "restoration", "cvae-gan", "vae-gan")
+    for table in report["bundles"].values():
+        assert {row["method"] for row in table["rows"]} >= {"labelmint", "telea", "bicubic"}
+
+
+def test_bundles_that_a_measure_cannot_take_are_named(picture_registry, pictures, tmp_path):
+    with pytest.raises(RequestError, match="draws no labelled images"):
+        measure(picture_registry, pictures, tmp_path, "faces", "masked")
+    with pytest.raises(RequestError, match="expected a vae_gan bundle"):
+        measure(picture_registry, pictures, tmp_path, "attributes", "cvae")
+    with pytest.raises(AugmentError, match="expected a masked_vae bundle"):
+        measure(picture_registry, pictures, tmp_path, "masked", "vae-gan")
+    with pytest.raises(ConfigError, match="different bundles"):
+        measure(picture_registry, pictures, tmp_path, "masked", "masked", "masked")
+
+
+def test_new_identities_are_written_as_classes_of_their_own(picture_registry, tmp_path):
+    command = [f"{picture_registry}/cvae-gan", "--new-identities", "3", "--per-label", "2"]
+    generate.main([*command, "--out", str(tmp_path / "set")])
+    names = sorted(path.name for path in (tmp_path / "set").iterdir() if path.is_dir())
+    assert names == ["new-0001", "new-0002", "new-0003"]
+    assert len(list((tmp_path / "set").rglob("*.png"))) == 6
+
+
+def test_only_cvae_gan_mixes_new_identities(picture_registry, tmp_path):
+    with pytest.raises(ConfigError, match="got one of vae_gan"):
+        generate.main(
+            [f"{picture_registry}/vae-gan", "--new-identities", "3", "--out", str(tmp_path)]
+        )
