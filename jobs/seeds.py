@@ -17,7 +17,6 @@ import torch
 from augment.errors import AugmentError
 from recognizers.arms import Plan, SeedRun
 from recognizers.base import find_recognizer
-from recognizers.character import CharacterRecognizer
 from recognizers.scenarios import Draw, Scenario
 from recognizers.tuning import tuning_draws
 
@@ -33,7 +32,7 @@ class SeedTask:
         seed: of everything random.
         plan: budgets and recipes.
         out: folder of the benchmark; what is finished is kept in its ``seeds``.
-        recognizer: ``module:Class`` of the user's own; None = ``CharacterRecognizer``.
+        recognizer: ``module:Class`` of the user's own; None = the plan's.
         device: where everything is trained.
     """
 
@@ -71,7 +70,7 @@ class SeedTask:
         return self.out / "seeds" / str(self.seed)
 
     def _open(self, draw: Draw, folder: Path) -> SeedRun:
-        build = find_recognizer(self.recognizer) if self.recognizer else CharacterRecognizer
+        build = find_recognizer(self.recognizer) if self.recognizer else None
         return SeedRun(draw, self.seed, self.plan, folder, build=build, say=say, device=self.device)
 
 

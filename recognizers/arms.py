@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +27,13 @@ from augment.generators import GENERATORS, load_sampler
 from augment.generators.base import GeneratorConfig, train_generator, write_bundle
 from augment.images import Pixels
 from augment.training import PlainContext, derive_seed
+from recognizers.arrays import load_arrays, save_arrays
 from recognizers.base import Recognizer
-from recognizers.character import CharacterRecognizer
 from recognizers.fit import Budget, fit, predict
 from recognizers.gain import ArmResult
 from recognizers.metrics import score
 from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
-from recognizers.reader import CrossFittedReader, load_reader, save_reader, train_reader
+from recognizers.reader import KINDS, CrossFittedReader, load_reader, save_reader, train_reader
 from recognizers.scenarios import Draw
 
 __all__ = ["ARMS", "Cell", "Plan", "SeedRun", "default_recipes"]
@@ -60,8 +59,10 @@ class Plan:
     """Everything that a scenario's arms share or choose; frozen before a benchmark starts."""
 
     generator: GeneratorConfig = field(default_factory=lambda: GENERATORS["saae"]["labelmint"])
+    recognizer: str = "character"  # one of recognizers.reader.KINDS; also reads generated images
     budget: Budget = field(default_factory=Budget)
     reader_steps: int = 600
+    reader_band: tuple[float, float] = (0.0, 1.0)  # confidences of generated images that are kept
     recipes: dict[str, Recipe] = field(default_factory=default_recipes)
     generated_per_class: int = 300
     rendered_per_class: int = 300
@@ -74,6 +75,13 @@ class Plan:
                 f"expected a recipe for each of {', '.join(ARMS)} and the reader, "
                 f"got none for {', '.join(missing)}."
             )
+        if self.recognizer not in KINDS:
+            raise ConfigError(
+                f"recognizer must be one of {', '.join(KINDS)}; got {self.recognizer!r}."
+            )
+        low, high = self.reader_band
+        if not 0 <= low < high <= 1:
+            raise ConfigError(f"reader_band must rise within [0, 1]; got {low} to {high}.")
         for name in ("reader_steps", "generated_per_class", "rendered_per_class"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
@@ -104,7 +112,8 @@ class SeedRun:
         seed: of everything random.
         plan: budgets and recipes.
         folder: where finished pieces are kept; an existing one is continued.
-        build: makes an untrained recognizer from (classes, image size, channels).
+        build: makes an untrained recognizer from (classes, image size, channels); the plan's
+            where None. The reader is of the plan's kind in any case.
         say: receives progress lines.
         device: where everything is trained.
 
@@ -119,12 +128,14 @@ class SeedRun:
         plan: Plan,
         folder: Path,
         *,
-        build: Build = CharacterRecognizer,
+        build: Build | None = None,
         say: Say = print,
         device: str = "cpu",
     ) -> None:
         self.draw, self.seed, self.plan, self.folder = draw, seed, plan, folder
-        self.build, self.say, self.device = build, say, device
+        self.say, self.device = say, device
+        self.reader_build: Build = KINDS[plan.recognizer]
+        self.build = build or self.reader_build
         self.real = draw.train
         self.size, self.channels = self.real.image_size, self.real.channels
         self.bundle_folder = folder / "bundle"
@@ -139,7 +150,7 @@ class SeedRun:
     def seconds(self) -> float:
         """Time that the finished pieces took, in earlier sessions too."""
         pieces = [*self.folder.glob("cells/*.npz"), *self.folder.glob("generated.npz")]
-        return sum(float(_load_arrays(piece)["seconds"]) for piece in pieces)
+        return sum(float(load_arrays(piece)["seconds"]) for piece in pieces)
 
     def run(self, arms: Mapping[str, Recipe] | None = None) -> list[Cell]:
         """Train and measure every arm that is not finished yet.
@@ -177,7 +188,7 @@ class SeedRun:
         path = self.folder / "generated.npz"
         if not path.exists():
             self._generate(path)
-        arrays = _load_arrays(path)
+        arrays = load_arrays(path)
         self.tally = self._kept_tally()
         return LabelledPixels(arrays["images"], arrays["labels"])
 
@@ -198,7 +209,7 @@ class SeedRun:
                 f"seed {self.seed}: expected generated images that are read as their label, got "
                 f"none of {tally.made}; train the generator or the reader longer."
             )
-        _save_arrays(
+        save_arrays(
             path,
             images=np.stack([image.image for image in kept]),
             labels=np.array([image.label for image in kept]),
@@ -209,7 +220,7 @@ class SeedRun:
     def _kept_tally(self) -> Tally:
         """How many images were made and kept, as stored beside them."""
         path = self.folder / "generated.npz"
-        return Tally(*_load_arrays(path)["tally"].tolist()) if path.exists() else Tally()
+        return Tally(*load_arrays(path)["tally"].tolist()) if path.exists() else Tally()
 
     def rendered(self) -> LabelledPixels:
         """Images of the font renderer, in the colours and backgrounds of the real images."""
@@ -230,6 +241,8 @@ class SeedRun:
         seed: int,
         steps: int | None = None,
         rows: NDArray[np.int64] | None = None,
+        build: Build | None = None,
+        generated: LabelledPixels | None = None,
         on_checkpoint: Callable[[int, Recognizer], None] | None = None,
     ) -> Recognizer:
         """Train a recognizer by a recipe on the real images, or on some rows of them.
@@ -239,9 +252,13 @@ class SeedRun:
             seed: tells this training from others of the same run.
             steps: the plan's budget where None.
             rows: which real images.
+            build: the run's where None.
+            generated: instead of the run's own; labels beyond the classes are further classes.
             on_checkpoint: see ``recognizers.fit.fit``.
         """
-        sources = self._sources_of(recipe)
+        sources = self._sources_of(recipe if generated is None else replace(recipe, generated=0.0))
+        if generated is not None:
+            sources["generated"] = generated
         if rows is not None:
             real = sources["real"]
             sources["real"] = LabelledPixels(real.images[rows], real.labels[rows])
@@ -254,8 +271,11 @@ class SeedRun:
             augment=ClassicalAugmentation(recipe.augmentation, self.size, self.channels),
             seed=derive_seed(self.seed, seed),
         )
+        make = build or self.build
+        beyond = 0 if generated is None else 1 + int(generated.labels.max())
+        num_classes = max(len(self.real.classes), beyond)
         return fit(
-            lambda: self.build(len(self.real.classes), self.size, self.channels),
+            lambda: make(num_classes, self.size, self.channels),
             stream,
             budget,
             seed=derive_seed(self.seed, seed) % 2**31,
@@ -280,7 +300,7 @@ class SeedRun:
             self.say(f"seed {self.seed}: arm {name}")
             self._sources_of(recipe)  # made before the clock starts
             self._finish(path, name, recipe)
-        arrays = _load_arrays(path)
+        arrays = load_arrays(path)
         return Cell(
             name,
             self.seed,
@@ -306,7 +326,7 @@ class SeedRun:
             read["confirmed"] = predict(model, self.draw.confirm.images())[0]
         seconds = time.monotonic() - started
         self.say(f"seed {self.seed}: arm {name}: {curve[-1][1]:.4f} in {seconds:.0f} s")
-        _save_arrays(path, **read, curve=np.array(curve), seconds=np.array(seconds))
+        save_arrays(path, **read, curve=np.array(curve), seconds=np.array(seconds))
 
     @cached_property
     def _test_images(self) -> Pixels:
@@ -319,8 +339,13 @@ class SeedRun:
             self.real,
             folds_of(self.real.labels),
             lambda rows, fold: self.train(
-                recipe, seed=100 + fold, steps=self.plan.reader_steps, rows=rows
+                recipe,
+                seed=100 + fold,
+                steps=self.plan.reader_steps,
+                rows=rows,
+                build=self.reader_build,
             ),
+            self.plan.reader_band,
         )
 
     def _claim(self) -> None:
@@ -341,17 +366,3 @@ class SeedRun:
                 "restore the settings or give another --out."
             )
         path.write_text(json.dumps(claim))
-
-
-def _save_arrays(path: Path, **arrays: NDArray[np.generic]) -> None:
-    """Write an .npz so that an interrupted write leaves nothing that looks finished."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    partial.rename(path)
-
-
-def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path) as arrays:
-        return dict(arrays)

@@ -15,8 +15,9 @@ the ``rendered`` arm. An interval above zero says ``helps``, one below ``hurts``
 **Bootstrap.** Each of its rounds gives every group of test images (a plate, a source picture, a
 person) one random weight, drawn from Exp(1), and applies it to all seeds, arms and classes.
 Errors are weighted means within a class, so classes keep their shares: stratified by class,
-clustered by group and paired across arms at once. Weights that are never zero (Rubin's Bayesian
-bootstrap, 1981) leave no class empty, however rare.
+clustered by group and paired across arms at once. A class that is one group, as a person is
+who is to be recognized, carries the group's weight itself: other people might have been met.
+Weights that are never zero (Rubin's Bayesian bootstrap, 1981) leave no class empty, however rare.
 
 **Small counts.** Where one of the two arms makes no mistake in a seed, half a test image is
 added to the mistakes of both in that seed, so that the logarithm exists and leans towards zero.
@@ -132,6 +133,7 @@ def measure_gain(
     *,
     metric: Metric,
     focus_by_seed: Focus | None = None,
+    candidate: str = CANDIDATE,
     bootstrap: int = 2000,
     seed: int = 0,
 ) -> GainReport:
@@ -143,20 +145,21 @@ def measure_gain(
         clusters: (n_test,) group of each test image: plate, source picture, person.
         metric: "accuracy" or "balanced_accuracy".
         focus_by_seed: for each seed the classes that the metric is taken over; None = all.
+        candidate: the arm that is compared, where it is not ``synthetic``.
         bootstrap: rounds of the bootstrap over test images.
         seed: of the bootstrap; the same results and seed give the same report.
 
     Raises:
         DataError: a cell of the table arm × seed is missing, double or of another length, or
-            there is neither a baseline nor a synthetic arm.
+            there is no baseline or no candidate.
     """
     seeds = sorted({result.seed for result in results})
     arms = list(dict.fromkeys(result.arm for result in results))
     _check_complete(results, arms, seeds, len(labels))
     baselines = [arm for arm in BASELINES if arm in arms]
-    if not baselines or CANDIDATE not in arms:
+    if not baselines or candidate not in arms:
         raise DataError(
-            f"expected the arm {CANDIDATE} and one of {', '.join(BASELINES)}, "
+            f"expected the arm {candidate} and one of {', '.join(BASELINES)}, "
             f"got {', '.join(arms)}; run the missing arms."
         )
     cells = {(result.arm, result.seed): result.predictions for result in results}
@@ -167,7 +170,7 @@ def measure_gain(
     baseline = min(baselines, key=lambda arm: float(focused.errors[arms.index(arm)].mean()))
 
     def improvement(over: str, rates: _Rates) -> Improvement:
-        return _improvement(over, rates.of(arms.index(CANDIDATE), arms.index(over)))
+        return _improvement(over, rates.of(arms.index(candidate), arms.index(over)))
 
     gain = improvement(baseline, focused)
     return GainReport(
@@ -253,10 +256,17 @@ class _Mistakes:
         mistakes = (weights @ self.mistakes).reshape(-1, *self.shape)  # (R, A, K, C)
         images = (weights @ self.images)[:, None, None, :]  # (R, 1, 1, C)
         if self.balanced:
-            rates: Floats = (mistakes / images * focus).sum(-1) / focus.sum(-1)
+            shares = focus * self._class_weights(weights)[:, None, None, :]
+            rates: Floats = (mistakes / images * shares).sum(-1) / shares.sum(-1)
         else:
             rates = (mistakes * focus).sum(-1) / (images * focus).sum(-1)
         return rates
+
+    def _class_weights(self, weights: Floats) -> Floats:
+        """(R, C) a class's part in a balanced error: its group's weight if it is all of it."""
+        in_group = self.images > 0  # (G, C)
+        lone = in_group.sum(0) == 1
+        return np.where(lone, weights @ in_group, 1.0)
 
     def rates(self, focuses: Sequence[Floats], rounds: int, seed: int) -> list[_Rates]:
         """Error rates for each focus, resampled under one shared draw of group weights."""

@@ -95,9 +95,9 @@ def mixed_stream(
     for name, share in shares.items():
         if share and name not in sources:
             raise ConfigError(f"the recipe wants a share of {share} {name} images, got none.")
-    counts = np.bincount(sources["real"].labels)
-    rarity = np.zeros(len(counts))
-    rarity[counts > 0] = counts[counts > 0] ** -recipe.towards_rare
+    num_classes = 1 + max(int(source.labels.max()) for source in sources.values())
+    counts = np.bincount(sources["real"].labels, minlength=num_classes)
+    rarity = np.maximum(counts, 1.0) ** -recipe.towards_rare  # new identities count as one image
     pools = {
         name: _Pool(source, recipe.balance_classes, None if name == "real" else rarity)
         for name, source in sources.items()

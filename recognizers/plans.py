@@ -8,8 +8,10 @@ chosen from. Test images took no part.
 from dataclasses import replace
 
 from augment.config import with_overrides
+from augment.data.transforms import Strength
 from augment.generators.saae import CONFIGS, SAAEGenerator
 from recognizers.arms import Plan, default_recipes
+from recognizers.fit import Budget
 from recognizers.mixing import Recipe
 
 __all__ = ["TUNABLE_ARMS", "candidates", "plan_for"]
@@ -17,15 +19,23 @@ __all__ = ["TUNABLE_ARMS", "candidates", "plan_for"]
 TUNABLE_ARMS = ("classical", "rendered", "synthetic")
 EXTRA_SHARES = (0.25, 0.5, 0.67, 0.8)
 """Shares of a batch that are not real; tried for ``rendered`` and ``synthetic`` alike."""
+FACE_STRENGTHS: tuple[Strength, ...] = ("mirror", "faces", "faces-erasing")
+FACE_SHARES = (0.2, 0.4, 0.6)
+"""Generated shares of a batch, tried for faces."""
+
+_FACES = Recipe(augmentation="faces-erasing")
 
 
-def candidates(arm: str, *, rendered: bool = True) -> list[Recipe]:
+def candidates(arm: str, plan: Plan) -> list[Recipe]:
     """Recipes to try for an arm; equally many for each.
 
     Args:
         arm: one of ``TUNABLE_ARMS``.
-        rendered: whether there are rendered images for ``synthetic`` to use besides.
+        plan: says what is recognized, and whether there are rendered images for ``synthetic`` to
+            use besides.
     """
+    if plan.recognizer == "face":
+        return _face_candidates(arm)
     if arm == "classical":
         return [
             Recipe(augmentation=strength, balance_classes=balance)
@@ -34,9 +44,23 @@ def candidates(arm: str, *, rendered: bool = True) -> list[Recipe]:
         ]
     if arm == "rendered":
         return [Recipe(rendered=share) for share in EXTRA_SHARES]
-    if not rendered:
+    if not plan.rendered:
         return [Recipe(generated=share) for share in EXTRA_SHARES]
     return [Recipe(rendered=share / 2, generated=share / 2) for share in EXTRA_SHARES]
+
+
+def _face_candidates(arm: str) -> list[Recipe]:
+    if arm == "classical":
+        return [
+            Recipe(augmentation=strength, mixup=mixup)
+            for strength in FACE_STRENGTHS
+            for mixup in (0.0, 0.2)
+        ]
+    return [
+        replace(_FACES, generated=share, real_only_after=until)
+        for share in FACE_SHARES
+        for until in (0.8, 1.0)
+    ]
 
 
 def plan_for(scenario: str, *, rendered: bool = True) -> Plan:
@@ -81,7 +105,25 @@ _HANDWRITTEN = _recipes(
     reader=Recipe(rendered=0.25),
 )
 
+_FACE_PLAN = Plan(
+    recognizer="face",
+    budget=Budget(steps=1500),
+    recipes=_recipes(
+        classical=_FACES,
+        rendered=_FACES,  # there is no such arm
+        synthetic=replace(_FACES, generated=0.4, real_only_after=0.8),
+        synthetic_only=replace(_FACES, generated=1.0),
+        reader=_FACES,
+    ),
+    generated_per_class=100,
+    rendered=False,
+)
+
 _PLANS: dict[str, Plan] = {
+    "faces-id": _FACE_PLAN,
+    "faces-orl": _FACE_PLAN,
+    "faces-tail": _FACE_PLAN,
+    "faces-verify": replace(_FACE_PLAN, budget=Budget(steps=3000), generated_per_class=20),
     "plate-chars-tail": Plan(generator=_generator("glyphs.stretch=true"), recipes=_recipes()),
     "digits": Plan(generator=_HANDWRITING, recipes=_HANDWRITTEN),
     "mnist": Plan(generator=_HANDWRITING, recipes=_HANDWRITTEN),

@@ -4,6 +4,10 @@ A generated image may have been drawn from the ink of a real image. A reader tha
 that very image would recognize it however badly it was drawn, so readers are cross-fitted: the
 real images are dealt into folds, one member is trained without each fold, and an image made
 from fold f is read by the member that never saw fold f.
+
+A generated face is read by the person whose centre is nearest to its embedding. An image may be
+too far from everybody to show anyone, or so near that it teaches nothing: a band of confidences
+keeps those between.
 """
 
 import json
@@ -17,16 +21,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from augment.data.datasets import LabelledImages
-from augment.errors import BundleError
+from augment.errors import BundleError, ConfigError
 from augment.images import Pixels
 from recognizers.base import Recognizer
 from recognizers.character import CharacterRecognizer
+from recognizers.face import FaceRecognizer
 from recognizers.fit import predict
 
-__all__ = ["CrossFittedReader", "load_reader", "save_reader", "train_reader"]
+__all__ = ["KINDS", "CrossFittedReader", "load_reader", "save_reader", "train_reader"]
 
-KINDS: dict[str, type[CharacterRecognizer]] = {"character": CharacterRecognizer}
+KINDS: dict[str, type[CharacterRecognizer] | type[FaceRecognizer]] = {
+    "character": CharacterRecognizer,
+    "face": FaceRecognizer,
+}
 """Readers a bundle may hold; a bundle names one, and never code to import."""
+NOBODY = -1
+"""What an image outside the band is read as."""
+EVERYTHING = (0.0, 1.0)
+"""The band of all confidences."""
 
 
 class CrossFittedReader:
@@ -35,10 +47,16 @@ class CrossFittedReader:
     Args:
         members: member f was trained without fold f of the real images.
         classes: class names, in the order of the labels.
+        band: least and greatest confidence of an image that is read as a class.
     """
 
-    def __init__(self, members: list[Recognizer], classes: tuple[str, ...]) -> None:
-        self.members, self.classes = members, classes
+    def __init__(
+        self,
+        members: list[Recognizer],
+        classes: tuple[str, ...],
+        band: tuple[float, float] = EVERYTHING,
+    ) -> None:
+        self.members, self.classes, self.band = members, classes, band
 
     def read(
         self, images: Pixels, folds: NDArray[np.int64] | None = None
@@ -51,7 +69,7 @@ class CrossFittedReader:
                 drawn from none: then the member that is surest decides.
 
         Returns:
-            labels (N,) and confidences (N,) in [0, 1].
+            labels (N,), -1 outside the band, and confidences (N,) in [0, 1].
         """
         readings = [predict(member, images) for member in self.members]
         labels = np.stack([read for read, _ in readings])  # (members, N)
@@ -60,13 +78,16 @@ class CrossFittedReader:
         if folds is not None:
             judge = np.where(folds >= 0, folds, judge)
         rows = np.arange(len(images))
-        return labels[judge, rows], confidences[judge, rows]
+        confidence = confidences[judge, rows]
+        inside = (confidence >= self.band[0]) & (confidence <= self.band[1])
+        return np.where(inside, labels[judge, rows], NOBODY), confidence
 
 
 def train_reader(
     data: LabelledImages,
     folds: NDArray[np.int64],
     fit_without: Callable[[NDArray[np.int64], int], Recognizer],
+    band: tuple[float, float] = EVERYTHING,
 ) -> CrossFittedReader:
     """Train one member without each fold.
 
@@ -74,6 +95,7 @@ def train_reader(
         data: the generator's real training images.
         folds: (N,) fold of each, 0 to F - 1.
         fit_without: (rows to train on, seed) to a trained recognizer.
+        band: see ``CrossFittedReader``.
 
     Returns:
         The reader.
@@ -81,13 +103,23 @@ def train_reader(
     members = [
         fit_without(np.flatnonzero(folds != fold), fold) for fold in range(int(folds.max()) + 1)
     ]
-    return CrossFittedReader(members, data.classes)
+    return CrossFittedReader(members, data.classes, band)
 
 
-def save_reader(folder: Path, reader: CrossFittedReader, kind: str = "character") -> None:
-    """Write weights and description of a reader's members to ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
+def save_reader(folder: Path, reader: CrossFittedReader) -> None:
+    """Write weights and description of a reader's members to ``folder``.
+
+    Raises:
+        ConfigError: the members are of no kind that a bundle may hold.
+    """
     first = reader.members[0]
+    kind = next((name for name, one in KINDS.items() if type(first) is one), None)
+    if kind is None:
+        raise ConfigError(
+            f"expected a reader of the kind {' or '.join(KINDS)}, got {type(first).__name__}; "
+            "a bundle names its reader, and never code to import."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{index}.{name}": values.detach().cpu().contiguous()
         for index, member in enumerate(reader.members)
@@ -100,6 +132,7 @@ def save_reader(folder: Path, reader: CrossFittedReader, kind: str = "character"
         "classes": list(reader.classes),
         "image_size": list(first.image_size),
         "channels": first.channels,
+        "band": list(reader.band),
     }
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     (folder / "config.json").write_text(text, encoding="utf-8")
@@ -117,6 +150,7 @@ def load_reader(folder: str | Path, device: str | torch.device = "cpu") -> Cross
         kind = KINDS[description["kind"]]
         size = (int(description["image_size"][0]), int(description["image_size"][1]))
         classes = tuple(description["classes"])
+        low, high = description.get("band", EVERYTHING)  # readers of old have none
         tensors = load_file(folder / "model.safetensors")
         members: list[Recognizer] = []
         for index in range(description["members"]):
@@ -131,4 +165,4 @@ def load_reader(folder: str | Path, device: str | torch.device = "cpu") -> Cross
             f"{folder}: expected a reader's config.json and model.safetensors that fit each "
             f"other, got: {error}. Train the bundle again."
         ) from error
-    return CrossFittedReader(members, classes)
+    return CrossFittedReader(members, classes, (float(low), float(high)))

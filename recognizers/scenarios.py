@@ -29,6 +29,7 @@ __all__ = [
     "chars_scenario",
     "data_root",
     "find_scenario",
+    "pick",
 ]
 
 Indices = NDArray[np.int64]
@@ -59,6 +60,8 @@ class Draw:
         dev: training images outside the draw, of other groups than ``train``: for freezing
             defaults before a benchmark, never during one. None when nothing is left.
         confirm: a second test set from another source, where the scenario has one.
+        classes_are_groups: the classes are people, of whom others might have been photographed:
+            an interval resamples them rather than their images.
     """
 
     train: LabelledImages
@@ -67,6 +70,12 @@ class Draw:
     metric: Metric
     dev: LabelledImages | None = None
     confirm: LabelledImages | None = None
+    classes_are_groups: bool = False
+
+    @property
+    def clusters(self) -> NDArray[np.generic]:
+        """(n_test,) what an interval resamples together: plate, source picture or person."""
+        return self.test.labels if self.classes_are_groups else self.test.groups
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,9 @@ class Scenario(ABC):
         metric: how the test images are scored.
         image_size: (H, W); None = chosen from the data.
         channels: 1 or 3; None = chosen from the data.
+        test_per_class: test images of each class, held back by hash of their names instead of
+            by the data's own splits; 0 = the data's splits. Such classes are people.
+        most_dev: most images of a class in ``Draw.dev``.
     """
 
     name: str
@@ -92,6 +104,8 @@ class Scenario(ABC):
     metric: Metric = "accuracy"
     image_size: tuple[int, int] | None = None
     channels: int | None = None
+    test_per_class: int = 0
+    most_dev: int | None = None
 
     def __post_init__(self) -> None:
         """Check the number of shots."""
@@ -130,6 +144,20 @@ class Scenario(ABC):
         resolved = uri.replace(DATA_PLACEHOLDER, str(data_root()))
         return open_data(resolved, image_size=self.image_size, channels=self.channels)
 
+    def _open_with_splits(self) -> LabelledImages:
+        """The scenario's data, test images told from others by the scenario's own rule."""
+        data = self.open()
+        if self.test_per_class:
+            data.splits = np.where(_first_by_hash(data, self.test_per_class), "test", "train")
+        return data
+
+    def _dev(self, data: LabelledImages, pool: Indices, drawn: Indices) -> LabelledImages | None:
+        """Images of ``pool`` that share neither image nor group with the draw."""
+        free = pool[~np.isin(data.groups[pool], data.groups[drawn])]
+        if self.most_dev is not None and len(free):
+            free = pick(data, free, dict.fromkeys(range(len(data.classes)), self.most_dev), 0)
+        return _part(data, free, "val") if len(free) else None
+
 
 @dataclass(frozen=True)
 class FewShot(Scenario):
@@ -145,7 +173,7 @@ class FewShot(Scenario):
 
     def draw(self, seed: int) -> Draw:
         """Draw ``shots`` training images of each class, or all of a class that has fewer."""
-        data = self.open()
+        data = self._open_with_splits()
         is_test = _in_hashed_half(data.names) if self.half_for_test else data.splits == "test"
         is_train = ~is_test if self.half_for_test else data.splits == "train"
         everything = range(len(data.classes))
@@ -156,14 +184,15 @@ class FewShot(Scenario):
                 f"{data.uri}: expected test images, got none among {len(data)}; "
                 "give them the split 'test'."
             )
-        train = _pick(data, np.flatnonzero(is_train), dict.fromkeys(everything, self.shots), seed)
+        train = pick(data, np.flatnonzero(is_train), dict.fromkeys(everything, self.shots), seed)
         return Draw(
             train=_part(data, train, "train"),
             test=_part(data, test, "test"),
             focus=None,
             metric=self.metric,
-            dev=_leftover(data, np.flatnonzero(~is_test), train),
+            dev=self._dev(data, np.flatnonzero(~is_test), train),
             confirm=self._confirm(data.classes),
+            classes_are_groups=self.test_per_class > 0,
         )
 
     def _confirm(self, classes: tuple[str, ...]) -> LabelledImages | None:
@@ -194,7 +223,7 @@ class LongTail(Scenario):
 
     def draw(self, seed: int) -> Draw:
         """Choose the rare half, then ``shots`` images of it and ``common`` of the others."""
-        everything = self.open()
+        everything = self._open_with_splits()
         counts = {
             split: np.bincount(
                 everything.labels[everything.splits == split], minlength=len(everything.classes)
@@ -212,13 +241,14 @@ class LongTail(Scenario):
         order = np.random.default_rng([seed, len(classes)]).permutation(len(classes))
         rare = sorted(order[: len(classes) // 2].tolist())
         keep = {label: self.shots if label in rare else self.common for label in order.tolist()}
-        train = _pick(data, np.flatnonzero(data.splits == "train"), keep, seed)
+        train = pick(data, np.flatnonzero(data.splits == "train"), keep, seed)
         return Draw(
             train=_part(data, train, "train"),
             test=_part(data, np.flatnonzero(data.splits == "test"), "test"),
             focus=tuple(rare),
             metric=self.metric,
-            dev=_leftover(data, np.flatnonzero(data.splits != "test"), train),
+            dev=self._dev(data, np.flatnonzero(data.splits != "test"), train),
+            classes_are_groups=self.test_per_class > 0,
         )
 
 
@@ -260,6 +290,42 @@ SCENARIOS: dict[str, Scenario] = {
             channels=3,
             confirm_uri="charboxes:{data}/text/iiit5k_words.zip",
         ),
+        FewShot(
+            "faces-id",
+            "158 people of Labeled Faces in the Wild, 5 photographs a person; accuracy on 5 others",
+            "lfw:{data}/faces/lfw_min10_128.zip",
+            shots=5,
+            rendered=False,
+            image_size=(64, 64),
+            channels=3,
+            test_per_class=5,
+            most_dev=30,
+        ),
+        FewShot(
+            "faces-orl",
+            "40 people of the ORL database, 3 photographs a person; accuracy on 5 others",
+            "zip:{data}/faces/orl_att_92x112.zip",
+            shots=3,
+            rendered=False,
+            image_size=(64, 64),
+            channels=1,
+            test_per_class=5,
+        ),
+        LongTail(
+            "faces-tail",
+            "158 people of Labeled Faces in the Wild, a random half of them rare with 3 "
+            "photographs a person; balanced accuracy on the rare half",
+            "lfw:{data}/faces/lfw_min10_128.zip",
+            shots=3,
+            rendered=False,
+            image_size=(64, 64),
+            channels=3,
+            test_per_class=5,
+            most_dev=30,
+            common=40,
+            least_train=5,
+            least_test=5,
+        ),
     )
 }
 
@@ -290,6 +356,16 @@ def _in_hashed_half(names: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([hashlib.sha1(name.encode()).digest()[0] < 128 for name in names])
 
 
+def _first_by_hash(data: LabelledImages, count: int) -> NDArray[np.bool_]:
+    """True for the ``count`` images of each class whose names have the smallest SHA-1."""
+    digests = np.array([hashlib.sha1(name.encode()).hexdigest() for name in data.names])
+    first = np.zeros(len(data), bool)
+    for label in range(len(data.classes)):
+        rows = np.flatnonzero(data.labels == label)
+        first[rows[np.argsort(digests[rows])[:count]]] = True
+    return first
+
+
 def _require(data: LabelledImages, labels: Sequence[int], indices: Indices, what: str) -> None:
     """Raise DataError when a class has no image among ``indices``."""
     counts = np.bincount(data.labels[indices], minlength=len(data.classes))
@@ -301,7 +377,7 @@ def _require(data: LabelledImages, labels: Sequence[int], indices: Indices, what
         )
 
 
-def _pick(data: LabelledImages, pool: Indices, keep: dict[int, int], seed: int) -> Indices:
+def pick(data: LabelledImages, pool: Indices, keep: dict[int, int], seed: int) -> Indices:
     """Draw up to ``keep[label]`` images of each class from ``pool``; sorted indices.
 
     Each class has a random stream of its own, so that what it draws does not depend on the
@@ -313,12 +389,6 @@ def _pick(data: LabelledImages, pool: Indices, keep: dict[int, int], seed: int) 
         order = np.random.default_rng([seed, label]).permutation(len(of_class))
         picked.append(of_class[order[:count]])
     return np.sort(np.concatenate(picked))
-
-
-def _leftover(data: LabelledImages, pool: Indices, drawn: Indices) -> LabelledImages | None:
-    """Images of ``pool`` that share neither image nor group with the draw."""
-    free = pool[~np.isin(data.groups[pool], data.groups[drawn])]
-    return _part(data, free, "val") if len(free) else None
 
 
 def _part(data: LabelledImages, indices: Indices, split: str) -> LabelledImages:

@@ -72,7 +72,7 @@ def trials_of(plan: Plan) -> dict[str, list[Recipe]]:
         ConfigError: an arm has more trials than another.
     """
     arms = [arm for arm in TUNABLE_ARMS if plan.rendered or arm != "rendered"]
-    recipes = {arm: candidates(arm, rendered=plan.rendered) for arm in arms}
+    recipes = {arm: candidates(arm, plan) for arm in arms}
     counts = {arm: len({str(recipe) for recipe in tried}) for arm, tried in recipes.items()}
     if len(set(counts.values())) != 1:
         told = ", ".join(f"{arm} {count}" for arm, count in counts.items())

@@ -11,6 +11,8 @@ from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError, ResumeError
 from recognizers import arms
 from recognizers.arms import ARMS, Plan, SeedRun, default_recipes
+from recognizers.character import CharacterRecognizer
+from recognizers.face import FaceRecognizer
 from recognizers.mixing import Recipe
 from recognizers.scenarios import Draw
 
@@ -184,6 +186,37 @@ def test_a_plan_without_a_recipe_for_an_arm_is_refused() -> None:
         Plan(recipes=recipes)
     with pytest.raises(ConfigError, match="generated_per_class must be at least 1"):
         Plan(generated_per_class=0)
+
+
+def test_a_plan_names_its_recognizer_which_reads_back_whatever_the_user_brings(
+    draw: Draw, tiny_plan: Plan, tmp_path: Path
+) -> None:
+    plan = replace(tiny_plan, recognizer="character", reader_band=(0.1, 0.9))
+
+    class Own(CharacterRecognizer):
+        pass
+
+    run = SeedRun(draw, 3, plan, tmp_path, build=Own, say=quiet)
+    assert type(run.train(Recipe(), seed=1, steps=2)) is Own
+    reader = run.train_reader()
+    assert {type(member) for member in reader.members} == {CharacterRecognizer}
+    assert reader.band == (0.1, 0.9)
+    faces = SeedRun(draw, 3, replace(plan, recognizer="face"), tmp_path / "faces", say=quiet)
+    assert faces.build is FaceRecognizer
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"recognizer": "plate"}, "character, face; got 'plate'"),
+        ({"reader_band": (0.9, 0.1)}, "rise"),
+    ],
+)
+def test_a_plan_with_an_unknown_recognizer_or_an_empty_band_is_refused(
+    setting: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        Plan(**setting)
 
 
 def test_a_recipe_is_written_as_what_differs_from_the_default() -> None:

@@ -102,6 +102,37 @@ def test_baseline_is_the_better_of_classical_and_rendered():
     assert report.gain_over_classical.error_reduction == pytest.approx(0.6)
 
 
+def test_the_candidate_may_have_another_name():
+    labels = np.zeros(100, np.int64)
+    mistakes = {"classical": (20, 20), "synthetic_new": (5, 5), "synthetic": (10, 10)}
+    results = results_with_mistakes(mistakes, labels)
+    settings = {"metric": "accuracy", "candidate": "synthetic_new"}
+    report = measure_gain(results, labels, np.arange(100), **settings)
+    assert report.gain.error_reduction == pytest.approx(0.75)
+    with pytest.raises(DataError, match="expected the arm nobody"):
+        measure_gain(results, labels, np.arange(100), metric="accuracy", candidate="nobody")
+
+
+def test_people_who_are_classes_are_resampled_as_a_whole():
+    # 40 people of 5 photographs: what is balanced over people is the mean over photographs.
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(40), 5)
+    results = []
+    for arm, rate in {"classical": 0.5, "synthetic": 0.3}.items():
+        for seed in range(3):
+            hard = np.repeat(rng.random(40) < rate, 5)  # all photographs of a person, or none
+            results.append(ArmResult(arm, seed, np.where(hard, labels + 1, labels)))
+    found = {
+        (metric, by): measure_gain(results, labels, clusters, metric=metric).gain.ci95
+        for metric in ("accuracy", "balanced_accuracy")
+        for by, clusters in {"person": labels, "image": np.arange(200)}.items()
+    }
+    by_person = found["balanced_accuracy", "person"]
+    assert by_person == pytest.approx(found["accuracy", "person"])
+    by_image = found["balanced_accuracy", "image"]
+    assert by_person[1] - by_person[0] > by_image[1] - by_image[0]
+
+
 def test_real_and_synthetic_only_are_summarised_but_never_the_baseline():
     labels = np.zeros(100, np.int64)
     mistakes = {"real": (1, 1, 1), "classical": (20, 20, 20), "synthetic": (8, 8, 8)}

@@ -5,9 +5,10 @@ import pytest
 
 from augment.data.datasets import LabelledImages
 from augment.data.pairs import folds_of
-from augment.errors import BundleError
+from augment.errors import BundleError, ConfigError
 from recognizers.base import ClassRecognizer
 from recognizers.character import CharacterRecognizer
+from recognizers.face import FaceRecognizer
 from recognizers.reader import CrossFittedReader, load_reader, save_reader, train_reader
 
 
@@ -42,6 +43,18 @@ def test_an_image_from_no_fold_is_judged_by_the_surest_member():
     assert reader.read(images(1))[0].tolist() == [2]
 
 
+def test_an_image_outside_the_band_is_read_as_nobody():
+    members = [Says(1, 1.0), Says(2, 5.0)]  # confidences 0.58 and 0.99
+    folds = np.array([0, 1])
+    assert CrossFittedReader(members, "abc", (0.0, 0.9)).read(images(2), folds)[0].tolist() == [
+        1,
+        -1,
+    ]
+    labels, confidences = CrossFittedReader(members, "abc", (0.7, 1.0)).read(images(2), folds)
+    assert labels.tolist() == [-1, 2]
+    assert confidences[0] == pytest.approx(0.576, abs=1e-3)
+
+
 def test_each_member_is_trained_without_its_fold():
     labels = np.repeat(np.arange(3), 4)
     data = LabelledImages.from_arrays(images(12), labels, "abc", splits=["train"] * 12)
@@ -57,10 +70,10 @@ def test_each_member_is_trained_without_its_fold():
         assert set(labels[list(rows)]) == {0, 1, 2}
 
 
-@pytest.fixture
-def saved(tmp_path):
-    members = [CharacterRecognizer(3, (16, 16), 1).eval() for _ in range(2)]
-    reader = CrossFittedReader(members, ("a", "b", "c"))
+@pytest.fixture(params=[CharacterRecognizer, FaceRecognizer], ids=["character", "face"])
+def saved(tmp_path, request):
+    members = [request.param(3, (16, 16), 1).eval() for _ in range(2)]
+    reader = CrossFittedReader(members, ("a", "b", "c"), band=(0.2, 0.9))
     save_reader(tmp_path / "reader", reader)
     return reader, tmp_path / "reader"
 
@@ -71,6 +84,21 @@ def test_a_saved_reader_reads_the_same(saved):
     ours, theirs = reader.read(pictures), load_reader(folder).read(pictures)
     assert np.array_equal(ours[0], theirs[0])
     assert np.array_equal(ours[1], theirs[1])
+    assert load_reader(folder).band == (0.2, 0.9)
+
+
+def test_a_reader_saved_before_there_were_bands_keeps_everything(saved):
+    _, folder = saved
+    path = folder / "config.json"
+    description = json.loads(path.read_text())
+    del description["band"]
+    path.write_text(json.dumps(description))
+    assert load_reader(folder).band == (0.0, 1.0)
+
+
+def test_a_reader_of_the_users_own_kind_is_not_saved(tmp_path):
+    with pytest.raises(ConfigError, match="character or face, got Says"):
+        save_reader(tmp_path, CrossFittedReader([Says(1, 1.0)], ("a", "b", "c")))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,8 @@ from recognizers.scenarios import (
     find_scenario,
 )
 
-ON_SHARED_DATA = ["mnist", "plate-chars-tail", "scene-chars"]
+FACES = ["faces-id", "faces-orl", "faces-tail"]
+ON_SHARED_DATA = ["mnist", "plate-chars-tail", "scene-chars", *FACES]
 
 
 def scenario_named(name):
@@ -91,6 +94,8 @@ def test_more_shots_contain_fewer_shots(name):
         ("digits", (16, 16, 1), 10, 5, 903),
         ("mnist", (28, 28, 1), 10, 10, 10_000),
         ("scene-chars", (32, 32, 3), 36, 5, 1_340),
+        ("faces-id", (64, 64, 3), 158, 5, 790),
+        ("faces-orl", (64, 64, 1), 40, 3, 200),
     ],
 )
 def test_few_shot_scenarios_have_the_layout_of_the_design(name, shape, classes, shots, n_test):
@@ -112,6 +117,45 @@ def test_plate_chars_tail_has_the_layout_of_the_design():
     assert np.bincount(draw.test.labels).min() >= 8
     assert draw.metric == "balanced_accuracy"
     assert draw.train.images([0]).shape[1:] == (24, 24, 3)
+
+
+def test_faces_tail_has_the_layout_of_the_design():
+    draw = scenario_named("faces-tail").draw(0)
+    counts = np.bincount(draw.train.labels)
+    rare = np.isin(np.arange(158), draw.focus)
+    assert (len(counts), len(draw.focus)) == (158, 79)
+    assert set(counts[rare]) == {3}
+    assert (counts[~rare].min(), counts.max()) == (5, 40)
+    assert np.bincount(draw.test.labels).tolist() == [5] * 158
+    assert draw.metric == "balanced_accuracy"
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_face_scenarios_resample_people_and_render_nothing(name):
+    scenario = scenario_named(name)
+    draw = scenario.draw(0)
+    np.testing.assert_array_equal(draw.clusters, draw.test.labels)
+    assert not scenario.rendered
+    assert draw.dev is None or np.bincount(draw.dev.labels).max() <= 30
+
+
+def test_characters_are_resampled_by_their_groups(made_up):
+    draw = FEW.draw(0)
+    assert set(draw.clusters) == set(draw.test.groups)
+
+
+def test_test_images_held_back_by_name_do_not_follow_the_splits_of_the_data(made_up):
+    held_back = replace(FEW, test_per_class=4)
+    before = held_back.draw(0).test.names
+    made_up.splits[:] = "train"
+    draw = held_back.draw(1)
+    assert draw.test.names == before
+    assert np.bincount(draw.test.labels).tolist() == [4] * 9
+
+
+def test_a_person_has_at_most_most_dev_images_to_tune_on(made_up):
+    draw = replace(FEW, most_dev=2, test_per_class=4).draw(0)
+    assert np.bincount(draw.dev.labels).tolist() == [2] * 9
 
 
 def test_scene_chars_are_confirmed_on_signs_of_another_source():

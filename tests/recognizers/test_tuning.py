@@ -51,6 +51,20 @@ def draw(small_digits: Digits) -> Draw:
     )
 
 
+def test_faces_are_tuned_with_as_many_trials_of_their_own_kind() -> None:
+    recipes = trials_of(plan_for("faces-tail", rendered=False))
+    assert {arm: len(tried) for arm, tried in recipes.items()} == {"classical": 6, "synthetic": 6}
+    assert {recipe.augmentation for recipe in recipes["classical"]} == {
+        "mirror",
+        "faces",
+        "faces-erasing",
+    }
+    frozen = plan_for("faces-tail").recipes["classical"]
+    assert frozen in recipes["classical"]
+    for recipe in recipes["synthetic"]:
+        assert replace(recipe, generated=0.0, real_only_after=1.0) == frozen
+
+
 def try_all(draw: Draw, plan: Plan, folder: Path) -> list[SeedRun]:
     runs = [
         SeedRun(part, 5, plan, folder / str(i), say=lambda text: None)
