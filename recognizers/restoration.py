@@ -21,14 +21,15 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from augment.editing import Editor
 from augment.errors import DataError
 from augment.images import Pixels
+from recognizers.tables import markdown_table
 
 __all__ = [
-    "TASKS",
     "Difference",
     "Judge",
     "RestorationRow",
     "RestorationTable",
     "Task",
+    "default_tasks",
     "draw_holes",
     "format_restoration_table",
     "judge_labels",
@@ -65,7 +66,7 @@ class Task:
 
     Attributes:
         name: what the table calls it.
-        where: of the hole; None: the image is shrunk instead.
+        where: the hole is; None: the image is shrunk instead.
         hole_side: of the square hole, pixels.
         scale: by how much the image is shrunk and enlarged again.
     """
@@ -75,13 +76,6 @@ class Task:
     hole_side: int = 24
     scale: int = 4
 
-
-TASKS = (
-    Task("hole 24×24 at random", "random"),
-    Task("hole 24×24 centred", "centred"),
-    Task("16×16 enlarged ×4", scale=4),
-)
-"""For 64×64 images."""
 
 INPAINTERS = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}
 ENLARGERS = {"bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
@@ -170,7 +164,7 @@ def restoration_table(
     judge: Judge,
     people: NDArray[Any],
     *,
-    tasks: Sequence[Task] = TASKS,
+    tasks: Sequence[Task] | None = None,
     bootstrap: int = 2000,
     seed: int = 0,
 ) -> RestorationTable:
@@ -181,7 +175,7 @@ def restoration_table(
         images: (N, H, W, C) uint8, of the editor's size.
         judge: for these images; see ``judge_labels`` and ``judge_pairs``.
         people: (N,) who is on them: what the bootstrap keeps together.
-        tasks: kinds of damage.
+        tasks: kinds of damage; None: ``default_tasks``.
         bootstrap: rounds.
         seed: of the places of holes and of the bootstrap.
 
@@ -195,7 +189,7 @@ def restoration_table(
         )
     rows, differences = [], []
     known = judge(images)
-    for task in tasks:
+    for task in default_tasks(images.shape[1:3]) if tasks is None else tasks:
         restored = _restore(editor, images, task, seed)
         scores = {name: _score(result, images, judge) for name, result in restored.items()}
         rows.append(RestorationRow(task.name, UNDAMAGED, None, 1.0, float(known.mean())))
@@ -206,6 +200,20 @@ def restoration_table(
             _difference(task, figure, scores, people, bootstrap, seed) for figure in FIGURES
         ]
     return RestorationTable(len(images), len(np.unique(people)), rows, differences)
+
+
+def default_tasks(image_size: tuple[int, int]) -> tuple[Task, ...]:
+    """Holes of 3/8 of the shorter side, at random and in the middle, and enlarging four times.
+
+    For 64×64 images: holes of 24×24, and 16×16 inputs.
+    """
+    height, width = image_size
+    side = 3 * min(image_size) // 8
+    return (
+        Task(f"hole {side}×{side} at random", "random", hole_side=side),
+        Task(f"hole {side}×{side} centred", "centred", hole_side=side),
+        Task(f"{width // 4}×{height // 4} enlarged ×4", scale=4),
+    )
 
 
 def draw_holes(
@@ -260,28 +268,30 @@ def structural_similarity(images: Pixels, targets: Pixels) -> Floats:
 
 def format_restoration_table(table: RestorationTable) -> str:
     """The table in Markdown, and the differences below it; ends in a line break."""
-    lines = [
-        f"{table.images} test images of {table.people} people.",
-        "",
-        "| task | method | PSNR, dB | SSIM | recognized, % |",
-        "|---|---|---|---|---|",
-    ]
-    for row in table.rows:
-        psnr = "–" if row.psnr is None else f"{row.psnr:.2f}"
-        share = f"{100 * row.recognized:.1f}"
-        lines.append(f"| {row.task} | {row.method} | {psnr} | {row.ssim:.3f} | {share} |")
-    lines += [
-        "",
-        "| task | figure | against | difference | 95 % interval |",
-        "|---|---|---|---|---|",
-    ]
-    for found in table.differences:
-        percent = 100 if found.figure == "recognized" else 1
-        value, low, high = (f"{percent * number:+.3g}" for number in (found.value, *found.ci95))
-        lines.append(
-            f"| {found.task} | {found.figure} | {found.over} | {value} | {low} to {high} |"
+    methods = [
+        (
+            row.task,
+            row.method,
+            "–" if row.psnr is None else f"{row.psnr:.2f}",
+            f"{row.ssim:.3f}",
+            f"{100 * row.recognized:.1f}",
         )
-    return "\n".join(lines) + "\n"
+        for row in table.rows
+    ]
+    differences = []
+    for found in table.differences:
+        scale = 100 if found.figure == "recognized" else 1
+        value, low, high = (f"{scale * number:+.3g}" for number in (found.value, *found.ci95))
+        differences.append((found.task, found.figure, found.over, value, f"{low} to {high}"))
+    return "\n".join(
+        [
+            f"{table.images} test images of {table.people} people.\n",
+            markdown_table(("task", "method", "PSNR, dB", "SSIM", "recognized, %"), methods),
+            markdown_table(
+                ("task", "figure", "against", "difference", "95 % interval"), differences
+            ),
+        ]
+    )
 
 
 def _restore(editor: Editor, images: Pixels, task: Task, seed: int) -> dict[str, Pixels]:

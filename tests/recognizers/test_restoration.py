@@ -6,8 +6,8 @@ import pytest
 
 from augment.errors import DataError
 from recognizers.restoration import (
-    TASKS,
     Task,
+    default_tasks,
     draw_holes,
     format_restoration_table,
     judge_labels,
@@ -145,7 +145,16 @@ def test_holes_are_squares_drawn_by_the_seed_or_in_the_middle():
     assert centred[:, 5:11, 7:13].all()
     assert centred.sum() == 72
     with pytest.raises(DataError, match="larger than the hole"):
-        draw_holes(1, (16, 24), TASKS[0], np.random.default_rng(0))
+        draw_holes(1, (6, 24), RANDOM, np.random.default_rng(0))
+
+
+def test_default_tasks_follow_the_size_of_the_images():
+    names = [task.name for task in default_tasks((64, 64))]
+    assert names == ["hole 24×24 at random", "hole 24×24 centred", "16×16 enlarged ×4"]
+    images = faces()
+    judge = judge_labels(read_exactly(images), np.arange(12))
+    table = restoration_table(Oracle(images), images, judge, np.arange(12), bootstrap=10)
+    assert {row.task for row in table.rows} == {task.name for task in default_tasks((16, 16))}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
