@@ -15,7 +15,7 @@ from jobs.ray_context import ray_cluster
 from serving.answers import zip_bytes
 from serving.app import build
 from serving.fulfilment import LocalBackend, Order
-from serving.generation import Generation
+from serving.models import Models
 from serving.schemas import ServeArguments
 
 __all__ = ["measure"]
@@ -37,7 +37,7 @@ def measure() -> dict[str, float]:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         serve.run(build(arguments))
         url = f"http://127.0.0.1:{port}/v1/models/digits/generate"
-        local = LocalBackend(Generation(arguments))
+        local = LocalBackend(Models(arguments))
         served, direct = [], []
         for seed in range(ROUNDS + 1):
             started = time.perf_counter()
@@ -62,7 +62,7 @@ def _ask(url: str, seed: int) -> bytes:
 
 
 async def _make(backend: LocalBackend, seed: int) -> bytes:
-    sampler = backend.generation.model("digits/1").sampler
+    sampler = backend.generation.sampler("digits/1")
     counts = dict.fromkeys(range(10), PER_LABEL)
     order = Order("digits/1", sampler.classes, counts, seed, read_back=False)
     return b"".join([piece async for piece in zip_bytes(order, sampler.digest, backend)])

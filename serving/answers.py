@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack, aclosing
 from dataclasses import asdict
-from typing import IO
+from typing import IO, Any
 
 from starlette.responses import Response, StreamingResponse
 
@@ -39,7 +39,7 @@ async def zip_bytes(order: Order, digest: str, backend: Backend) -> AsyncGenerat
     async with aclosing(draw_order(order, backend)) as drawn:
         async for records in drawn:
             yield stream.add(records)
-    summary = {"bundle": digest, "seed": order.seed, **asdict(order.tally)}
+    summary = {"bundle": digest, **_told(order), **asdict(order.tally)}
     yield stream.close(summary)
 
 
@@ -71,13 +71,22 @@ async def answer_with_json(order: Order, entry: Entry, backend: Backend) -> Resp
     body = GenerateResponse(
         model=entry.bundle,
         bundle=entry.info.digest,
-        seed=order.seed,
         images=images,
+        **_told(order),
         **asdict(order.tally),
     )
     headers = {"X-Seed": str(order.seed), **_tally_headers(order.tally, entry)}
     content = json.dumps(body.model_dump())
     return Response(content, media_type="application/json", headers=headers)
+
+
+def _told(order: Order) -> dict[str, Any]:
+    """What an answer says of its request."""
+    return {
+        "seed": order.seed,
+        "read_back": order.read_back,
+        "new_identities": order.new_identities,
+    }
 
 
 def _tally_headers(tally: Tally, entry: Entry) -> dict[str, str]:

@@ -21,13 +21,17 @@ from ray.serve.handle import DeploymentHandle
 from augment.bundle import Registry
 from augment.errors import BundleNotFoundError
 from augment.generate import Style
+from augment.restoration.faces import FaceDetector
 from serving.answers import answer_with_json, answer_with_zip
 from serving.catalog import Catalog, Entry
-from serving.codec import from_base64
-from serving.deployments import HandleBackend, generation_deployment, with_threads
+from serving.codec import decode_upload, from_base64
+from serving.deployments import HandleBackend, replica_deployment, with_threads
 from serving.errors import AdmissionGate, BodyGuard, install_error_handlers
 from serving.fulfilment import Backend, Order
+from serving.generation import StyleSource
+from serving.image_routes import CAPABILITIES, image_routes
 from serving.schemas import (
+    MAX_DRAWN_SEED,
     ErrorBody,
     GenerateRequest,
     GenerateResponse,
@@ -41,8 +45,6 @@ from serving.schemas import (
 __all__ = ["Ingress", "build", "create_app"]
 
 CONSOLE = Path(__file__).parent / "console"
-MAX_DRAWN_SEED = 2**31 - 1
-"""Seeds drawn for requests without one stay short enough to be copied by hand."""
 ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}}
 
 
@@ -51,18 +53,20 @@ def create_app(catalog: Catalog, backend: Backend, *, max_queued: int = 256) -> 
 
     Args:
         catalog: the bundles.
-        backend: draws images.
-        max_queued: generation requests at a time; further ones are answered 503.
+        backend: draws, and works on images.
+        max_queued: requests for images at a time; further ones are answered 503.
     """
     app = FastAPI(
         title="Labelmint",
         description="Labelled images for recognizers that lack them.",
         responses=ERRORS,
     )
-    app.add_middleware(BodyGuard)
+    app.add_middleware(BodyGuard, forms=CAPABILITIES)
     install_error_handlers(app)
     app.include_router(_model_routes(catalog))
-    app.include_router(_generation_routes(catalog, backend, AdmissionGate(max_queued)))
+    gate = AdmissionGate(max_queued)
+    app.include_router(_generation_routes(catalog, backend, gate))
+    app.include_router(image_routes(catalog, backend, gate))
 
     @app.get("/healthz")
     async def healthz(response: Response) -> Health:
@@ -110,45 +114,61 @@ def _generation_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) 
         """Draw labelled images: a zip (ImageFolder with manifest.jsonl) or JSON."""
         with gate:
             entry = await asyncio.to_thread(catalog.entry, name, version)
-            order = Order(
-                bundle=entry.bundle,
-                classes=entry.info.classes,
-                counts=entry.count_by_class(request.labels),
-                seed=secrets.randbelow(MAX_DRAWN_SEED) if request.seed is None else request.seed,
-                read_back=request.read_back,
-                style=await _style(request.style, entry, backend),
-            )
+            order = await _order(request, entry, backend)
             answer = answer_with_zip if request.format == "zip" else answer_with_json
             return await answer(order, entry, backend)
 
     return router
 
 
+async def _order(request: GenerateRequest, entry: Entry, backend: Backend) -> Order:
+    """Check a request against its bundle; its style is encoded before anything is drawn."""
+    entry.require("generate")
+    classes = entry.info.classes
+    if request.new_identities is not None:
+        entry.require("new-identities")
+        classes = ()  # names are given as they are drawn
+        counts = dict.fromkeys(range(request.new_identities), request.per_label)
+    else:
+        counts = entry.count_by_class(request.labels or {})
+    return Order(
+        bundle=entry.bundle,
+        classes=classes,
+        counts=counts,
+        seed=secrets.randbelow(MAX_DRAWN_SEED) if request.seed is None else request.seed,
+        read_back=request.reads_back,
+        style=await _style(request.style, entry, backend),
+        new_identities=request.new_identities,
+    )
+
+
 async def _style(wanted: StyleRequest | None, entry: Entry, backend: Backend) -> Style | None:
-    """Decode and encode the style of a request, before anything of it is drawn."""
     if wanted is None:
         return None
-    images = tuple(
-        from_base64(text, channels=entry.info.channels, name=f"style.images[{position}]")
-        for position, text in enumerate(wanted.images or ())
-    )
+    images = []
+    for position, text in enumerate(wanted.images or ()):
+        name = f"style.images[{position}]"
+        data = from_base64(text, name=name)
+        channels = entry.info.channels
+        images.append(await asyncio.to_thread(decode_upload, data, channels=channels, name=name))
     ids = () if wanted.index is None else (wanted.index,)
-    return await backend.style(entry.bundle, ids, images, tuple(wanted.weights or ()))
+    weights = tuple(wanted.weights or ())
+    return await backend.style(StyleSource(entry.bundle, ids, tuple(images), weights))
 
 
 class Ingress:
-    """Builds the routes inside the ingress replica, over a handle to the generation replicas."""
+    """Builds the routes inside the ingress replica, over a handle to the other replicas."""
 
-    def __init__(self, generation: DeploymentHandle, arguments: ServeArguments) -> None:
+    def __init__(self, replicas: DeploymentHandle, arguments: ServeArguments) -> None:
         """Serve's constructor arguments: the bound deployment arrives as a handle."""
-        self.generation = generation
+        self.replicas = replicas
         self.arguments = arguments
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Return the application that answers HTTP."""
         return create_app(
             Catalog(self.arguments.registry),
-            HandleBackend(self.generation, self.arguments),
+            HandleBackend(self.replicas, self.arguments),
             max_queued=self.arguments.max_queued,
         )
 
@@ -158,11 +178,17 @@ def build(arguments: ServeArguments) -> Application:
 
     Raises:
         BundleNotFoundError: the registry holds no bundle.
+        ConfigError: the face detector cannot be loaded.
     """
     root = arguments.registry
     if "://" not in root:  # replicas may run in another folder
         root = str(Path(root).expanduser().resolve())
-    arguments = with_threads(arguments.model_copy(update={"registry": root}))
+    detector = arguments.face_detector
+    if detector is not None:
+        detector = str(Path(detector).expanduser().resolve())
+        FaceDetector.load(detector)
+    update = {"registry": root, "face_detector": detector}
+    arguments = with_threads(arguments.model_copy(update=update))
     if not Registry(root).names():
         raise BundleNotFoundError(
             f"expected a registry with at least one bundle, found none in {root}; "
@@ -174,5 +200,5 @@ def build(arguments: ServeArguments) -> Application:
         max_ongoing_requests=2 * arguments.max_queued,
         ray_actor_options={"num_cpus": 0},
     )
-    generation = generation_deployment(arguments).bind(arguments)
-    return ingress.bind(generation, arguments)
+    replicas = replica_deployment(arguments).bind(arguments)
+    return ingress.bind(replicas, arguments)

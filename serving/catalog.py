@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augment.bundle import READER_FOLDER, SAMPLES_FILE, BundleInfo, Registry, load_bundle
-from augment.errors import BundleError, LabelError
+from augment.errors import BundleError, LabelError, RequestError
+from serving.models import capabilities_of
 from serving.schemas import ModelDetail, ModelSummary
 
 __all__ = ["Catalog", "Entry"]
+
+MAX_NAMED = 100
+"""Classes named in an error."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Entry:
     version: int
     info: BundleInfo
     folder: Path
+    capabilities: tuple[str, ...]
 
     @property
     def bundle(self) -> str:
@@ -35,20 +40,41 @@ class Entry:
         """Whether images can be read back."""
         return (self.folder / READER_FOLDER).is_dir()
 
+    def require(self, capability: str) -> None:
+        """Refuse what the bundle is not capable of.
+
+        Raises:
+            RequestError: it is not; lists what it can.
+        """
+        if capability not in self.capabilities:
+            raise RequestError(
+                f"bundle {self.bundle} ({self.info.architecture}) offers no {capability}; it "
+                f"offers: {', '.join(self.capabilities)}. Take another one."
+            )
+
+    def class_index(self, label: str) -> int:
+        """Class index of a label.
+
+        Raises:
+            LabelError: an unknown label; lists the classes.
+        """
+        classes = self.info.classes
+        if label not in classes:
+            known = ", ".join(classes[:MAX_NAMED]) or "no labels"
+            more = len(classes) - MAX_NAMED
+            raise LabelError(
+                f"unknown label {label[:40]!r}; {self.bundle} draws: {known}"
+                + (f" and {more:,} more." if more > 0 else ".")
+            )
+        return classes.index(label)
+
     def count_by_class(self, labels: dict[str, int]) -> dict[int, int]:
         """Return class index to number of images, ascending, from label to number of images.
 
         Raises:
             LabelError: an unknown label; lists the classes.
         """
-        index = {name: position for position, name in enumerate(self.info.classes)}
-        for label in labels:
-            if label not in index:
-                raise LabelError(
-                    f"unknown label {label[:40]!r}; {self.bundle} draws: "
-                    f"{', '.join(self.info.classes)}."
-                )
-        return dict(sorted((index[label], count) for label, count in labels.items()))
+        return dict(sorted((self.class_index(label), count) for label, count in labels.items()))
 
 
 class Catalog:
@@ -72,7 +98,8 @@ class Catalog:
         with self._reading:
             if key not in self._entries:
                 folder = self.registry.fetch("{}/{}".format(*key))
-                self._entries[key] = Entry(*key, load_bundle(folder), folder)
+                info = load_bundle(folder)
+                self._entries[key] = Entry(*key, info, folder, capabilities_of(info, folder))
             return self._entries[key]
 
     def summaries(self) -> list[ModelSummary]:
@@ -81,19 +108,22 @@ class Catalog:
         for name in self.registry.names():
             _, version = self.registry.resolve(name)
             try:
-                info = self.entry(name, version).info
+                entry = self.entry(name, version)
             except BundleError as error:
                 summaries.append(ModelSummary(name=name, version=version, error=str(error)))
-            else:
-                summaries.append(
-                    ModelSummary(
-                        name=name,
-                        version=version,
-                        digest=info.digest,
-                        classes=len(info.classes),
-                        error=None,
-                    )
+                continue
+            info = entry.info
+            summaries.append(
+                ModelSummary(
+                    name=name,
+                    version=version,
+                    digest=info.digest,
+                    classes=len(info.classes),
+                    capabilities=list(entry.capabilities),
+                    attributes=list(info.attributes),
+                    error=None,
                 )
+            )
         return summaries
 
     def detail(self, name: str, version: int | None = None) -> ModelDetail:
@@ -110,6 +140,8 @@ class Catalog:
             classes=list(info.classes),
             image_size=info.image_size,
             channels=info.channels,
+            capabilities=list(entry.capabilities),
+            attributes=list(info.attributes),
             reader=entry.has_reader,
             data=info.data,
             metrics=info.metrics,

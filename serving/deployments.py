@@ -1,4 +1,4 @@
-"""The generation replica under Ray Serve: the plain class of generation.py, batched by images."""
+"""The replica under Ray Serve: what a process can do, in batches shared by many requests."""
 
 import asyncio
 import os
@@ -11,10 +11,13 @@ from ray.serve.handle import DeploymentHandle
 from augment.errors import AugmentError
 from augment.generate import Style
 from augment.images import Pixels
-from serving.generation import Chunk, Drawing, Generation, LoadModel, load_model
+from serving.fulfilment import LocalBackend
+from serving.generation import Chunk, Drawing, StyleSource
+from serving.image_tasks import ImageTask
+from serving.models import LoadModel, Models, load_model
 from serving.schemas import Health, ServeArguments
 
-__all__ = ["GenerationReplica", "HandleBackend", "generation_deployment"]
+__all__ = ["HandleBackend", "Replica", "replica_deployment", "with_threads"]
 
 CONCURRENT_BATCHES = 2
 """One batch is drawn while the one before it is encoded."""
@@ -22,87 +25,90 @@ HEALTH_TIMEOUT_S = 2.0
 
 
 def count_images(chunks: Sequence[Chunk]) -> int:
-    """Size of a batch, in images."""
+    """Size of a batch of chunks, in images."""
     return sum(map(len, chunks))
 
 
-class GenerationReplica:
-    """Draws chunks from many requests in shared batches.
+class Replica(LocalBackend):
+    """Draws chunks and does image tasks of many requests in shared batches.
 
-    A bad chunk is refused before it joins a batch, and the error travels as a value: Ray
-    would otherwise wrap it with a traceback of the replica.
+    What is bad is refused before it joins a batch.
     """
 
     def __init__(self, arguments: ServeArguments, load: LoadModel = load_model) -> None:
         """Load the models; the replica counts as started once that is done."""
-        self.generation = Generation(arguments, load)
-        self._batched = serve.batch(
+        super().__init__(Models(arguments, load))
+        most = arguments.edit_batch_size
+
+        def count_tasks(tasks: Sequence[ImageTask]) -> int:
+            return sum(min(task.cost, most) for task in tasks)  # a long morph fills a batch
+
+        self._draw_batched = serve.batch(
             max_batch_size=arguments.batch_size,
             batch_wait_timeout_s=arguments.batch_wait_s,
             max_concurrent_batches=CONCURRENT_BATCHES,
             batch_size_fn=count_images,
         )(self._draw_batch)
+        self._work_batched = serve.batch(
+            max_batch_size=most,
+            batch_wait_timeout_s=arguments.batch_wait_s,
+            batch_size_fn=count_tasks,
+        )(self._work_batch)
 
-    async def draw(self, chunk: Chunk) -> Drawing | AugmentError:
-        """Draw a chunk in whatever batch it falls."""
+    async def call(self, method: str, *values: Any) -> Any:
+        """Call a method of ``Backend``; an error of ours travels as a value.
+
+        Ray would otherwise wrap it with a traceback of the replica.
+        """
         try:
-            await asyncio.to_thread(self.generation.check, chunk)
+            return await getattr(self, method)(*values)
         except AugmentError as error:
             return error
-        drawing: Drawing = await self._batched(chunk)
+
+    async def draw_checked(self, chunk: Chunk) -> Drawing:
+        """Draw a chunk in whatever batch it falls."""
+        drawing: Drawing = await self._draw_batched(chunk)
         return drawing
 
-    async def style(
-        self,
-        bundle: str,
-        ids: tuple[int, ...],
-        images: tuple[Pixels, ...],
-        weights: tuple[float, ...],
-    ) -> Style | AugmentError:
-        """Look up or encode a style."""
-        try:
-            return await asyncio.to_thread(
-                self.generation.style, bundle, ids=ids, images=images, weights=weights
-            )
-        except AugmentError as error:
-            return error
-
-    async def health(self) -> Health:
-        """Say what is loaded."""
-        return self.generation.health()
+    async def work_prepared(self, task: ImageTask) -> Pixels | AugmentError:
+        """Do a task in whatever batch it falls."""
+        result: Pixels | AugmentError = await self._work_batched(task)
+        return result
 
     async def _draw_batch(self, chunks: list[Chunk]) -> list[Drawing]:
         return await asyncio.to_thread(self.generation.draw, chunks)
+
+    async def _work_batch(self, tasks: list[ImageTask]) -> list[Pixels | AugmentError]:
+        return await asyncio.to_thread(self.editing.work, tasks)
 
 
 class HandleBackend:
     """The ``Backend`` of fulfilment.py over a Serve handle; spreads a request over replicas."""
 
     def __init__(self, handle: DeploymentHandle, arguments: ServeArguments) -> None:
-        """Draw through ``handle``."""
+        """Work through ``handle``."""
         self._handle = handle
         self.chunk_size = arguments.batch_size
         self.window = (CONCURRENT_BATCHES + 1) * arguments.replicas
 
     async def draw(self, chunk: Chunk) -> Drawing:
         """As ``Backend.draw``."""
-        drawing: Drawing = _raised(await self._handle.draw.remote(chunk))
+        drawing: Drawing = await self._call("draw", chunk)
         return drawing
 
-    async def style(
-        self,
-        bundle: str,
-        ids: tuple[int, ...],
-        images: tuple[Pixels, ...],
-        weights: tuple[float, ...],
-    ) -> Style:
+    async def style(self, source: StyleSource) -> Style:
         """As ``Backend.style``."""
-        style: Style = _raised(await self._handle.style.remote(bundle, ids, images, weights))
+        style: Style = await self._call("style", source)
         return style
+
+    async def work(self, task: ImageTask) -> Pixels:
+        """As ``Backend.work``."""
+        images: Pixels = await self._call("work", task)
+        return images
 
     async def health(self) -> Health:
         """As ``Backend.health``; ``loading`` while no replica has started."""
-        call = asyncio.ensure_future(_awaited(self._handle.health.remote()))
+        call = asyncio.ensure_future(self._call("health"))
         done, _ = await asyncio.wait([call], timeout=HEALTH_TIMEOUT_S)
         if not done:
             call.cancel()
@@ -110,23 +116,18 @@ class HandleBackend:
         health: Health = call.result()
         return health
 
-
-async def _awaited(response: Any) -> Any:
-    return await response
-
-
-def _raised(answer: Any) -> Any:
-    """Raise an error that travelled as a value."""
-    if isinstance(answer, AugmentError):
-        raise answer
-    return answer
+    async def _call(self, method: str, *values: object) -> Any:
+        answer = await self._handle.call.remote(method, *values)
+        if isinstance(answer, AugmentError):
+            raise answer
+        return answer
 
 
-def generation_deployment(arguments: ServeArguments) -> serve.Deployment:
-    """Return the generation deployment, sized by the arguments."""
+def replica_deployment(arguments: ServeArguments) -> serve.Deployment:
+    """Return the deployment of replicas, sized by the arguments."""
     on_gpu = arguments.device.startswith("cuda")
     return serve.deployment(
-        GenerationReplica,
+        Replica,
         name="Generation",
         num_replicas=arguments.replicas,
         max_ongoing_requests=2 * CONCURRENT_BATCHES * arguments.batch_size,

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Collection
 from types import TracebackType
 
 from fastapi import FastAPI, Request
@@ -17,7 +18,7 @@ __all__ = ["AdmissionGate", "BodyGuard", "error_response", "install_error_handle
 logger = logging.getLogger("labelmint.serving")
 
 MAX_BODY_BYTES = 24 * 2**20
-"""Largest request: room for the style images in base64."""
+"""Largest request: room for two image files in base64."""
 
 STATUS: dict[type[AugmentError], int] = {
     BundleNotFoundError: 404,
@@ -29,6 +30,7 @@ TYPES = {
     400: "MalformedRequestError",
     404: "NotFoundError",
     405: "MethodNotAllowedError",
+    406: "NotAcceptableError",
     411: "LengthRequiredError",
     413: "RequestTooLargeError",
     415: "UnsupportedMediaTypeError",
@@ -122,28 +124,31 @@ class AdmissionGate:
 
 
 class BodyGuard:
-    """Refuses bodies that are not JSON, too large, or of unknown length, before they are read."""
+    """Refuses bodies of another kind, too large, or of unknown length, before they are read."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Guard ``app``."""
-        self.app = app
+    def __init__(self, app: ASGIApp, *, forms: Collection[str]) -> None:
+        """Guard ``app``; paths that end in one of ``forms`` take forms beside JSON."""
+        self.app, self.forms = app, forms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 411, 413 or 415."""
-        refusal = _refusal(scope) if scope["type"] == "http" else None
+        refusal = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            kinds = ["application/json"]
+            if scope["path"].rpartition("/")[2] in self.forms:
+                kinds.append("multipart/form-data")
+            refusal = _refusal(scope, kinds)
         await (refusal or self.app)(scope, receive, send)
 
 
-def _refusal(scope: Scope) -> Response | None:
-    if scope["method"] != "POST":
-        return None
+def _refusal(scope: Scope, kinds: list[str]) -> Response | None:
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
     }
     kind = headers.get("content-type", "none").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if kind not in kinds:
         return error_response(
-            415, f"expected Content-Type application/json, got {kind!r}; set the header."
+            415, f"expected Content-Type {' or '.join(kinds)}, got {kind!r}; set the header."
         )
     length = headers.get("content-length", "")
     if not length.isdecimal():
@@ -152,6 +157,6 @@ def _refusal(scope: Scope) -> Response | None:
         return error_response(
             413,
             f"a request may have up to {MAX_BODY_BYTES:,} bytes, got {length}; "
-            "use fewer or smaller style images.",
+            "use fewer or smaller images.",
         )
     return None

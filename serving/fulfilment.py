@@ -14,10 +14,13 @@ from typing import Protocol
 
 import numpy as np
 
+from augment.errors import AugmentError
 from augment.export import Record
 from augment.generate import Style, Tally
 from augment.images import Pixels
-from serving.generation import Chunk, Drawing, Generation
+from serving.generation import Chunk, Drawing, Generation, StyleSource
+from serving.image_tasks import Editing, ImageTask
+from serving.models import Models
 from serving.schemas import Health
 
 __all__ = ["MAX_FACTOR", "Backend", "LocalBackend", "Order", "draw_order"]
@@ -27,7 +30,7 @@ MAX_FACTOR = 4
 
 
 class Backend(Protocol):
-    """Where chunks are drawn: replicas behind Ray Serve, or the same process."""
+    """Where the work is done: replicas behind Ray Serve, or this process."""
 
     chunk_size: int
     """Images of a chunk at most."""
@@ -37,49 +40,55 @@ class Backend(Protocol):
     async def draw(self, chunk: Chunk) -> Drawing:
         """Draw one chunk; raises AugmentError for a bad one."""
 
-    async def style(
-        self,
-        bundle: str,
-        ids: tuple[int, ...],
-        images: tuple[Pixels, ...],
-        weights: tuple[float, ...],
-    ) -> Style:
+    async def style(self, source: StyleSource) -> Style:
         """Look up or encode a style; raises AugmentError for a bad one."""
+
+    async def work(self, task: ImageTask) -> Pixels:
+        """Work on images: (n, H, W, C), see ``ImageTask``; raises AugmentError for a bad task."""
 
     async def health(self) -> Health:
         """Whether the models are loaded."""
 
 
 class LocalBackend:
-    """Draws in threads of this process: tests, notebooks, and the yardstick of the benchmark."""
+    """A ``Backend`` in threads of this process: in tests and notebooks, and in each replica."""
 
     window = 2
 
-    def __init__(self, generation: Generation) -> None:
-        """Draw with ``generation``."""
-        self.generation = generation
-        self.chunk_size = generation.arguments.batch_size
+    def __init__(self, models: Models) -> None:
+        """Work with ``models``."""
+        self.models = models
+        self.generation, self.editing = Generation(models), Editing(models)
+        self.chunk_size = models.arguments.batch_size
 
     async def draw(self, chunk: Chunk) -> Drawing:
         """As ``Backend.draw``."""
         await asyncio.to_thread(self.generation.check, chunk)
-        return (await asyncio.to_thread(self.generation.draw, [chunk]))[0]
+        return await self.draw_checked(chunk)
 
-    async def style(
-        self,
-        bundle: str,
-        ids: tuple[int, ...],
-        images: tuple[Pixels, ...],
-        weights: tuple[float, ...],
-    ) -> Style:
+    async def style(self, source: StyleSource) -> Style:
         """As ``Backend.style``."""
-        return await asyncio.to_thread(
-            self.generation.style, bundle, ids=ids, images=images, weights=weights
-        )
+        return await asyncio.to_thread(self.generation.style, source)
+
+    async def work(self, task: ImageTask) -> Pixels:
+        """As ``Backend.work``."""
+        prepared = await asyncio.to_thread(self.editing.prepare, task)
+        result = await self.work_prepared(prepared)
+        if isinstance(result, AugmentError):
+            raise result
+        return result
 
     async def health(self) -> Health:
         """As ``Backend.health``."""
-        return self.generation.health()
+        return self.models.health()
+
+    async def draw_checked(self, chunk: Chunk) -> Drawing:
+        """Draw a chunk that was checked, by itself."""
+        return (await asyncio.to_thread(self.generation.draw, [chunk]))[0]
+
+    async def work_prepared(self, task: ImageTask) -> Pixels | AugmentError:
+        """Do a task that was prepared, by itself."""
+        return (await asyncio.to_thread(self.editing.work, [task]))[0]
 
 
 @dataclass
@@ -88,11 +97,12 @@ class Order:
 
     Attributes:
         bundle: NAME/VERSION.
-        classes: the bundle's class names.
+        classes: the class names.
         counts: class index to number of images.
         seed: of the request.
         read_back: whether candidates must read as their label.
         style: one style for all, or None.
+        new_identities: how many classes that do not exist are drawn; None: the bundle's own.
         tally: what was made, kept and dropped so far; complete when drawing ends.
     """
 
@@ -102,6 +112,7 @@ class Order:
     seed: int
     read_back: bool
     style: Style | None = None
+    new_identities: int | None = None
     tally: Tally = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,6 +144,7 @@ class Order:
                 seed=self.seed,
                 read_back=self.read_back,
                 style=self.style,
+                new_identities=self.new_identities,
             )
             for start in range(0, len(labels), chunk_size)
         ]

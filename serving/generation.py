@@ -1,36 +1,30 @@
-"""What a replica does, as a plain class: hold models, draw chunks of candidates, encode PNG.
+"""Drawing for requests, as a plain class: chunks of candidates, read back, encoded as PNG.
 
 A chunk is a part of one request, at most one batch large. Chunks of several requests are
 drawn in one batch; each sample depends on its own (seed, label, index) alone, so company
 changes nothing. Nothing here knows Ray.
 """
 
-import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from augment.bundle import READER_FOLDER, Registry
-from augment.errors import AugmentError, LabelError, RequestError
+from augment.errors import LabelError, RequestError
 from augment.export import Record, generated_record
 from augment.generate import Drawn, Reader, Sampler, Samples, Style
-from augment.generators import load_sampler
+from augment.generators.cvae_gan import CVAEGANSampler
 from augment.images import Pixels
-from augment.network import should_compile
-from recognizers.reader import load_reader
-from serving.schemas import Health, ServeArguments
+from serving.models import Models
 
-__all__ = ["Chunk", "Drawing", "Generation", "LoadModel", "LoadedModel", "load_model"]
+__all__ = ["Chunk", "Drawing", "Generation", "StyleSource"]
 
-logger = logging.getLogger("labelmint.serving")
+KEPT_IDENTITIES = 16
+"""Sets of new identities that are remembered of a model."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +38,8 @@ class Chunk:
         seed: of the request.
         read_back: whether the reader decides what is kept.
         style: one style for all; None draws from the bundle's bank.
+        new_identities: how many classes that do not exist the labels count; None: they are
+            those of the bundle.
     """
 
     bundle: str
@@ -52,10 +48,16 @@ class Chunk:
     seed: int
     read_back: bool
     style: Style | None = None
+    new_identities: int | None = None
 
     def __len__(self) -> int:
         """Number of candidates."""
         return len(self.labels)
+
+    @property
+    def identities(self) -> tuple[int, int] | None:
+        """Number and seed of the new identities that the labels count; None: of none."""
+        return None if self.new_identities is None else (self.new_identities, self.seed)
 
 
 @dataclass(frozen=True)
@@ -67,104 +69,57 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class LoadedModel:
-    """A generator and, where its bundle has one, the reader that judges its images."""
+class StyleSource:
+    """Where a style comes from: the bundle's bank, or images; see ``Sampler.style``."""
 
-    sampler: Sampler
-    reader: Reader | None
-
-
-LoadModel = Callable[[Path, ServeArguments], LoadedModel]
-"""Loads a bundle's folder; ``load_model``, or known answers in a test."""
+    bundle: str
+    ids: tuple[int, ...] = ()
+    images: tuple[Pixels, ...] = ()
+    weights: tuple[float, ...] = ()
 
 
-def load_model(folder: Path, arguments: ServeArguments) -> LoadedModel:
-    """Load generator and reader of a bundle, and draw once, so that loaded means ready.
-
-    Raises:
-        BundleError: the bundle is not sound.
-    """
-    compile = arguments.compile
-    sampler = load_sampler(
-        folder,
-        device=arguments.device,
-        batch_size=arguments.batch_size,
-        half=arguments.half,
-        compile=should_compile(arguments.device) if compile is None else compile,
-    )
-    first = np.zeros(1, np.int64)
-    sampler.draw(first, first, 0)
-    reader = folder / READER_FOLDER
-    return LoadedModel(sampler, load_reader(reader, arguments.device) if reader.is_dir() else None)
-
-
-@dataclass
 class Generation:
-    """The models of a registry, ready to draw.
+    """Draws with the models of a registry."""
 
-    The newest version of every bundle is loaded at the start; other versions, and bundles
-    published later, when they are first asked for. A bundle that cannot be loaded is left out
-    and named in ``failed``.
-    """
-
-    arguments: ServeArguments
-    load: LoadModel = load_model
-    failed: dict[str, str] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        """Load the newest version of every bundle."""
-        if self.arguments.threads is not None:
-            torch.set_num_threads(self.arguments.threads)
-        self.registry = Registry(self.arguments.registry)
-        self._newest: dict[str, LoadedModel] = {}
-        self._spare: OrderedDict[str, LoadedModel] = OrderedDict()
-        self._loading = threading.Lock()
-        self._drawing = threading.Lock()
+    def __init__(self, models: Models) -> None:
+        """Draw with ``models``, a batch at a time."""
+        self.models, self.arguments = models, models.arguments
         self._encoders = ThreadPoolExecutor(self.arguments.encoders, "encode")
-        for name in self.registry.names():
-            bundle = "{}/{}".format(*self.registry.resolve(name))
-            try:
-                self._newest[bundle] = self.load(self.registry.fetch(bundle), self.arguments)
-            except AugmentError as error:
-                logger.exception("left out bundle %s", bundle)
-                self.failed[bundle] = str(error)
+        self._mixing = threading.Lock()
 
-    def health(self) -> Health:
-        """Return what was loaded at the start, and what could not be."""
-        return Health(
-            status="ready" if self._newest else "failed",
-            models=list(self._newest),
-            failed=self.failed,
-        )
-
-    def model(self, bundle: str) -> LoadedModel:
-        """Return a model, loading it if need be.
+    def style(self, source: StyleSource) -> Style:
+        """Look up a style by index, or encode and mix it from images.
 
         Raises:
-            BundleNotFoundError, BundleError: it is not there or not sound.
+            BundleNotFoundError, BundleError: the model cannot be loaded.
+            RequestError: see ``Sampler.style``; or a bundle that draws nothing.
         """
-        if bundle in self._newest:
-            return self._newest[bundle]
-        with self._loading:
-            if bundle not in self._spare:
-                self._spare[bundle] = self.load(self.registry.fetch(bundle), self.arguments)
-                while len(self._spare) > self.arguments.spare_models:
-                    self._spare.popitem(last=False)
-            self._spare.move_to_end(bundle)
-            return self._spare[bundle]
+        sampler = self.sampler(source.bundle)
+        with self.models.computing:
+            return sampler.style(ids=source.ids, images=source.images, weights=source.weights)
 
-    def style(
-        self,
-        bundle: str,
-        *,
-        ids: Sequence[int] = (),
-        images: Sequence[Pixels] = (),
-        weights: Sequence[float] = (),
-    ) -> Style:
-        """Return a style by index, or encoded and mixed from images; see ``Sampler.style``."""
-        sampler = self.model(bundle).sampler
-        with self._drawing:
-            return sampler.style(ids=ids, images=images, weights=weights)
+    def sampler(self, bundle: str, identities: tuple[int, int] | None = None) -> Sampler:
+        """Return what draws the classes of a bundle, or so many new identities from a seed.
+
+        Raises:
+            BundleNotFoundError, BundleError: the model cannot be loaded.
+            RequestError: the bundle draws nothing, or no new identities.
+        """
+        model = self.models.model(bundle)
+        if model.sampler is None:
+            raise RequestError(f"bundle {bundle} draws no labelled images; take another one.")
+        if identities is None:
+            return model.sampler
+        if not isinstance(model.sampler, CVAEGANSampler):
+            raise RequestError(f"bundle {bundle} draws no new identities; name labels of its own.")
+        with self._mixing:
+            if identities not in model.identities:
+                mixed = model.sampler.new_identities(*identities)
+                mixed.network = model.sampler.network  # compiled already
+                model.identities[identities] = mixed
+                while len(model.identities) > KEPT_IDENTITIES:
+                    model.identities.popitem(last=False)
+            return model.identities[identities]
 
     def check(self, chunk: Chunk) -> None:
         """Refuse a chunk that would fail, before it joins others in a batch.
@@ -172,10 +127,9 @@ class Generation:
         Raises:
             BundleNotFoundError, BundleError: its model cannot be loaded.
             LabelError: a label outside the classes.
-            RequestError: too large, or to be read back without a reader.
+            RequestError: too large, to be read back without a reader, or as in ``sampler``.
         """
-        model = self.model(chunk.bundle)
-        classes = len(model.sampler.classes)
+        classes = len(self.sampler(chunk.bundle, chunk.identities).classes)
         if len(chunk) > self.arguments.batch_size:
             raise RequestError(
                 f"a chunk has at most {self.arguments.batch_size} images, got {len(chunk)}; "
@@ -186,7 +140,11 @@ class Generation:
                 f"labels must be in [0, {classes - 1}], got {chunk.labels.min()} to "
                 f"{chunk.labels.max()}; check the classes of {chunk.bundle}."
             )
-        if chunk.read_back and model.reader is None:
+        if not chunk.read_back:
+            return
+        if chunk.new_identities is not None:
+            raise RequestError("no reader knows new identities; send read_back: false.")
+        if self.models.model(chunk.bundle).reader is None:
             raise RequestError(
                 f"bundle {chunk.bundle} has no reader to read images back; "
                 "send read_back: false to take them unverified."
@@ -198,19 +156,23 @@ class Generation:
         Returns:
             One drawing for each chunk, in order.
         """
-        groups: dict[tuple[str, Style | None], list[int]] = {}
+        groups: dict[object, list[int]] = {}
         for position, chunk in enumerate(chunks):
-            groups.setdefault((chunk.bundle, chunk.style), []).append(position)
+            key = (chunk.bundle, chunk.style, chunk.identities)
+            groups.setdefault(key, []).append(position)
         drawings: dict[int, Drawing] = {}
-        for (bundle, style), positions in groups.items():
-            members = [chunks[position] for position in positions]
-            drawn = self._draw_together(self.model(bundle), members, style)
+        for positions in groups.values():
+            drawn = self._draw_together([chunks[position] for position in positions])
             drawings.update(zip(positions, drawn, strict=True))
         return [drawings[position] for position in range(len(chunks))]
 
-    def _draw_together(
-        self, model: LoadedModel, chunks: Sequence[Chunk], style: Style | None
-    ) -> list[Drawing]:
+    def _draw_together(self, chunks: Sequence[Chunk]) -> list[Drawing]:
+        """Draw chunks of one model, style and set of classes."""
+        bundle, style = chunks[0].bundle, chunks[0].style
+        sampler, reader = (
+            self.sampler(bundle, chunks[0].identities),
+            self.models.model(bundle).reader,
+        )
         sizes = [len(chunk) for chunk in chunks]
         labels = np.concatenate([chunk.labels for chunk in chunks])
         indices = np.concatenate([chunk.indices for chunk in chunks])
@@ -218,10 +180,10 @@ class Generation:
         judged = np.repeat([chunk.read_back for chunk in chunks], sizes)
         kept = np.ones(len(labels), np.bool_)
         confidences = np.zeros(len(labels), np.float32)
-        with self._drawing:  # one batch at a time; the one before it is encoded meanwhile
-            samples = model.sampler.draw(labels, indices, seeds, style)
-            if model.reader is not None and judged.any():
-                read, confidences = self._read(model.reader, samples)
+        with self.models.computing:  # one batch at a time; that before it is encoded meanwhile
+            samples = sampler.draw(labels, indices, seeds, style)
+            if reader is not None and judged.any():
+                read, confidences = self._read(reader, samples)
                 kept = ~judged | (read == labels)
 
         def encode(row: int) -> Record:
@@ -234,7 +196,6 @@ class Generation:
                 mix=float(samples.mixes[row]),
                 confidence=float(confidences[row]) if judged[row] else None,
             )
-            sampler = model.sampler
             return generated_record(drawn, sampler.classes, int(seeds[row]), sampler.digest)
 
         def encode_share(rows: NDArray[np.int64]) -> list[Record]:

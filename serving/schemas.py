@@ -8,17 +8,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from augment.errors import RequestError
 
 __all__ = [
+    "MAX_DRAWN_SEED",
     "MAX_IMAGES",
+    "MAX_SEED",
     "MAX_STYLE_IMAGES",
     "ErrorBody",
     "ErrorDetail",
     "GenerateRequest",
     "GenerateResponse",
     "Health",
+    "ImageResponse",
     "LabelledImage",
     "ModelDetail",
     "ModelList",
     "ModelSummary",
+    "MorphResponse",
     "ServeArguments",
     "StyleRequest",
 ]
@@ -29,6 +33,8 @@ MAX_STYLE_IMAGES = 4
 """Most style images that one request may mix."""
 MAX_SEED = 2**53 - 1
 """Largest seed: the largest integer that every JSON reader keeps exactly."""
+MAX_DRAWN_SEED = 2**31 - 1
+"""Seeds drawn for requests without one stay short enough to be copied by hand."""
 
 
 def _count_labels(value: object) -> dict[str, int]:
@@ -110,10 +116,10 @@ class StyleRequest(_Strict):
 
 
 class GenerateRequest(_Strict):
-    """A request for labelled images."""
+    """A request for labelled images: of ``labels``, or of ``new_identities``."""
 
     labels: Annotated[
-        dict[str, int],
+        dict[str, int] | None,
         BeforeValidator(_count_labels),
         WithJsonSchema(
             {
@@ -126,7 +132,15 @@ class GenerateRequest(_Strict):
                 "examples": [{"3": 20, "7": 20}],
             }
         ),
-    ]
+    ] = None
+    new_identities: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_IMAGES,
+        description="Instead of labels: how many classes that do not exist, new-0001 and so on, "
+        "each a mix of three known ones; they are not read back.",
+    )
+    per_label: int = Field(1, ge=1, le=MAX_IMAGES, description="Images of each new identity.")
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="Drawn and returned in X-Seed if left out."
     )
@@ -136,10 +150,31 @@ class GenerateRequest(_Strict):
     )
     style: StyleRequest | None = None
 
+    @model_validator(mode="after")
+    def _check_combination(self) -> "GenerateRequest":
+        given = self.model_fields_set
+        if (self.labels is None) == (self.new_identities is None):
+            raise RequestError("a request must hold either labels or new_identities; give one.")
+        if self.new_identities is None:
+            if "per_label" in given:
+                raise RequestError(
+                    "per_label goes with new_identities; give each label its number in labels."
+                )
+            return self
+        if self.read_back and "read_back" in given:
+            raise RequestError("no reader knows new identities; leave read_back out.")
+        total = self.new_identities * self.per_label
+        if total > MAX_IMAGES:
+            raise RequestError(
+                f"a request may ask for 1 to {MAX_IMAGES:,} images in all, got {total:,}; split "
+                "it into several with different seeds."
+            )
+        return self
+
     @property
-    def total(self) -> int:
-        """Number of images asked for."""
-        return sum(self.labels.values())
+    def reads_back(self) -> bool:
+        """Whether images are to be read back."""
+        return self.read_back and self.new_identities is None
 
 
 class LabelledImage(BaseModel):
@@ -161,12 +196,36 @@ class GenerateResponse(BaseModel):
     model: str
     bundle: str
     seed: int
+    read_back: bool
+    new_identities: int | None
     asked: int
     made: int
     kept: int
     dropped: int
     shortfall: dict[str, int]
     images: list[LabelledImage]
+
+
+class ImageResponse(BaseModel):
+    """The answer to a request with an image, as JSON."""
+
+    model: str
+    bundle: str
+    seed: int
+    width: int
+    height: int
+    png: str = Field(description="The PNG file in base64.")
+
+
+class MorphResponse(BaseModel):
+    """The answer to a morph, as JSON."""
+
+    model: str
+    bundle: str
+    seed: int
+    width: int
+    height: int
+    frames: list[str] = Field(description="The PNG files in base64, from first to last.")
 
 
 class ModelSummary(BaseModel):
@@ -176,6 +235,8 @@ class ModelSummary(BaseModel):
     version: int
     digest: str | None = None
     classes: int | None = None
+    capabilities: list[str] = Field(default_factory=list, description="What it can be asked for.")
+    attributes: list[str] = Field(default_factory=list, description="What edit knows.")
     error: str | None = Field(None, description="Why the bundle cannot be used.")
 
 
@@ -197,6 +258,8 @@ class ModelDetail(BaseModel):
     classes: list[str]
     image_size: tuple[int, int] = Field(description="Height and width in pixels.")
     channels: int
+    capabilities: list[str] = Field(description="What it can be asked for.")
+    attributes: list[str] = Field(description="What edit knows.")
     reader: bool = Field(description="Whether images can be read back.")
     data: dict[str, Any]
     metrics: dict[str, float]
@@ -234,6 +297,7 @@ class ServeArguments(BaseModel):
         None, description="Run the generators in bfloat16; left out: where that is faster."
     )
     batch_size: int = Field(128, ge=1, le=4096, description="Images drawn in one go.")
+    edit_batch_size: int = Field(8, ge=1, le=1024, description="Images edited in one go.")
     batch_wait_s: float = Field(0.002, ge=0, le=1, description="How long a batch waits to fill.")
     replicas: int = Field(1, ge=1, le=64)
     threads: int | None = Field(
@@ -243,6 +307,11 @@ class ServeArguments(BaseModel):
     compile: bool | None = Field(
         None,
         description="Compile the generators while loading; left out: where there is a compiler.",
+    )
+    face_detector: str | None = Field(
+        None,
+        description="ONNX file of a YuNet face detector; left out, images sent without a box are "
+        "taken for aligned faces.",
     )
     spare_models: int = Field(
         4, ge=1, description="Older versions that a replica keeps loaded once asked for."

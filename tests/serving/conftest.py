@@ -21,7 +21,7 @@ from augment.models.saae import SAAEConfig
 from serving.app import create_app
 from serving.catalog import Catalog
 from serving.fulfilment import LocalBackend
-from serving.generation import Generation, LoadedModel, LoadModel
+from serving.models import LoadedModel, LoadModel, Models
 from serving.schemas import ServeArguments
 
 CLASSES = ("3", "7", "京")
@@ -108,7 +108,7 @@ def registry(tmp_path: Path) -> Path:
     return root
 
 
-def _load_known(folder: Path, _: ServeArguments) -> LoadedModel:
+def _load_known(folder: Path, *_: Any) -> LoadedModel:
     reader = KnownReader() if (folder / "reader").is_dir() else None
     sampler: Any = KnownSampler(load_bundle(folder))
     return LoadedModel(sampler, reader)
@@ -121,19 +121,20 @@ def load_known() -> LoadModel:
 
 
 @pytest.fixture
-def make_generation() -> Callable[[Path], Generation]:
-    """Build a Generation with known models over a registry."""
+def make_backend() -> Callable[[Path], LocalBackend]:
+    """Build a backend with known models over a registry."""
 
-    def make(root: Path) -> Generation:
-        return Generation(ServeArguments(registry=str(root), batch_size=BATCH), _load_known)
+    def make(root: Path) -> LocalBackend:
+        arguments = ServeArguments(registry=str(root), batch_size=BATCH)
+        return LocalBackend(Models(arguments, _load_known))
 
     return make
 
 
 @pytest.fixture
-def generation(registry: Path, make_generation: Callable[[Path], Generation]) -> Generation:
+def backend(registry: Path, make_backend: Callable[[Path], LocalBackend]) -> LocalBackend:
     """The known models of ``registry``."""
-    return make_generation(registry)
+    return make_backend(registry)
 
 
 class Client:
@@ -155,9 +156,9 @@ class Client:
 
 
 @pytest.fixture
-def client(registry: Path, generation: Generation) -> Client:
-    """The service over ``generation``, in process, without Ray."""
-    return Client(create_app(Catalog(str(registry)), LocalBackend(generation)))
+def client(registry: Path, backend: LocalBackend) -> Client:
+    """The service over ``backend``, in process, without Ray."""
+    return Client(create_app(Catalog(str(registry)), backend))
 
 
 @pytest.fixture

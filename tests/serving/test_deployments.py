@@ -12,8 +12,9 @@ import pytest
 from ray.serve.batching import _BatchQueue
 
 from augment.errors import BundleNotFoundError, LabelError
-from serving.deployments import GenerationReplica, HandleBackend, count_images, with_threads
-from serving.generation import Chunk, LoadModel
+from serving.deployments import HandleBackend, Replica, count_images, with_threads
+from serving.generation import Chunk, StyleSource
+from serving.models import LoadModel
 from serving.schemas import Health, ServeArguments
 
 
@@ -48,19 +49,16 @@ def loop() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture
-def replica(
-    arguments: ServeArguments, load_known: LoadModel, loop: asyncio.Runner
-) -> GenerationReplica:
-    async def start() -> GenerationReplica:
-        return GenerationReplica(arguments, load_known)
+def replica(arguments: ServeArguments, load_known: LoadModel, loop: asyncio.Runner) -> Replica:
+    async def start() -> Replica:
+        return Replica(arguments, load_known)
 
     return loop.run(start())
 
 
 def handle_to(replica: Any) -> Any:
     """A deployment handle whose calls run in this process."""
-    names = ("draw", "style", "health")
-    return SimpleNamespace(**{n: SimpleNamespace(remote=getattr(replica, n)) for n in names})
+    return SimpleNamespace(call=SimpleNamespace(remote=replica.call))
 
 
 def chunk(labels: list[int], seed: int) -> Chunk:
@@ -72,7 +70,7 @@ async def together(call: Callable[[Chunk], Awaitable[Any]], *chunks: Chunk) -> l
 
 
 def test_one_bad_chunk_among_good_ones_fails_alone(
-    replica: GenerationReplica, arguments: ServeArguments, loop: asyncio.Runner
+    replica: Replica, arguments: ServeArguments, loop: asyncio.Runner
 ) -> None:
     backend = HandleBackend(handle_to(replica), arguments)
     elsewhere = replace(chunk([0], 4), bundle="none/1")
@@ -85,9 +83,9 @@ def test_one_bad_chunk_among_good_ones_fails_alone(
 
 
 def test_chunks_share_batches_up_to_the_batch_size_in_images(
-    replica: GenerationReplica, loop: asyncio.Runner
+    replica: Replica, loop: asyncio.Runner
 ) -> None:
-    sampler: Any = replica.generation.model("digits/1").sampler
+    sampler: Any = replica.generation.sampler("digits/1")
     chunks = [chunk([0, 0, 0], seed) for seed in range(3)]
     drawings = loop.run(together(replica.draw, *chunks))
     assert sorted(sampler.batches) == [3, 6]  # three chunks of 3 in batches of 8
@@ -95,23 +93,23 @@ def test_chunks_share_batches_up_to_the_batch_size_in_images(
 
 
 def test_styles_and_health_pass_through_the_handle(
-    replica: GenerationReplica, arguments: ServeArguments, loop: asyncio.Runner
+    replica: Replica, arguments: ServeArguments, loop: asyncio.Runner
 ) -> None:
     backend = HandleBackend(handle_to(replica), arguments)
-    assert loop.run(backend.style("digits/1", (2,), (), ())).vector == (2.0,)
+    assert loop.run(backend.style(StyleSource("digits/1", ids=(2,)))).vector == (2.0,)
     assert loop.run(backend.health()).models == ["digits/1", "plain/1"]
     with pytest.raises(ValueError, match="style ids"):
-        loop.run(backend.style("digits/1", (99,), (), ()))
+        loop.run(backend.style(StyleSource("digits/1", ids=(99,))))
 
 
 def test_health_is_loading_while_no_replica_answers(
     arguments: ServeArguments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never() -> Health:
+    async def never(method: str) -> Health:
         await asyncio.Event().wait()
         raise AssertionError
 
-    silent = SimpleNamespace(draw=never, style=never, health=never)
+    silent = SimpleNamespace(call=never)
     monkeypatch.setattr("serving.deployments.HEALTH_TIMEOUT_S", 0.01)
     health = asyncio.run(HandleBackend(handle_to(silent), arguments).health())
     assert health.status == "loading"

@@ -6,7 +6,7 @@ import pytest
 
 from augment.errors import RequestError
 from serving.fulfilment import LocalBackend, Order, draw_order
-from serving.generation import Chunk, Drawing, Generation
+from serving.generation import Chunk, Drawing
 
 CLASSES = ("3", "7", "京")
 
@@ -34,8 +34,7 @@ def test_each_round_asks_for_exactly_what_is_missing_and_stops_at_four_times() -
     assert mine.tally.shortfall == {"京": 2}
 
 
-def test_images_do_not_depend_on_the_size_of_chunks(generation: Generation) -> None:
-    backend = LocalBackend(generation)
+def test_images_do_not_depend_on_the_size_of_chunks(backend: LocalBackend) -> None:
     drawn = []
     for backend.chunk_size in (1, 3, 8):
         drawn.append(sorted(asyncio.run(names_of(order({0: 9, 1: 4}), backend))))
@@ -102,7 +101,7 @@ def test_an_abandoned_request_leaves_nothing_under_way() -> None:
     assert asyncio.run(abandoned()) == 0
 
 
-def test_an_error_of_a_chunk_reaches_the_request(generation: Generation) -> None:
+def test_an_error_of_a_chunk_reaches_the_request(backend: LocalBackend) -> None:
     mine = Order("plain/1", CLASSES, {0: 1}, 0, True)
     with pytest.raises(RequestError, match="has no reader"):
-        asyncio.run(names_of(mine, LocalBackend(generation)))
+        asyncio.run(names_of(mine, backend))

@@ -12,7 +12,12 @@ from augment.errors import AugmentError, BundleError, LabelError, RequestError
 from serving.app import create_app
 from serving.catalog import Catalog
 from serving.fulfilment import LocalBackend
-from serving.generation import Chunk, Generation
+from serving.generation import Chunk, Generation, StyleSource
+
+
+@pytest.fixture
+def generation(backend: LocalBackend) -> Generation:
+    return backend.generation
 
 
 def chunk(*labels: int, seed: int = 0, bundle: str = "digits/1", read_back: bool = True) -> Chunk:
@@ -24,7 +29,7 @@ def test_chunks_of_several_requests_share_one_batch_and_get_their_own_images(
 ) -> None:
     chunks = [chunk(0, 0, 0, seed=1), chunk(1, 1, seed=2, read_back=False)]
     drawings = generation.draw(chunks)
-    sampler: Any = generation.model("digits/1").sampler
+    sampler: Any = generation.sampler("digits/1")
     assert sampler.batches == [5]
     assert [d.kept.tolist() for d in drawings] == [[True, True, False], [True, True]]
     assert [(r.label, r.index, r.seed) for r in drawings[0].records] == [("3", 0, 1), ("3", 1, 1)]
@@ -43,7 +48,7 @@ def test_a_chunk_is_drawn_the_same_alone_and_in_company(generation: Generation) 
 def test_chunks_of_other_models_and_styles_are_drawn_apart_but_answered_in_order(
     generation: Generation,
 ) -> None:
-    style = generation.style("digits/1", ids=[3])
+    style = generation.style(StyleSource("digits/1", ids=(3,)))
     styled = replace(chunk(0, seed=2), style=style)
     answers = generation.draw(
         [styled, chunk(0, seed=1), chunk(1, bundle="plain/1", read_back=False)]
@@ -71,19 +76,19 @@ def test_check_refuses_what_would_fail(
 
 
 def test_a_damaged_bundle_is_left_out_and_told_while_the_others_serve(
-    registry: Path, make_generation: Callable[[Path], Generation], make_client: Callable[..., Any]
+    registry: Path, make_backend: Callable[[Path], LocalBackend], make_client: Callable[..., Any]
 ) -> None:
     samples = registry / "digits" / "1" / "samples.png"
     samples.write_bytes(samples.read_bytes()[:-1] + b"?")
-    generation = make_generation(registry)
-    client = make_client(create_app(Catalog(str(registry)), LocalBackend(generation)))
+    backend = make_backend(registry)
+    client = make_client(create_app(Catalog(str(registry)), backend))
 
     health = client.get("/healthz")
     assert health.status_code == 200
     assert health.json()["models"] == ["plain/1"]
     assert "SHA-256" in health.json()["failed"]["digits/1"]
     with pytest.raises(BundleError):
-        generation.check(chunk(0))
+        backend.generation.check(chunk(0))
     for answer in (
         client.get("/v1/models/digits"),
         client.post("/v1/models/digits/generate", json={"labels": {"3": 1}}),
@@ -94,27 +99,28 @@ def test_a_damaged_bundle_is_left_out_and_told_while_the_others_serve(
 
 
 def test_without_any_sound_bundle_the_service_is_not_ready(
-    registry: Path, make_generation: Callable[[Path], Generation], make_client: Callable[..., Any]
+    registry: Path, make_backend: Callable[[Path], LocalBackend], make_client: Callable[..., Any]
 ) -> None:
     for name in ("digits", "plain"):
         config = registry / name / "1" / "config.json"
         config.write_text(config.read_text().replace('"format"', '"unheard_of"'))
-    generation = make_generation(registry)
-    client = make_client(create_app(Catalog(str(registry)), LocalBackend(generation)))
+    backend = make_backend(registry)
+    client = make_client(create_app(Catalog(str(registry)), backend))
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()["status"]) == (503, "failed")
     assert "unheard_of" in answer.json()["failed"]["plain/1"]
 
 
 def test_versions_published_later_are_loaded_when_asked_for_and_few_are_kept(
-    generation: Generation, registry: Path
+    backend: LocalBackend, registry: Path
 ) -> None:
-    keep = generation.arguments.spare_models
+    models = backend.models
+    keep = models.arguments.spare_models
     for _ in range(keep + 2):
         Registry(registry).publish("digits", registry / "digits" / "1")
-    models = [generation.model(f"digits/{version}") for version in range(2, keep + 4)]
-    assert generation.model(f"digits/{keep + 3}") is models[-1]
-    assert generation.model("digits/2") is not models[0]
+    loaded = [models.model(f"digits/{version}") for version in range(2, keep + 4)]
+    assert models.model(f"digits/{keep + 3}") is loaded[-1]
+    assert models.model("digits/2") is not loaded[0]
     shutil.rmtree(registry / "digits" / "3")
     with pytest.raises(AugmentError, match="no version '3'"):
-        generation.model("digits/3")
+        models.model("digits/3")

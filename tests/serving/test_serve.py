@@ -13,12 +13,12 @@ import pytest
 import ray
 from ray import serve
 
-from augment.generators.base import write_bundle
-from augment.generators.saae import CONFIGS
 from augment.bundle import Registry
 from augment.config import with_overrides
 from augment.data.datasets import open_data
 from augment.errors import LabelError
+from augment.generators.base import write_bundle
+from augment.generators.saae import CONFIGS
 from augment.models.saae import SAAE
 from recognizers.character import CharacterRecognizer
 from recognizers.reader import CrossFittedReader, save_reader
@@ -27,7 +27,7 @@ from serving.app import build
 from serving.catalog import Catalog
 from serving.client import ask, unpack, wait_until_ready
 from serving.fulfilment import LocalBackend, Order
-from serving.generation import Generation
+from serving.models import Models
 from serving.schemas import ServeArguments
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # Ray warns in many ways
@@ -92,7 +92,7 @@ def test_http_gives_the_same_bytes_as_the_same_code_without_serve(
         entry = Catalog(service.arguments.registry).entry("digits")
         counts = entry.count_by_class(LABELS)
         order = Order(entry.bundle, entry.info.classes, counts, 4, read_back)
-        backend = LocalBackend(Generation(service.arguments))
+        backend = LocalBackend(Models(service.arguments))
         return b"".join([p async for p in zip_bytes(order, entry.info.digest, backend)])
 
     assert asyncio.run(in_process()) == archive.read_bytes()
