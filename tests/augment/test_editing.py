@@ -67,7 +67,7 @@ def editor_of(make: Callable[[], nn.Module], banks=None, **how) -> Editor:
         sampling={},
         classes=CLASSES,
         image_size=(SIDE, SIDE),
-        channels=3,
+        channels=getattr(model, "channels", 3),
         attributes=NAMES,
     )
     return Editor(info, model, banks or {}, **{"batch_size": 4, "half": False, **how})
@@ -175,6 +175,23 @@ def test_an_enlarged_image_shrinks_to_the_one_given(editor, scale, size):
         assert large.shape == (scale * size[0], scale * size[1], 3)
         back = down(to_tensor(large[None]), scale)
         assert (back - to_tensor(image[None])).abs().max() <= 0.5 / 127.5 + 1e-5
+
+
+def test_gray_images_are_worked_on_as_gray():
+    class Gray(VAEGAN):
+        channels = 1
+
+    config = VAEGANConfig(width=4, hidden=8, latent_dim=8)
+    editor = editor_of(
+        lambda: Gray(config, num_classes=2, image_size=(SIDE, SIDE), channels=1),
+        {"bank.attribute_vectors": torch.eye(2, 8)},
+    )
+    images = [image[:, :, :1] for image in pictures(2, 40, 50)]
+    rebuilt, filled, large = every_task(editor, images)
+    assert {image.shape for image in rebuilt + filled} == {(40, 50, 1)}
+    assert large[0].shape == (80, 100, 1)
+    assert editor.edit(images, [{"Smiling": 1.0}, {}])[0].shape == (40, 50, 1)
+    assert editor.morph(*images, 3).shape == (3, SIDE, SIDE, 1)
 
 
 def test_only_the_face_box_changes(level):
