@@ -40,6 +40,7 @@ from augment.data.datasets import LabelledImages
 from augment.errors import BundleError, DataError
 from augment.images import to_tensor
 from augment.losses.structure import l1_within, l2_within
+from recognizers.tables import markdown_table
 
 __all__ = [
     "MIN_MEASURED_SIDE",
@@ -253,18 +254,14 @@ def masked_table(
 
 def format_masked_table(rows: Sequence[ReconstructionRow]) -> str:
     """The rows as a Markdown table, ending in a line break; columns as in the paper."""
-    lines = [
-        "| bundle | loss | face masks | 1−SSIM | 1−MS-SSIM | LPIPS | 1−VIF | 10·l1 | 10·l2 |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    measures = ("1−SSIM", "1−MS-SSIM", "LPIPS", "1−VIF", "10·l1", "10·l2")
+    cells = []
     for row in rows:
         figures = [
             "no weights" if figure is None else f"{figure:.3f}" for figure in astuple(row.scores)
         ]
-        with_masks = "yes" if row.masked else "no"
-        cells = [row.bundle, row.reconstruction, with_masks, *figures]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        cells.append((row.bundle, row.reconstruction, "yes" if row.masked else "no", *figures))
+    return markdown_table(("bundle", "loss", "face masks", *measures), cells)
 
 
 def _load(name: str, folder: Path, data: LabelledImages) -> tuple[nn.Module, Mapping[str, Any]]:
