@@ -11,13 +11,17 @@ import pytest
 import torch
 from fastapi import FastAPI
 from numpy.typing import NDArray
+from torch import Tensor
 
+from augment.autoencoders import Coder
 from augment.bundle import BundleInfo, Registry, load_bundle, save_bundle
 from augment.config import to_mapping
+from augment.editing import Editor
 from augment.errors import RequestError
 from augment.generate import Samples, Style
 from augment.images import Pixels
 from augment.models.saae import SAAEConfig
+from augment.models.vae_gan_config import VAEGANConfig
 from serving.app import create_app
 from serving.catalog import Catalog
 from serving.fulfilment import LocalBackend
@@ -27,6 +31,7 @@ from serving.schemas import ServeArguments
 CLASSES = ("3", "7", "京")
 SIZE = (8, 8)
 BATCH = 8
+ATTRIBUTES, FACE_SIDE = ("Smiling", "Eyeglasses"), 32
 
 
 class KnownSampler:
@@ -108,10 +113,58 @@ def registry(tmp_path: Path) -> Path:
     return root
 
 
-def _load_known(folder: Path, *_: Any) -> LoadedModel:
+class Level(Coder):
+    """Knows an image by its mean alone, and draws it flat."""
+
+    def __init__(self) -> None:
+        super().__init__(None)  # type: ignore[arg-type]
+        self.batches: list[int] = []
+
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        mu = images.mean(dim=(1, 2, 3))[:, None]
+        return mu, torch.zeros_like(mu)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.batches.append(len(z))
+        return z[:, :, None, None].expand(-1, 3, FACE_SIDE, FACE_SIDE)
+
+
+def _load_known(folder: Path, arguments: ServeArguments, finder: Any = None) -> LoadedModel:
+    info = load_bundle(folder)
     reader = KnownReader() if (folder / "reader").is_dir() else None
-    sampler: Any = KnownSampler(load_bundle(folder))
-    return LoadedModel(sampler, reader)
+    sampler: Any = KnownSampler(info)
+    if not info.attributes:
+        return LoadedModel(sampler, reader)
+    banks = {"bank.attribute_vectors": torch.tensor([[0.24], [-0.48]])}
+    size = arguments.edit_batch_size
+    editor = Editor(info, info.build_model(), banks, batch_size=size, half=False, finder=finder)
+    editor.coder = Level()
+    return LoadedModel(sampler, reader, editor)
+
+
+@pytest.fixture
+def face_registry(registry: Path, tmp_path: Path) -> Path:
+    """``registry`` with ``faces`` besides, a bundle that knows two attributes."""
+    config = VAEGANConfig(width=4, hidden=8, latent_dim=1)
+    info = BundleInfo(
+        architecture="vae_gan",
+        model=to_mapping(config),
+        sampling={},
+        classes=ATTRIBUTES,
+        image_size=(FACE_SIDE, FACE_SIDE),
+        channels=3,
+        attributes=ATTRIBUTES,
+    )
+    bank = {"bank.attribute_vectors": torch.zeros(2, 1)}
+    save_bundle(tmp_path / "faces", info, bank, np.zeros((4, 4, 3), np.uint8))
+    Registry(registry).publish("faces", tmp_path / "faces")
+    return registry
+
+
+@pytest.fixture
+def face_client(face_registry: Path, make_backend: Callable[[Path], LocalBackend]) -> "Client":
+    """The service over ``face_registry``."""
+    return Client(create_app(Catalog(str(face_registry)), make_backend(face_registry)))
 
 
 @pytest.fixture

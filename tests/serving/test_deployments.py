@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from ray.serve.batching import _BatchQueue
 
-from augment.errors import BundleNotFoundError, LabelError
+from augment.errors import BundleNotFoundError, LabelError, RequestError
+from augment.restoration.faces import FaceBox
 from serving.deployments import HandleBackend, Replica, count_images, with_threads
 from serving.generation import Chunk, StyleSource
+from serving.image_tasks import Edit, Morph, Reconstruct, SuperResolve
 from serving.models import LoadModel
 from serving.schemas import Health, ServeArguments
 
@@ -65,7 +67,7 @@ def chunk(labels: list[int], seed: int) -> Chunk:
     return Chunk("digits/1", np.array(labels), np.arange(len(labels)), seed, read_back=True)
 
 
-async def together(call: Callable[[Chunk], Awaitable[Any]], *chunks: Chunk) -> list[Any]:
+async def together(call: Callable[[Any], Awaitable[Any]], *chunks: Any) -> list[Any]:
     return await asyncio.gather(*map(call, chunks), return_exceptions=True)
 
 
@@ -124,3 +126,68 @@ def test_replicas_share_the_cores_unless_told_otherwise() -> None:
     assert many.threads is not None
     assert many.threads >= 1
     assert with_threads(ServeArguments(registry="r", threads=3)).threads == 3
+
+
+# --- work on images --------------------------------------------------------------------------
+
+SHADES = [np.full((32, 32, 3), 40 * i, np.uint8) for i in range(5)]
+
+
+def level_of(images: Any) -> int:
+    assert len(images) == 1
+    return round(float(images.mean()))
+
+
+@pytest.fixture
+def face_replica(face_registry: Path, load_known: LoadModel, loop: asyncio.Runner) -> Replica:
+    async def start() -> Replica:
+        arguments = ServeArguments(registry=str(face_registry), batch_wait_s=0.2)
+        return Replica(arguments, load_known)
+
+    return loop.run(start())
+
+
+def test_one_bad_task_among_good_ones_fails_alone(
+    face_replica: Replica, loop: asyncio.Runner
+) -> None:
+    backend = HandleBackend(handle_to(face_replica), face_replica.models.arguments)
+    good = [Reconstruct(bundle="faces/1", image=shade) for shade in SHADES]
+    bad = [
+        Reconstruct(bundle="faces/1", image=SHADES[0], box=FaceBox(0, 0, 99, 99)),
+        Reconstruct(bundle="faces/1", image=SHADES[0], label=1),
+        Reconstruct(bundle="digits/1", image=SHADES[0]),
+        Reconstruct(bundle="none/1", image=SHADES[0]),
+        Edit(bundle="faces/1", image=SHADES[0], attributes={"Smiling": 1e9}),
+    ]
+    done = loop.run(together(backend.work, *bad[:2], *good, *bad[2:]))
+    assert [level_of(images) for images in done[2:7]] == [0, 40, 80, 120, 160]
+    refused = done[:2] + done[7:]
+    assert [type(error) for error in refused] == [
+        *(RequestError, RequestError, RequestError, BundleNotFoundError, RequestError)
+    ]
+
+
+def test_a_task_that_fails_in_a_batch_fails_alone_too(
+    face_replica: Replica, loop: asyncio.Runner
+) -> None:
+    good = [SuperResolve(bundle="faces/1", image=shade, scale=2) for shade in SHADES]
+    long = SuperResolve(bundle="faces/1", image=np.zeros((2, 4100, 3), np.uint8), scale=2)
+    first, refused, *rest = loop.run(together(face_replica.work, good[0], long, *good[1:]))
+    assert isinstance(refused, RequestError)
+    assert [level_of(images) for images in (first, *rest)] == [0, 40, 80, 120, 160]
+
+
+def test_tasks_of_one_kind_share_a_batch_and_a_morph_fills_one(
+    face_replica: Replica, loop: asyncio.Runner
+) -> None:
+    coder: Any = face_replica.models.model("faces/1").editor.coder  # type: ignore[union-attr]
+    tasks = [Reconstruct(bundle="faces/1", image=shade) for shade in SHADES]
+    edits = [Edit(bundle="faces/1", image=SHADES[1], attributes={"Smiling": 1.0})] * 2
+    done = loop.run(together(face_replica.work, tasks[0], *edits, *tasks[1:]))
+    assert [level_of(images) for images in done] == [0, 71, 71, 40, 80, 120, 160]
+    assert coder.batches == [8, 8, 8]  # padded: all reconstructions; an edit, before and after
+    pair = (SHADES[0], SHADES[2])
+    walks = [Morph(bundle="faces/1", images=pair, steps=steps) for steps in (3, 100)]
+    short, long = loop.run(together(face_replica.work, *walks))
+    assert [round(float(frame.mean())) for frame in short] == [0, 40, 80]
+    assert len(long) == 100
