@@ -1,15 +1,17 @@
-"""A small client: ask a running service for labelled images, and unpack them.
+"""A small client: ask a running service for labelled images and unpack them, or for work on images.
 
 images = ask("http://127.0.0.1:8000", "digits", {"3": 20, "7": 20}, out="digits.zip")
 unpack(images.path, "digits")
+older = edit("http://127.0.0.1:8000", "faces", "me.jpg", {"Gray_Hair": 1.0})
 """
 
+import base64
 import hashlib
 import json
 import shutil
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,28 @@ from tqdm import tqdm
 from augment.errors import DataError, RequestError
 from augment.export import MANIFEST
 
-__all__ = ["Download", "ask", "unpack", "wait_until_ready"]
+__all__ = [
+    "Box",
+    "Download",
+    "Picture",
+    "ask",
+    "edit",
+    "inpaint",
+    "morph",
+    "reconstruct",
+    "super_resolve",
+    "unpack",
+    "wait_until_ready",
+]
 
 TIMEOUT = httpx.Timeout(10.0, read=600.0)
 """Seconds; with read-back, drawing is done before the first byte comes."""
+
+
+Picture = str | Path | bytes
+"""An image file: where it is, or its bytes."""
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom of a face, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +62,13 @@ class Download:
 def ask(
     url: str,
     model: str,
-    labels: Mapping[str, int],
+    labels: Mapping[str, int] | None = None,
     *,
     out: str | Path,
+    new_identities: int | None = None,
+    per_label: int | None = None,
     seed: int | None = None,
-    read_back: bool = True,
+    read_back: bool | None = None,
     style: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Download:
@@ -57,8 +79,11 @@ def ask(
         model: NAME or NAME/VERSION.
         labels: label to number of images.
         out: path of the zip; it appears there once complete.
+        new_identities: instead of labels, how many classes that do not exist.
+        per_label: images of each of these.
         seed: left out, the service draws one.
-        read_back: keep only images that read as their label.
+        read_back: keep only images that read as their label; left out: yes, but of
+            new identities, which no reader knows.
         style: see the service's /docs.
         progress: show the bar.
 
@@ -66,12 +91,18 @@ def ask(
         RequestError: the service refused; its message.
         httpx.TransportError: the service cannot be reached, or broke off.
     """
-    body: dict[str, Any] = {"labels": dict(labels), "read_back": read_back}
-    body |= {} if seed is None else {"seed": seed}
-    body |= {} if style is None else {"style": dict(style)}
+    fields = {
+        "labels": labels,
+        "new_identities": new_identities,
+        "per_label": per_label,
+        "seed": seed,
+        "read_back": read_back,
+        "style": style,
+    }
+    body = {name: value for name, value in fields.items() if value is not None}
     out = Path(out)
     partial = out.with_name(f"{out.name}.partial")
-    address = f"{url.rstrip('/')}/v1/models/{model}/generate"
+    address = _address(url, model, "generate")
     with httpx.stream("POST", address, json=body, timeout=TIMEOUT) as response:
         if response.is_error:
             raise RequestError(_message(response))
@@ -87,6 +118,125 @@ def ask(
         for name in ("seed", "asked", "made", "kept", "dropped", "shortfall")
     }
     return Download(path=out, **told)
+
+
+def inpaint(
+    url: str,
+    model: str,
+    image: Picture,
+    hole: Picture,
+    *,
+    label: str | None = None,
+    box: Box | None = None,
+    blend: str | None = None,
+) -> bytes:
+    """Ask to fill the hole of an image.
+
+    Args:
+        url: of the service.
+        model: NAME or NAME/VERSION.
+        image: what to repair.
+        hole: an image of the same size, white where it is to be filled.
+        label: of whom or what the image is; left out, it is estimated.
+        box: of the face; left out, it is found or taken to be the whole image.
+        blend: "poisson" or "none".
+
+    Returns:
+        A PNG file.
+
+    Raises:
+        RequestError: the service refused; its message.
+        httpx.TransportError: the service cannot be reached.
+    """
+    files = [("image", image), ("mask", hole)]
+    return _work(url, model, "inpaint", files, {"label": label, "box": box, "blend": blend})
+
+
+def super_resolve(
+    url: str,
+    model: str,
+    image: Picture,
+    scale: int,
+    *,
+    label: str | None = None,
+    box: Box | None = None,
+) -> bytes:
+    """Ask to enlarge an image by 2 or 4; the rest as ``inpaint``."""
+    fields = {"scale": scale, "label": label, "box": box}
+    return _work(url, model, "super-resolve", [("image", image)], fields)
+
+
+def edit(
+    url: str,
+    model: str,
+    image: Picture,
+    attributes: Mapping[str, float],
+    *,
+    box: Box | None = None,
+) -> bytes:
+    """Ask to change attributes, name to strength; the rest as ``inpaint``."""
+    fields = {"attributes": dict(attributes), "box": box}
+    return _work(url, model, "edit", [("image", image)], fields)
+
+
+def reconstruct(
+    url: str, model: str, image: Picture, *, label: str | None = None, box: Box | None = None
+) -> bytes:
+    """Ask what the model keeps of an image; the rest as ``inpaint``."""
+    return _work(url, model, "reconstruct", [("image", image)], {"label": label, "box": box})
+
+
+def morph(
+    url: str,
+    model: str,
+    images: tuple[Picture, Picture] | None = None,
+    *,
+    labels: tuple[str, str] | None = None,
+    steps: int = 8,
+    seed: int | None = None,
+) -> list[bytes]:
+    """Ask for the way between two images, or between two labels.
+
+    Args:
+        url: of the service.
+        model: NAME or NAME/VERSION.
+        images: the ends.
+        labels: of the two images; without images, the ends.
+        steps: images wanted, both ends included.
+        seed: of all but the label, without images.
+
+    Returns:
+        PNG files, from first to last; the rest as ``inpaint``.
+    """
+    files = [("images", image) for image in images or ()]
+    fields = {"labels": labels, "steps": steps, "seed": seed}
+    answer = _work(url, model, "morph", files, fields, accept="application/json")
+    return [base64.b64decode(frame) for frame in json.loads(answer)["frames"]]
+
+
+def _work(
+    url: str,
+    model: str,
+    what: str,
+    files: Sequence[tuple[str, Picture]],
+    fields: Mapping[str, object],
+    *,
+    accept: str = "image/png",
+) -> bytes:
+    """Post a form and return the answer's body; fields that are None are left out."""
+    parts: list[tuple[str, Any]] = [
+        (name, (name, file if isinstance(file, bytes) else Path(file).read_bytes()))
+        for name, file in files
+    ]
+    for name, value in fields.items():
+        values = value if name == "labels" and isinstance(value, tuple) else (value,)
+        texts = [part if isinstance(part, str) else json.dumps(part) for part in values]
+        parts += [(name, (None, text)) for text in texts if value is not None]
+    address, headers = _address(url, model, what), {"Accept": accept}
+    response = httpx.post(address, files=parts, headers=headers, timeout=TIMEOUT)
+    if response.is_error:
+        raise RequestError(_message(response))
+    return response.content
 
 
 def unpack(archive: str | Path, folder: str | Path) -> list[dict[str, Any]]:
@@ -152,6 +302,10 @@ def wait_until_ready(url: str, *, timeout_s: float = 120.0) -> None:
             last = answer.text
         time.sleep(0.2)
     raise TimeoutError(f"the service at {url} was not ready after {timeout_s:.0f} s: {last}")
+
+
+def _address(url: str, model: str, what: str) -> str:
+    return f"{url.rstrip('/')}/v1/models/{model}/{what}"
 
 
 def _message(response: httpx.Response) -> str:

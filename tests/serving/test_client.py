@@ -1,12 +1,53 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 
-from augment.errors import DataError
+from augment.errors import DataError, RequestError
 from augment.export import Record, ZipWriter
+from augment.images import decode_image, encode_png
+from serving import client
 from serving.client import unpack
+
+FLAT = encode_png(np.full((32, 32, 3), 100, np.uint8))
+HOLE = np.zeros((32, 32, 1), np.uint8)
+HOLE[4:9, 4:9] = 255
+
+
+@pytest.fixture
+def url(face_client: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A service in process, where httpx would call one."""
+    monkeypatch.setattr(httpx, "post", lambda url, **how: face_client.post(url, **how))
+    return "http://service/"
+
+
+def level_of(png: bytes) -> float:
+    return float(decode_image(png, channels=3).mean())
+
+
+def test_each_thing_a_bundle_does_with_images_can_be_asked_for(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "flat.png"
+    file.write_bytes(FLAT)
+    box = (4, 4, 28, 28)
+    assert level_of(client.reconstruct(url, "faces", file, box=box)) == 100
+    assert level_of(client.inpaint(url, "faces", FLAT, encode_png(HOLE), blend="none")) == 100
+    large = client.super_resolve(url, "faces/1", str(file), 4)
+    assert decode_image(large, channels=3).shape == (128, 128, 3)
+    assert level_of(client.edit(url, "faces", file, {"Smiling": 1.0})) == 131
+    assert [level_of(f) for f in client.morph(url, "faces", (FLAT, FLAT), steps=3)] == [100] * 3
+
+
+def test_a_refusal_of_work_on_images_is_told_in_the_words_of_the_service(url: str) -> None:
+    with pytest.raises(RequestError, match="scale: Input should be 2 or 4"):
+        client.super_resolve(url, "faces", FLAT, 3)
+    with pytest.raises(RequestError, match="unknown label 'ann'"):
+        client.reconstruct(url, "faces", FLAT, label="ann")
+    with pytest.raises(RequestError, match="takes no label"):
+        client.morph(url, "faces", labels=("Smiling", "Eyeglasses"), seed=1)
 
 
 def write_zip(path: Path) -> Path:
