@@ -9,6 +9,7 @@ registry/.runs, from where ``--resume`` goes on.
 import argparse
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from jobs.cli import (
 )
 from jobs.ray_context import RayContext, ray_cluster, ray_train
 from recognizers.arms import Plan, SeedRun
+from recognizers.plans import plan_for
 from recognizers.reader import CrossFittedReader, save_reader
 from recognizers.scenarios import Draw
 
@@ -69,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
         "--reader",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="train a recognizer on the same images, for read-back",
+        help="train a recognizer on the same images, for read-back, where labels are its classes",
     )
     return options
 
@@ -92,11 +94,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_plan("train", arguments, config)
         return
     with ray_cluster():
-        readers = Plan(generator=config) if arguments.reader else None
+        readers = plan_reader(config) if arguments.reader else None
         reference = train_and_publish(
             data, config, root=root, run=run, workers=arguments.workers, readers=readers
         )
     print(f"published {root}/{reference}")
+
+
+def plan_reader(config: GeneratorConfig) -> Plan | None:
+    """How to train the recognizers that read a generator's images back.
+
+    None for architectures whose labels are no classes of the data: there is nothing to read.
+    """
+    kinds = {"saae": "chars", "cvae_gan": "faces-id"}
+    if config.architecture not in kinds:
+        return None
+    return replace(plan_for(kinds[config.architecture]), generator=config)
 
 
 def find_run(root: str, name: str, *, resume: bool) -> str:

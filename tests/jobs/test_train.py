@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.distributed
 
-from augment.bundle import Registry
+from augment.bundle import Registry, load_tensors
 from augment.errors import ConfigError
+from augment.generators import GENERATORS
 from jobs import train
 from jobs.ray_context import RayContext
 
@@ -91,3 +92,36 @@ def test_two_workers_train_publish_and_resume(
     with pytest.raises(ConfigError, match="configuration it started with"):
         train.main([*out, *options(tiny_settings), "--resume", "--seed", "5"])
     assert registry.versions("digits") == [1]
+
+
+@pytest.mark.parametrize("architecture", sorted(GENERATORS))
+@pytest.mark.parametrize("preset", ["paper", "labelmint"])
+def test_every_architecture_can_be_asked_for_in_both_configurations(
+    architecture: str, preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "reg/any"), "--config", preset, "--dry-run"]
+    train.main([architecture, *out])
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert {"model", "training", "sampling"} <= set(settings)
+
+
+def test_images_are_read_back_by_a_recognizer_of_their_kind_where_labels_are_classes() -> None:
+    kinds = {}
+    for architecture, configs in GENERATORS.items():
+        plan = train.plan_reader(configs["labelmint"])
+        kinds[architecture] = plan and plan.recognizer
+    assert kinds == {"saae": "character", "cvae_gan": "face", "vae_gan": None, "masked_vae": None}
+
+
+@pytest.mark.ray
+def test_two_workers_train_cvae_gan_with_centres_of_every_class(
+    pictures: Path, tmp_path: Path
+) -> None:
+    out = ["--data", f"celeba:{pictures}", "--out", str(tmp_path / "reg/faces"), "--no-reader"]
+    how = ["--image-size", "48", "48", "--workers", "2"]
+    settings = ("model.width=4", "model.latent_dim=6", "model.steps=8", "training.batch_size=12")
+    train.main(["cvae_gan", *out, *how, *options(settings)])
+    tensors = load_tensors(Registry(tmp_path / "reg").fetch("faces"))
+    assert tensors["centres.met"].tolist() == [1.0] * 5
+    lengths = tensors["centres.centres"].norm(dim=1)
+    assert ((lengths > 0.2) & (lengths < 1.0001)).all()  # means of unit vectors
