@@ -34,6 +34,7 @@ from jobs.cli import (
     run_job,
 )
 from jobs.seeds import SeedTask, run_tasks
+from jobs.verification import verify
 from recognizers.arms import Cell, Plan, SeedRun
 from recognizers.gain import ArmResult, GainReport, measure_gain
 from recognizers.pictures import take_pictures
@@ -49,10 +50,11 @@ from recognizers.sweeps import (
     shots_recipes,
 )
 from recognizers.tuning import best_of, format_trials, measured_on, run_trials, summarize, trials_of
+from recognizers.verification_arms import FACES_VERIFY, Verification
 
 __all__ = ["main", "measure"]
 
-SEEDS, TUNE_SEEDS = 5, 1  # unless the command line says otherwise
+SEEDS, TUNE_SEEDS, VERIFY_SEEDS = 5, 1, 3  # unless the command line says otherwise
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,11 +65,15 @@ def parser() -> argparse.ArgumentParser:
         out=None,
         config="default (the scenario's own plan), or a JSON file of settings to change",
     )
-    options.add_argument("scenario", choices=[*SCENARIOS, "chars"], help="chars needs --data")
+    names = [*SCENARIOS, FACES_VERIFY.name, "chars"]
+    options.add_argument("scenario", choices=names, help="chars needs --data")
     options.add_argument("--data", metavar="URI", help="another copy of the scenario's data")
     options.add_argument("--shots", type=at_least(1), help="real images a class (scenario's own)")
     options.add_argument(
-        "--seeds", type=at_least(1), help=f"draws of real images ({SEEDS}; to tune, {TUNE_SEEDS})"
+        "--seeds",
+        type=at_least(1),
+        help=f"draws of real images ({SEEDS}; {FACES_VERIFY.name} {VERIFY_SEEDS}; to tune "
+        f"{TUNE_SEEDS})",
     )
     options.add_argument("--quick", action="store_true", help="a tenth of all training steps")
     options.add_argument(
@@ -97,6 +103,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.tune and arguments.sweep:
         raise ConfigError("--tune and --sweep exclude each other: tune first, then measure.")
     scenario = choose_scenario(arguments)
+    verifies = isinstance(scenario, Verification)
+    if verifies and (arguments.tune or arguments.sweep):
+        raise ConfigError(f"{scenario.name} is neither tuned nor swept; tune faces-id instead.")
     plan = plan_for(scenario.name, rendered=scenario.rendered)
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
     plan = quicken(plan) if arguments.quick else plan
@@ -107,7 +116,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.dry_run:
         print_plan("benchmark", arguments, plan)
         return
-    count = arguments.seeds or (TUNE_SEEDS if arguments.tune else SEEDS)
+    usual = TUNE_SEEDS if arguments.tune else VERIFY_SEEDS if verifies else SEEDS
+    count = arguments.seeds or usual
     tasks = [
         SeedTask(scenario, seed, plan, out, arguments.recognizer, device)
         for seed in range(arguments.seed, arguments.seed + count)
@@ -115,11 +125,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.tune:
         tune(tasks, out, processes=arguments.parallel)
         return
+    words = [word for word in argv or sys.argv[1:] if word != "--resume"]
+    command = shlex.join(["python", "-m", "jobs.benchmark", *words])
+    if verifies:
+        told = describe_device(device)
+        processes = arguments.parallel
+        print("\n" + verify(tasks, command=command, out=out, device=told, processes=processes))
+        return
     work = finish_with_sweep if arguments.sweep else finish
     run_tasks(work, tasks, processes=arguments.parallel)
     runs = [task.open() for task in tasks]
-    words = [word for word in argv or sys.argv[1:] if word != "--resume"]
-    command = shlex.join(["python", "-m", "jobs.benchmark", *words])
     sweeps = sweep_curves(tasks, runs) if arguments.sweep else None
     report = measure(runs, scenario, command=command, out=out, sweeps=sweeps)
     page = write_report(out, report, take_pictures(runs[0]))
@@ -137,7 +152,8 @@ def choose_scenario(arguments: argparse.Namespace) -> Scenario:
         if uri is None:
             raise ConfigError("the scenario chars needs --data URI, got none.")
         return chars_scenario(uri, arguments.shots or 5)
-    scenario = find_scenario(arguments.scenario)
+    verifies = arguments.scenario == FACES_VERIFY.name
+    scenario = FACES_VERIFY if verifies else find_scenario(arguments.scenario)
     scenario = scenario.with_data(uri) if uri else scenario
     return scenario.with_shots(arguments.shots) if arguments.shots else scenario
 
@@ -252,7 +268,7 @@ def measure(
     draw, plan = runs[0].draw, runs[0].plan
     focus = {run.seed: run.draw.focus for run in runs}
     gain = measure_gain(
-        cells, draw.test.labels, draw.test.groups, metric=draw.metric, focus_by_seed=focus
+        cells, draw.test.labels, draw.clusters, metric=draw.metric, focus_by_seed=focus
     )
     made: Counter[str] = Counter()
     for run in runs:

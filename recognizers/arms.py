@@ -61,6 +61,7 @@ class Plan:
     generator: GeneratorConfig = field(default_factory=lambda: GENERATORS["saae"]["labelmint"])
     recognizer: str = "character"  # one of recognizers.reader.KINDS; also reads generated images
     budget: Budget = field(default_factory=Budget)
+    read_back: bool = True  # whether generated images must read as their label to be kept
     reader_steps: int = 600
     reader_band: tuple[float, float] = (0.0, 1.0)  # confidences of generated images that are kept
     recipes: dict[str, Recipe] = field(default_factory=default_recipes)
@@ -164,11 +165,11 @@ class SeedRun:
         return [self._arm(name, recipe) for name, recipe in arms.items()]
 
     def bundle(self) -> BundleInfo:
-        """The seed's generator, trained with its reader if there is none yet."""
+        """The seed's generator, trained if there is none yet; with its reader if the plan reads."""
         folder = self.bundle_folder
         if not (folder / "config.json").exists():
             reader_folder = folder / "reader"
-            if not (reader_folder / "config.json").exists():
+            if self.plan.read_back and not (reader_folder / "config.json").exists():
                 self.say(f"seed {self.seed}: training the reader")
                 save_reader(reader_folder, self.train_reader())
             self.say(f"seed {self.seed}: training the generator")
@@ -180,7 +181,7 @@ class SeedRun:
         return load_bundle(folder)
 
     def generated(self) -> LabelledPixels:
-        """Images of the seed's generator that were read back as their labels.
+        """Images of the seed's generator; if the plan reads back, those read as their labels.
 
         Raises:
             DataError: none was.
@@ -196,11 +197,12 @@ class SeedRun:
         started = time.monotonic()
         self.bundle()
         self.say(f"seed {self.seed}: generating")
+        reads = self.plan.read_back
         drawn = draw_counts(
             load_sampler(self.bundle_folder, device=self.device),
             dict.fromkeys(range(len(self.real.classes)), self.plan.generated_per_class),
             self.seed,
-            reader=load_reader(self.bundle_folder / "reader", self.device),
+            reader=load_reader(self.bundle_folder / "reader", self.device) if reads else None,
             tally=(tally := Tally()),
         )
         kept = [image for chunk in drawn for image in chunk]

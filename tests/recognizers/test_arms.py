@@ -219,6 +219,15 @@ def test_a_plan_with_an_unknown_recognizer_or_an_empty_band_is_refused(
         Plan(**setting)
 
 
+def test_without_read_back_no_reader_is_trained_and_every_image_is_kept(
+    draw: Draw, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arms, "train_reader", None)
+    run = start(draw, tmp_path, replace(tiny_plan, read_back=False))
+    assert len(run.generated()) == run.tally.made == run.tally.kept == 3 * 8
+    assert not (run.bundle_folder / "reader").exists()
+
+
 def test_a_recipe_is_written_as_what_differs_from_the_default() -> None:
     assert str(Recipe()) == "default"
     recipe = Recipe(rendered=0.5, generated=0.25)

@@ -1,0 +1,60 @@
+import json
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from augment.errors import ConfigError
+from jobs import benchmark, verification
+from recognizers.verification import Pairs, score_pairs
+from recognizers.verification_arms import CANDIDATES, VERIFICATION_ARMS, VerificationCell
+
+SAME = np.arange(40) % 2 == 0
+
+
+def finished(task) -> SimpleNamespace:
+    """A seed in which every arm mistakes two pairs less than the one before."""
+    cells = []
+    for place, arm in enumerate(VERIFICATION_ARMS):
+        cosines = np.where(SAME, 0.8, 0.2).astype(np.float32)
+        wrong = 10 - 2 * place
+        cosines[:wrong] = 1 - cosines[:wrong]
+        read = (cosines > 0.5).astype(np.int64)
+        score = score_pairs(cosines, SAME, 0.5)
+        cells.append(VerificationCell(arm, task.seed, read, score=score, seconds=2.0))
+    names = tuple(f"Person_{i}/Person_{i}_0001" for i in range(40))
+    return SimpleNamespace(
+        cells=lambda: cells,
+        pairs=Pairs(names, names, SAME, np.zeros(40, np.int64)),
+        generated=Counter(made=9, kept=7, dropped=2),
+        run=SimpleNamespace(real=range(50), bundle=lambda: SimpleNamespace(digest="d" * 64)),
+    )
+
+
+def test_the_report_leads_with_new_people_and_holds_both_gains_and_all_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verification, "open_run", finished)
+    benchmark.main(["faces-verify", "--device", "cpu", "--out", str(tmp_path)])
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["seeds"] == [0, 1, 2], "three seeds unless told otherwise"
+    assert list(report["arms"]) == list(VERIFICATION_ARMS)
+    assert report["arms"]["classical"]["mean"] == pytest.approx(0.8)
+    assert set(report["gains"]) == set(CANDIDATES)
+    assert report["gains"]["synthetic_existing"]["error_reduction"] == pytest.approx(1 - 6 / 8)
+    assert report["gain"]["error_reduction"] == pytest.approx(1 - 4 / 8)
+    assert report["gain"]["over"] == "classical"
+    assert len(report["scores"]["real"]["auc"]) == 3
+    assert report["generated"] == {"made": 27, "kept": 21, "dropped": 6}
+    told = capsys.readouterr().out
+    assert "TAR@FAR 1e-2" in told
+    assert str(tmp_path / "report.html") in told
+    assert "synthetic new" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("word", ["--tune", "--sweep"])
+def test_faces_verify_is_neither_tuned_nor_swept(tmp_path: Path, word: str) -> None:
+    with pytest.raises(ConfigError, match="neither tuned nor swept"):
+        benchmark.main(["faces-verify", word, "--out", str(tmp_path)])
