@@ -24,6 +24,7 @@ FACE_SHARES = (0.2, 0.4, 0.6)
 """Generated shares of a batch, tried for faces."""
 
 _FACES = Recipe(augmentation="faces-erasing")
+"""On dev images of faces-tail's draw 100: 38.5 %, without erasing 35.0 %; the rest is untried."""
 
 
 def candidates(arm: str, plan: Plan) -> list[Recipe]:
