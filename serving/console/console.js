@@ -13,19 +13,21 @@ async function call(path, options) {
   throw new Error(body?.error?.message ?? `The service answered ${response.status}.`);
 }
 
-function say(text, isError = false) {
-  at("status").textContent = text;
-  at("status").classList.toggle("error", isError);
+function say(text, isError = false, panel = at("ask")) {
+  const status = panel.querySelector(".status");
+  status.textContent = text;
+  status.classList.toggle("error", isError);
 }
 
-/** Run an action with the buttons disabled; errors are told in the status line. */
-async function working(action) {
-  const buttons = [at("draw"), at("download")];
+/** Run an action with the panel's buttons disabled; errors are told in its status line. */
+async function working(action, panel = at("ask")) {
+  const buttons = [...panel.querySelectorAll("button:enabled")];
   for (const button of buttons) button.disabled = true;
   try {
     await action();
   } catch (error) {
-    say(error.message, true);
+    panel.hidden = false;
+    say(error.message, true, panel);
   } finally {
     for (const button of buttons) button.disabled = false;
   }
@@ -59,6 +61,7 @@ async function showModel(name) {
     images: `${width} × ${height}, ${model.channels === 1 ? "gray" : "RGB"}`,
     classes: model.classes.length,
     "trained on": model.data.images ? `${model.data.images} images, ${model.data.uri}` : "–",
+    offers: model.capabilities.join(", "),
     digest: model.digest.slice(0, 12),
     reader: model.reader ? "yes" : "none",
     ...Object.fromEntries(Object.entries(model.metrics).map(([k, v]) => [k, v.toPrecision(3)])),
@@ -70,9 +73,11 @@ async function showModel(name) {
   at("samples").hidden = false;
   at("read-back").checked = model.reader;
   at("read-back").disabled = !model.reader;
+  at("ask").hidden = !model.capabilities.includes("generate");
   choose(model.classes.slice(0, 10));
   at("images").replaceChildren();
   say("");
+  showImageTools();
 }
 
 function choose(labels) {
@@ -102,10 +107,10 @@ function request(format) {
   return body;
 }
 
-const target = () => `v1/models/${encodeURIComponent(model.name)}/${model.version}/generate`;
+const target = (what) => `v1/models/${encodeURIComponent(model.name)}/${model.version}/${what}`;
 
 function ask(body) {
-  return call(target(), {
+  return call(target("generate"), {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
@@ -157,7 +162,7 @@ async function download() {
 
 async function copyCurl() {
   const quoted = JSON.stringify(request("zip")).replaceAll("'", "'\\''");
-  const url = new URL(target(), document.baseURI);
+  const url = new URL(target("generate"), document.baseURI);
   const command = `curl -fo images.zip -H 'Content-Type: application/json' -d '${quoted}' '${url}'`;
   await navigator.clipboard.writeText(command);
   say("curl copied");
@@ -169,4 +174,4 @@ at("none").addEventListener("click", () => choose([]));
 at("draw").addEventListener("click", () => working(draw));
 at("download").addEventListener("click", () => working(download));
 at("copy").addEventListener("click", () => working(copyCurl));
-working(listModels);
+addEventListener("DOMContentLoaded", () => working(listModels));

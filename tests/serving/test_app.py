@@ -62,7 +62,7 @@ def test_models_are_listed_and_described(client: Any) -> None:
 def test_the_page_its_parts_the_samples_and_the_api_description_are_served(client: Any) -> None:
     page = client.get("/").text
     assert "console.js" in page
-    for part in ("console.js", "console.css"):
+    for part in ("console.js", "images.js", "console.css"):
         assert client.get(f"/{part}").status_code == 200
         assert "//" not in client.get(f"/{part}").text.replace("// ", "")  # nothing from outside
     assert decode_image(client.get("/v1/models/digits/samples.png").content, channels=1).size
