@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from augment.config import with_overrides
 from augment.data.transforms import Strength
+from augment.generators.cvae_gan import CONFIGS as FACE_CONFIGS
 from augment.generators.saae import CONFIGS, SAAEGenerator
 from recognizers.arms import Plan, default_recipes
 from recognizers.fit import Budget
@@ -107,6 +108,7 @@ _HANDWRITTEN = _recipes(
 )
 
 _FACE_PLAN = Plan(
+    generator=FACE_CONFIGS["labelmint"],
     recognizer="face",
     budget=Budget(steps=1500),
     recipes=_recipes(
