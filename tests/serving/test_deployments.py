@@ -9,11 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ray import serve
 from ray.serve.batching import _BatchQueue
 
 from augment.errors import BundleNotFoundError, LabelError, RequestError
 from augment.restoration.faces import FaceBox
-from serving.deployments import HandleBackend, Replica, count_images, with_threads
+from serving.deployments import (
+    HandleBackend,
+    Replica,
+    count_images,
+    replica_deployment,
+    with_threads,
+)
 from serving.generation import Chunk, StyleSource
 from serving.image_tasks import Edit, Morph, Reconstruct, SuperResolve
 from serving.models import LoadModel
@@ -191,3 +198,20 @@ def test_tasks_of_one_kind_share_a_batch_and_a_morph_fills_one(
     short, long = loop.run(together(face_replica.work, *walks))
     assert [round(float(frame.mean())) for frame in short] == [0, 40, 80]
     assert len(long) == 100
+
+
+def test_the_deployment_runs_under_serve_and_is_called_through_its_handle(
+    face_registry: Path, load_known: LoadModel
+) -> None:
+    arguments = ServeArguments(registry=str(face_registry))
+    application = replica_deployment(arguments).bind(arguments, load_known)
+    handle = serve.run(application, _local_testing_mode=True)
+    backend = HandleBackend(handle, arguments)
+    task = Reconstruct(bundle="faces/1", image=SHADES[3])
+
+    async def both() -> tuple[Any, Any]:
+        return await backend.work(task), await backend.draw(chunk([0, 1], 1))
+
+    images, drawing = asyncio.run(both())
+    assert level_of(images) == 120
+    assert [record.label for record in drawing.records] == ["3", "7"]

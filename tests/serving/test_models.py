@@ -16,6 +16,7 @@ from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, RequestError
 from augment.generators import GENERATORS
 from augment.generators.base import write_bundle
+from augment.images import encode_png
 from serving.app import build, create_app
 from serving.catalog import Catalog
 from serving.fulfilment import LocalBackend
@@ -102,6 +103,19 @@ def test_a_morph_between_labels_is_repeated_by_its_seed(client: Any) -> None:
     again = client.post(path, json={**body, "seed": int(drawn.headers["x-seed"])})
     assert again.content == drawn.content
     assert client.post(path, json={**body, "seed": 1}).content != drawn.content
+
+
+def test_a_label_says_of_whom_an_image_is(client: Any) -> None:
+    image = encode_png(np.full((32, 32, 3), 90, np.uint8))
+
+    def rebuilt(**data: str) -> Any:
+        path = "/v1/models/cvae_gan/reconstruct"
+        return client.post(path, files={"image": image}, data=data)
+
+    answers = [rebuilt(), rebuilt(label="a"), rebuilt(label="b")]
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert len({answer.content for answer in answers}) == 3
+    assert rebuilt(label="z").json()["error"]["type"] == "LabelError"
 
 
 def generate(client: Any, **body: Any) -> Any:

@@ -15,10 +15,13 @@ from ray import serve
 
 from augment.bundle import Registry
 from augment.config import with_overrides
-from augment.data.datasets import open_data
+from augment.data.datasets import LabelledImages, open_data
+from augment.editing import Editor
 from augment.errors import LabelError
+from augment.generators import GENERATORS
 from augment.generators.base import write_bundle
 from augment.generators.saae import CONFIGS
+from augment.images import encode_png
 from augment.models.saae import SAAE
 from recognizers.character import CharacterRecognizer
 from recognizers.reader import CrossFittedReader, save_reader
@@ -49,10 +52,21 @@ def publish_untrained(root: Path, scratch: Path) -> None:
     Registry(root).publish("digits", scratch)
 
 
+def publish_untrained_faces(root: Path, scratch: Path) -> None:
+    """Publish a bundle that works on images."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    data = LabelledImages.from_arrays(images, np.arange(4) % 2, ("a", "b"))
+    settings = ["model.width=4", "model.hidden=8", "model.latent_dim=6"]
+    config = with_overrides(GENERATORS["vae_gan"]["labelmint"], settings)
+    write_bundle(scratch, config.build_model(data).eval(), data, config)
+    Registry(root).publish("faces", scratch)
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     root, scratch = tmp_path_factory.mktemp("registry"), tmp_path_factory.mktemp("bundle")
     publish_untrained(root, scratch)
+    publish_untrained_faces(root, tmp_path_factory.mktemp("faces"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -130,6 +144,25 @@ def test_bad_input_is_a_4xx_in_json_through_the_proxy(
     answer = httpx.post(service.post, **request_parts)
     assert answer.status_code == status
     assert set(answer.json()["error"]) == {"type", "message"}
+
+
+def test_work_on_images_at_the_same_time_is_what_an_editor_does(service: SimpleNamespace) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    address = service.post.replace("digits/generate", "faces/reconstruct")
+
+    async def at_once() -> list[httpx.Response]:
+        async with httpx.AsyncClient(timeout=60) as client:
+            files = [encode_png(image) for image in images] + [b"no image"]
+            return await asyncio.gather(
+                *(client.post(address, files={"image": file}) for file in files)
+            )
+
+    *answers, refused = asyncio.run(at_once())
+    folder = Path(service.arguments.registry, "faces", "1")
+    size = service.arguments.edit_batch_size
+    expected = Editor.load(folder, batch_size=size).reconstruct(list(images))
+    assert [answer.content for answer in answers] == [encode_png(image) for image in expected]
+    assert (refused.status_code, refused.json()["error"]["type"]) == (422, "ImageError")
 
 
 def test_the_page_and_the_models_are_served(service: SimpleNamespace) -> None:
