@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from recognizers.fidelity import format_fidelity_table, train_judge
 from recognizers.fit import predict
 from recognizers.metrics import nearest_images
 from recognizers.mixing import LabelledPixels
-from recognizers.parzen import parzen_score
+from recognizers.parzen import ParzenResult, parzen_score
 from recognizers.reconstruction import find_lpips, format_masked_table, masked_table
 from recognizers.restoration import format_restoration_table, judge_labels, restoration_table
 from recognizers.tables import markdown_table
@@ -26,25 +27,35 @@ __all__ = ["MEASURES", "draw_like"]
 
 
 def measure_parzen(evaluation: Evaluation) -> None:
-    """Mean log-likelihood of the test images in nats, and samples beside their nearest image."""
+    """Mean log-likelihood of the test images in nats, and samples beside their nearest image.
+
+    The first row is what as many real training images score: a generator above it does not draw
+    better than real, it draws what the window likes.
+    """
     settings, data, samplers = evaluation.settings, evaluation.data, evaluation.samplers()
     train, held_back, test = data.split("train"), data.split("val"), data.split("test").images()
     rng = np.random.default_rng(evaluation.seed)
     chosen = rng.permutation(len(held_back))[: settings.validation_images]
     validation = held_back.images(np.sort(chosen))
     rows, cells = [], []
+
+    def note(name: str, result: ParzenResult, **more: Any) -> None:
+        rows.append({"name": name, **asdict(result), **more})
+        score = f"{result.log_likelihood:.1f} ± {result.standard_error:.1f}"
+        near = [f"{value:.3f}" for value in more.get("nearest", {}).values()] or ["–", "–"]
+        cells.append((name, score, f"{result.sigma:.3f}", *near))
+
+    real = train.images(np.sort(rng.permutation(len(train))[: settings.samples]))
+    note("real training images", parzen_score(test, validation, real))
     for name, sampler in samplers.items():
         drawn = draw_like(train, sampler, settings.samples, evaluation.seed)
         result = parzen_score(test, validation, drawn)
         shown = drawn[rng.permutation(len(drawn))[: settings.pairs]]
         picture, distances = beside_nearest(shown, train)
         evaluation.show(f"nearest-{name}", picture)
-        median, least = float(np.median(distances)), float(distances.min())
-        near = {"median": median, "least": least}
-        rows.append({"bundle": name, "digest": sampler.digest, **asdict(result), "nearest": near})
-        score = f"{result.log_likelihood:.1f} ± {result.standard_error:.1f}"
-        cells.append((name, score, f"{result.sigma:.3f}", f"{median:.3f}", f"{least:.3f}"))
-    columns = ("bundle", "log-likelihood, nats", "sigma", "nearest image: median", "least")
+        nearest = {"median": float(np.median(distances)), "least": float(distances.min())}
+        note(name, result, digest=sampler.digest, nearest=nearest)
+    columns = ("samples", "log-likelihood, nats", "sigma", "nearest image: median", "least")
     evaluation.keep("parzen", {"rows": rows}, markdown_table(columns, cells))
 
 

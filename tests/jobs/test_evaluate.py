@@ -19,7 +19,9 @@ def run(registry: Path, out: Path, *options: str) -> None:
 
 def test_parzen_score_and_nearest_images_are_written(demo_registry: Path, tmp_path: Path) -> None:
     run(demo_registry, tmp_path, "--data", "digits:", "--only", "parzen")
-    (report,) = json.loads((tmp_path / "parzen.json").read_text())["rows"]
+    real, report = json.loads((tmp_path / "parzen.json").read_text())["rows"]
+    assert (real["name"], report["name"]) == ("real training images", "digits")
+    assert real["samples"] == 40
     assert report["samples"] == 40
     assert report["validation_images"] == 30
     assert report["standard_error"] > 0
