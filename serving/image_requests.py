@@ -291,7 +291,8 @@ def request_body(kind: type[ImageRequest]) -> dict[str, Any]:
     for field in text["properties"].values():
         _say_base64(field)
     content = {"multipart/form-data": {"schema": form}, "application/json": {"schema": text}}
-    return {"requestBody": {"required": True, "content": content}}
+    told = "A form, whose box, attributes and numbers are written as JSON; or JSON."
+    return {"requestBody": {"required": True, "description": told, "content": content}}
 
 
 def _say_base64(field: dict[str, Any]) -> None:

@@ -196,6 +196,16 @@ def test_an_answer_that_nobody_can_give_is_a_406(face_client: Any) -> None:
         assert "image/png or application/json" in message
 
 
+def test_the_api_description_names_both_ways_to_send_an_image(face_client: Any) -> None:
+    paths = face_client.get("/openapi.json").json()["paths"]
+    for what, fields in (("inpaint", {"image", "mask"}), ("morph", {"images"})):
+        body = paths[at(what, "{name}")]["post"]["requestBody"]["content"]
+        for kind, coding in (("multipart/form-data", "binary"), ("application/json", "byte")):
+            properties = body[kind]["schema"]["properties"]
+            assert fields < set(properties)
+            assert f'"format": "{coding}"' in json.dumps(properties)
+
+
 # --- files of all kinds ----------------------------------------------------------------------
 
 
@@ -211,6 +221,11 @@ KINDS = {
     "palette": file_of(rgb().convert("P")),
     "jpeg": file_of(rgb(), "JPEG", quality=95),
     "16 bits": file_of(Image.fromarray(np.full((SIDE, SIDE), 100 * 257, np.uint16))),
+    "16 bits of colour": cv2.imencode(".png", np.full((SIDE, SIDE, 3), 100 * 257, np.uint16))[
+        1
+    ].tobytes(),
+    "printing colours": file_of(Image.new("CMYK", (SIDE, SIDE), (0, 0, 0, 155)), "TIFF"),
+    "half transparent gray": file_of(Image.new("LA", (SIDE, SIDE), (0, 155))),
     "half transparent black": file_of(Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 155))),
     "photograph with a preview": file_of(
         rgb(), "MPO", save_all=True, append_images=[rgb(size=(8, 8))]
