@@ -80,9 +80,9 @@ def decode_upload(data: bytes, *, channels: int, name: str) -> Pixels:
         ImageError: not an image, truncated, an animation, or of unusable size.
     """
     check_size(len(data), name)
-    picture = _open(data)
-    if picture is not None:
-        frames = getattr(picture, "n_frames", 1)
+    opened = _open(data)
+    if opened is not None:
+        picture, frames = opened
         if frames > 1 and picture.format != "MPO":  # telephones add previews to a photograph
             raise ImageError(
                 f"{name}: expected one image, got a file of {frames} (an animation or pages); "
@@ -120,9 +120,9 @@ def decode_hole(data: bytes, *, name: str) -> NDArray[np.bool_]:
         RequestError: nothing is marked, or everything.
     """
     levels = decode_upload(data, channels=1, name=name)[:, :, 0].astype(np.int16)
-    picture = _open(data)
-    if picture is not None and picture.has_transparency_data:
-        alpha = ImageOps.exif_transpose(picture).convert("RGBA").getchannel("A")
+    opened = _open(data)
+    if opened is not None and opened[0].has_transparency_data:
+        alpha = ImageOps.exif_transpose(opened[0]).convert("RGBA").getchannel("A")
         levels -= 255 - np.asarray(alpha, np.int16)  # from over white to over black
     hole: NDArray[np.bool_] = levels > HOLE_ABOVE
     if not hole.any() or hole.all():
@@ -139,11 +139,15 @@ def to_base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _open(data: bytes) -> Image.Image | None:
-    """Read an image file's header; None: unreadable, which ``decode_image`` has words for."""
+def _open(data: bytes) -> tuple[Image.Image, int] | None:
+    """An image file with its header read, and the number of its frames.
+
+    None: unreadable, which ``decode_image`` has words for.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(data))
+            picture = Image.open(io.BytesIO(data))
+        return picture, getattr(picture, "n_frames", 1)
     except Exception:  # Pillow's readers raise many kinds
         return None

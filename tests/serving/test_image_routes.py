@@ -270,6 +270,7 @@ GIF = file_of(rgb(0), "GIF", save_all=True, append_images=[rgb(50), rgb(100)])
 TINY_HOLE = png(HOLE[:16, :31])
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("reconstruct", {"image": GIF}, "image: expected one image, got a file of 3"),
+    ("reconstruct", {"image": GIF[:30]}, "image: expected an image file"),
     ("reconstruct", {"image": png(NOISE)[:-200]}, "image: expected an image file"),
     ("reconstruct", {"image": b"hello"}, "do not decode"),
     ("reconstruct", {"image": b""}, "do not decode"),
