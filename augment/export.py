@@ -61,8 +61,9 @@ class Record:
         bundle: digest of the generator bundle; None for a real image.
         confidence: the reader's confidence in the label, in [0, 1]; None if it was not read back.
         origin: ``generated`` or ``real``.
-        content: index into the bundle's content bank.
-        styles: indices of the one or two styles of the bundle's bank; None if it was given.
+        content: index into the bundle's content bank; None where it has none.
+        styles: indices of the one or two styles of the bundle's bank; None if it was given or drawn
+            from the prior.
         mix: share of the second style, in [0, 1].
         source: name of a real image in the data set it comes from.
     """
@@ -258,7 +259,7 @@ def generated_record(drawn: Drawn, classes: Sequence[str], seed: int, bundle: st
         seed=seed,
         bundle=bundle,
         confidence=drawn.confidence,
-        content=drawn.content,
+        content=None if drawn.content < 0 else drawn.content,
         styles=None if given else drawn.styles,
         mix=None if given else drawn.mix,
     )

@@ -10,6 +10,7 @@ from augment.bundle import load_bundle
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages
 from augment.errors import RequestError
+from augment.export import generated_record
 from augment.generate import draw_counts
 from augment.generators import GENERATORS, load_sampler
 from augment.generators.base import train_generator, write_bundle
@@ -112,6 +113,8 @@ def test_new_identities_are_drawn_like_known_ones(sampler):
     drawn = [d for chunk in draw_counts(new, {0: 2, 3: 1}, 0) for d in chunk]
     assert [(d.label, d.index) for d in drawn] == [(0, 0), (0, 1), (3, 0)]
     assert new.digest == sampler.digest
+    row = generated_record(drawn[0], new.classes, 0, new.digest).row()
+    assert (row["label"], row["content"]) == ("new-0001", None)  # it has no content picture
     with pytest.raises(RequestError, match="at least 1 new identity"):
         sampler.new_identities(0, seed=0)
 
