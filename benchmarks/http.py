@@ -21,7 +21,7 @@ from serving.schemas import ServeArguments
 __all__ = ["measure"]
 
 PER_LABEL = 400
-ROUNDS = 3
+ROUNDS = 5
 
 
 def measure() -> dict[str, float]:

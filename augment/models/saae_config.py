@@ -17,9 +17,13 @@ own that ``LABELMINT`` turns on:
     spectral_norm, r1_weight, diff_augment
                               a discriminator that does not memorize a few images a class; its
                               last layer stays free, for bounded logits cannot tell k classes.
-    unpaired_share            part of the generated images that D sees and G is judged on combine
-                              contents and styles of different images, as sampling does.
-    style_weight              the style read from such an image should be the style asked for.
+    style_weight              the style read from an image of content and style that differ in
+                              origin should be the style asked for.
+
+What is known of the paper names three steps of training and does not specify them; ours are an
+interpretation. In particular ``unpaired_share`` of the images that D sees and G is judged on in
+the third step combine contents and styles of different images, as sampling does. Without them G
+learns to copy the style image and never looks at the content (EXPERIMENTS.md).
 """
 
 from dataclasses import dataclass, field
@@ -51,6 +55,7 @@ class SAAEConfig:
     reconstruction: Literal["l1", "l2"] = "l2"
     reconstruction_weight: float = 10.0
     adversarial_weight: float = 1.0
+    unpaired_share: float = 0.5  # see the module docstring; the paper gives none
     steps: Steps = field(default_factory=Steps)
     # Departures (see the module docstring).
     style_injection: Literal["map", "adain"] = "map"
@@ -62,7 +67,6 @@ class SAAEConfig:
     spectral_norm: bool = False
     r1_weight: float = 0.0
     diff_augment: bool = False
-    unpaired_share: float = 0.0
     style_weight: float = 0.0
 
     def __post_init__(self) -> None:
@@ -106,6 +110,5 @@ LABELMINT = SAAEConfig(
     residual_blocks=2,
     discriminator_width=64,
     diff_augment=True,
-    unpaired_share=0.5,
     style_weight=1.0,
 )
