@@ -17,6 +17,7 @@ writes OUT/MEASURE.json, OUT/MEASURE.md and pictures. Measures:
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from augment.bundle import load_bundle
@@ -57,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     arguments = parser().parse_args(argv)
     settings = read_settings({"default": EvaluateSettings()}, arguments.config, arguments.overrides)
+    if settings.identity_data is not None:
+        settings = replace(
+            settings, identity_data=absolute_uri(settings.identity_data, "identity_data")
+        )
     out = Path(absolute_location(arguments.out, "--out"))
     folders = {_short(name): find_bundle(name) for name in arguments.bundles}
     if len(folders) < len(arguments.bundles):

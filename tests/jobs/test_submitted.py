@@ -138,7 +138,8 @@ def test_train_generate_and_evaluate_run_as_submitted_jobs(
         *options(("samples=20", "validation_images=20", "pairs=2")),
     )  # fmt: skip
     assert measured.returncode == 0, measured.stdout[-3000:]
-    assert json.loads((tmp_path / "parzen.json").read_text())["samples"] == 20
+    _, row = json.loads((tmp_path / "parzen.json").read_text())["rows"]
+    assert (row["name"], row["samples"]) == ("digits/1", 20)
 
 
 @pytest.mark.ray
