@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 from safetensors import SafetensorError
@@ -30,9 +30,11 @@ from augment.models import MODELS
 
 __all__ = [
     "BundleInfo",
+    "OpenedBundle",
     "Registry",
     "load_bundle",
     "load_tensors",
+    "open_bundle",
     "save_bundle",
 ]
 
@@ -163,6 +165,27 @@ def load_tensors(folder: Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise BundleError(f"{folder / MODEL_FILE}: not a safetensors file ({error}).") from error
     return tensors
+
+
+class OpenedBundle(NamedTuple):
+    """All that is needed to work with a bundle."""
+
+    info: BundleInfo
+    model: nn.Module  # with its trained weights, on the CPU
+    banks: dict[str, Tensor]  # the other tensors; their names start with ``bank.``
+
+
+def open_bundle(folder: Path) -> OpenedBundle:
+    """Load the description, network and banks of a bundle.
+
+    Raises:
+        BundleNotFoundError, BundleError: see ``load_bundle`` and ``load_tensors``.
+    """
+    info, tensors = load_bundle(folder), load_tensors(folder)
+    banks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("bank.")}
+    model = info.build_model()
+    model.load_state_dict(tensors)
+    return OpenedBundle(info, model, banks)
 
 
 class Registry:

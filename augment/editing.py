@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from augment.attributes import edit
 from augment.autoencoders import ClassCoder, Coder, coder_of
-from augment.bundle import BundleInfo, load_bundle, load_tensors
+from augment.bundle import BundleInfo, open_bundle
 from augment.errors import RequestError
 from augment.images import MAX_SIDE, Pixels, to_tensor, to_uint8
 from augment.models.vae_gan import VAEGAN
@@ -94,12 +94,9 @@ class Editor:
         """Load a bundle's folder; arguments as in the constructor.
 
         Raises:
-            BundleNotFoundError, BundleError: see ``augment.bundle.load_bundle``.
+            BundleNotFoundError, BundleError: see ``augment.bundle.open_bundle``.
         """
-        info, tensors = load_bundle(Path(folder)), load_tensors(Path(folder))
-        banks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("bank.")}
-        model = info.build_model()
-        model.load_state_dict(tensors)
+        info, model, banks = open_bundle(Path(folder))
         return cls(
             info, model, banks, device=device, batch_size=batch_size, half=half, finder=finder
         )

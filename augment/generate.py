@@ -8,7 +8,7 @@ batch around a sample nor the worker that draws it can change it.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -238,7 +238,11 @@ class Sampler(ABC):
         if style is not None:
             return torch.tensor(style.vector, device=self.device).expand(len(ids), -1)
         first, second = self.styles[ids[:, 0]], self.styles[ids[:, 1]]
-        return torch.lerp(first, second, torch.from_numpy(mixes)[:, None].to(self.device))
+        return torch.lerp(first, second, self.on_device(mixes)[:, None])
+
+    def on_device(self, values: NDArray[Any]) -> Tensor:
+        """An array as a tensor where the network is."""
+        return torch.from_numpy(values).to(self.device)
 
 
 @dataclass(frozen=True)

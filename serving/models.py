@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augment.bundle import READER_FOLDER, BundleInfo, Registry, load_bundle, load_tensors
+from augment.bundle import READER_FOLDER, BundleInfo, Registry, load_tensors, open_bundle
 from augment.editing import Editor
 from augment.errors import AugmentError
 from augment.generate import Reader, Sampler
@@ -61,10 +61,7 @@ def load_model(
     Raises:
         BundleError: the bundle is not sound.
     """
-    info, tensors = load_bundle(folder), load_tensors(folder)
-    banks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("bank.")}
-    model = info.build_model()
-    model.load_state_dict(tensors)
+    info, model, banks = open_bundle(folder)
     device, half = arguments.device, arguments.half
     sampler: Sampler | None = None
     if (kind := _sampler_class(info)) is not None:

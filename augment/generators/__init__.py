@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from augment.bundle import load_bundle, load_tensors
+from augment.bundle import open_bundle
 from augment.errors import RequestError
 from augment.generate import Sampler
 from augment.generators import cvae_gan, masked_vae, saae, vae_gan
@@ -33,20 +33,16 @@ def load_sampler(
     """Load a bundle's folder; arguments as in ``Sampler``.
 
     Raises:
-        BundleNotFoundError, BundleError: see ``augment.bundle.load_bundle``.
+        BundleNotFoundError, BundleError: see ``augment.bundle.open_bundle``.
         RequestError: the bundle's architecture draws no labelled images.
     """
-    info = load_bundle(Path(folder))
+    info, model, banks = open_bundle(Path(folder))
     sampler = next(iter(GENERATORS[info.architecture].values())).sampler
     if sampler is None:
         raise RequestError(
             f"a {info.architecture} bundle draws no labelled images; it repairs and edits those "
             "it is given."
         )
-    tensors = load_tensors(Path(folder))
-    banks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("bank.")}
-    model = info.build_model()
-    model.load_state_dict(tensors)
     return sampler(
         info, model, banks, device=device, batch_size=batch_size, half=half, compile=compile
     )

@@ -82,9 +82,9 @@ class CVAEGANSampler(Sampler):
 
         def inputs(rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
             lent = self.style_vectors(styles[rows], mixes[rows], style)
-            z = lent * self._on_device(lends[rows].astype(np.float32))[:, None]
-            z = z + self._on_device(noise[rows].astype(np.float32) * scales[rows][:, None])
-            return z, self.vectors[self._on_device(labels[rows])]
+            z = lent * self.on_device(lends[rows].astype(np.float32))[:, None]
+            z = z + self.on_device(noise[rows].astype(np.float32) * scales[rows][:, None])
+            return z, self.vectors[self.on_device(labels[rows])]
 
         used = lends & (style is None)
         origins = Origins(
@@ -145,9 +145,6 @@ class CVAEGANSampler(Sampler):
         """The fold of the lender where it is of the same class: then the sample shows it again."""
         same = whole & (self.style_labels[lenders] == labels)
         return np.where(same, self.style_folds[lenders], -1)
-
-    def _on_device(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(values).to(self.device)
 
 
 @dataclass(frozen=True)

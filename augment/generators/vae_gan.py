@@ -87,11 +87,11 @@ class VAEGANSampler(Sampler):
         def inputs(rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
             z = self.style_vectors(lenders[rows], mixes[rows], style)
             if style is not None and self.vectors is not None:
-                z = z + self.vectors[self._on_device(labels[rows])]
-            z = z + self._on_device(noise[rows].astype(np.float32))
+                z = z + self.vectors[self.on_device(labels[rows])]
+            z = z + self.on_device(noise[rows].astype(np.float32))
             if not self.conditional:
                 return (z,)
-            return z, self.attributes[self._on_device(lenders[rows, 0])]
+            return z, self.attributes[self.on_device(lenders[rows, 0])]
 
         if style is not None:
             nothing = np.full(count, -1, np.int64)
@@ -125,8 +125,8 @@ class VAEGANSampler(Sampler):
         for start in range(0, count, size):
             end = min(start + size, count)
             rows = np.arange(start, start + size).clip(max=end - 1)  # padded
-            told = self._on_device(attributes[rows].astype(np.float32))
-            drawn = self.network(self._on_device(z[rows]), told)
+            told = self.on_device(attributes[rows].astype(np.float32))
+            drawn = self.network(self.on_device(z[rows]), told)
             images[start:end] = drawn[: end - start].cpu().numpy()
         return images
 
@@ -137,9 +137,6 @@ class VAEGANSampler(Sampler):
         places = (uniforms * self.counts[labels]).astype(np.int64)
         rows: NDArray[np.int64] = self.rows[self.starts[labels] + places]
         return rows
-
-    def _on_device(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(values).to(self.device)
 
 
 @dataclass(frozen=True)
