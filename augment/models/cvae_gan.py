@@ -212,7 +212,7 @@ class CVAEGAN(nn.Module):
             if config.mean_weight:
                 with torch.no_grad():
                     f_real = judge(self._seen(batch.images, draws), vectors)[1]
-                terms["mean"] = self._reduce(mean_matching(f_real, f_d), f_d)
+                terms["mean"] = self._reduce(mean_matching(f_real, f_d), f_real)
                 total = total + config.mean_weight * terms["mean"].mean()  # λ3 L_GD
             if config.adversarial_weight:
                 terms["adversarial"] = real_or_fake(logits, real=True)
@@ -271,11 +271,14 @@ class CVAEGAN(nn.Module):
     def _kl(self, mu: Tensor, log_var: Tensor) -> Tensor:
         kl = kl_to_standard_normal(mu, log_var)
         pixels = self.image_size[0] * self.image_size[1]
-        return kl / pixels if self.config.reduction == "mean" else kl
+        return kl / pixels if self.config.reduction == "relative" else kl
 
-    def _reduce(self, distances: Tensor, features: Tensor) -> Tensor:
-        """Sums of squares as they are, or their means."""
-        return distances / features[0].numel() if self.config.reduction == "mean" else distances
+    def _reduce(self, distances: Tensor, real: Tensor) -> Tensor:
+        """Squared distances as they are, or as shares of the mean squared norm of real features."""
+        if self.config.reduction == "sum":
+            return distances
+        norms = real.detach().float().flatten(1).square().sum(dim=1)
+        return distances / norms.mean().clamp(min=1e-6)
 
     def _seen(self, images: Tensor, draws: torch.Generator) -> Tensor:
         return diff_augment(images, draws) if self.config.diff_augment else images

@@ -118,9 +118,10 @@ class _ConditionalNorm(nn.Module):
 
 
 class _UpBlock(nn.Module):
-    """Twice the size: conditional norm, ReLU and 3×3 convolution, twice, around a shortcut.
+    """Twice the size: conditional norm, ReLU and convolution, twice, around a shortcut.
 
-    The first convolution comes before the enlargement: a quarter of the work.
+    A 3×3 convolution comes before the enlargement, and a transposed one of 4×4 makes it: a third of
+    the work of enlarging first.
     """
 
     def __init__(self, in_channels: int, out_channels: int, condition_dim: int) -> None:
@@ -128,13 +129,13 @@ class _UpBlock(nn.Module):
         self.first_norm = _ConditionalNorm(in_channels, condition_dim)
         self.first = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.second_norm = _ConditionalNorm(out_channels, condition_dim)
-        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.second = nn.ConvTranspose2d(out_channels, out_channels, 4, 2, 1)
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
         body = self.first(torch.relu(self.first_norm(maps, condition)))
-        body = _enlarge(torch.relu(self.second_norm(body, condition)))
-        enlarged: Tensor = self.second(body) + _enlarge(self.shortcut(maps))
+        body = self.second(torch.relu(self.second_norm(body, condition)))
+        enlarged: Tensor = body + _enlarge(self.shortcut(maps))
         return enlarged
 
 

@@ -136,13 +136,13 @@ def test_class_means_of_a_batch_without_repeats_pull_each_class_to_its_own_centr
     assert (losses.terms["class_mean"] > 0).all()
 
 
-def test_the_papers_reductions_are_sums_and_ours_are_means_of_the_same_squares():
+def test_the_papers_reductions_are_sums_and_ours_are_shares_of_the_same_squares():
     sums = make_model(replace(ASYMMETRIC, reduction="sum", pairwise_features=False)).eval()
-    means = make_model(replace(ASYMMETRIC, pairwise_features=False)).eval()
-    by_sum, by_mean = (run_phase(model, "encoder").terms for model in (sums, means))
-    values = CHANNELS * SIZE[0] * SIZE[1]
-    torch.testing.assert_close(by_sum["pairwise"], by_mean["pairwise"] * values)
-    torch.testing.assert_close(by_sum["kl"], by_mean["kl"] * SIZE[0] * SIZE[1])
+    shares = make_model(replace(ASYMMETRIC, pairwise_features=False)).eval()
+    by_sum, by_share = (run_phase(model, "encoder").terms for model in (sums, shares))
+    energy = make_batch().images.square().flatten(1).sum(dim=1).mean()
+    torch.testing.assert_close(by_sum["pairwise"], by_share["pairwise"] * energy)
+    torch.testing.assert_close(by_sum["kl"], by_share["kl"] * SIZE[0] * SIZE[1])
 
 
 @pytest.mark.parametrize("size", [(128, 128), (64, 96)])
