@@ -2,8 +2,8 @@
 
 Reductions. The paper's norms are sums over pixels or features, and so is ``reduction="sum"``
 (``PAPER``). With ``"relative"`` each squared distance is divided by the mean squared norm of the
-real images or features it is taken between, and KL by the number of pixels. Then λ2 and λ3 weigh
-shares of what there is to match, whatever the width of a network and however small its spectral norm
+real images or features it is taken between, KL by the number of pixels. Then λ2 and λ3 weigh
+shares of what there is to match, whatever the width of a network and however small spectral norm
 keeps its features: with means of elements L_GD never reached 0.0005 and counted for nothing. f_C is
 of length one in the compact networks, so that L_GC is a share by itself.
 
