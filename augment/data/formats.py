@@ -5,20 +5,17 @@ are arrays and the exception). ``augment.data.datasets`` lists the schemes; the 
 published data sets are in ``augment.data.published``.
 """
 
-import csv
 import gzip
-import io
 import json
 import posixpath
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.data.listing import SPLITS, Listing, is_image, some
+from augment.data.listing import Listing, is_image, some
 from augment.data.published import PUBLISHED
 from augment.data.sources import (
     ArrayImages,
@@ -30,11 +27,11 @@ from augment.data.sources import (
     open_file_system,
     read_all,
 )
+from augment.data.tables import SPLIT_ALIASES, check_files, parse_csv, parse_splits
 from augment.errors import DataError
 
 __all__ = ["READERS"]
 
-_SPLIT_ALIASES = {**{name: name for name in SPLITS}, "valid": "val", "validation": "val"}
 _MIN_AGREEMENT = 5  # of 7 characters: below it the automatic boxes of a plate are doubtful
 _BOX_MARGIN = 0.06  # of the box's height, added on every side
 
@@ -66,7 +63,7 @@ def _read_zip(path: str) -> Listing:
     store = ZipStore(*open_file_system(path))
     if "labels.csv" not in store.names():
         return _list_store(store)
-    rows = _parse_csv(store.read("labels.csv"), f"{path}/labels.csv")
+    rows = _parse_labels(store.read("labels.csv"), f"{path}/labels.csv")
     members = set(store.names())
     listing = _list_rows(rows, store, members.__contains__, f"{path}/labels.csv")
     unlabelled = sorted(set(filter(is_image, members)) - set(listing.names))
@@ -80,7 +77,7 @@ def _read_zip(path: str) -> Listing:
 
 def _read_csv(path: str) -> Listing:
     file_system, absolute = open_file_system(path)
-    rows = _parse_csv(read_all(file_system, absolute), path)
+    rows = _parse_labels(read_all(file_system, absolute), path)
     store = FolderStore(file_system, posixpath.dirname(absolute))
     present = set(store.names())
     return _list_rows(rows, store, lambda name: name in present or store.has(name), path)
@@ -121,7 +118,7 @@ def _read_charboxes(path: str) -> Listing:
     for needed in ("labels.csv", "char_boxes.json"):
         if needed not in members:
             raise DataError(f"charboxes: expects {needed} inside {path}, got none; use zip:.")
-    rows = _parse_csv(store.read("labels.csv"), f"{path}/labels.csv")
+    rows = _parse_labels(store.read("labels.csv"), f"{path}/labels.csv")
     try:
         boxes_of: Mapping[str, Any] = json.loads(store.read("char_boxes.json"))
     except ValueError as error:
@@ -156,7 +153,7 @@ def _read_charboxes(path: str) -> Listing:
         ),
         names=tuple(names),
         labels=labels,
-        splits=_checked_splits(splits, path) if rows and "split" in rows[0] else None,
+        splits=parse_splits(splits, path) if rows and "split" in rows[0] else None,
         groups=groups,
     )
 
@@ -220,7 +217,7 @@ def _list_store(store: Store) -> Listing:
         )
     top = _count_shared_folders(images)
     split_first = all(
-        name.split("/")[top] in _SPLIT_ALIASES and name.count("/") >= top + 2 for name in images
+        name.split("/")[top] in SPLIT_ALIASES and name.count("/") >= top + 2 for name in images
     )
     depth = top + 1 if split_first else top
     labels = [name.split("/")[depth] for name in images]
@@ -242,7 +239,7 @@ def _list_store(store: Store) -> Listing:
         source=EncodedImages(store, tuple(images)),
         names=tuple(images),
         labels=labels,
-        splits=[_SPLIT_ALIASES[name.split("/")[top]] for name in images] if split_first else None,
+        splits=[SPLIT_ALIASES[name.split("/")[top]] for name in images] if split_first else None,
     )
 
 
@@ -253,7 +250,7 @@ def _count_shared_folders(images: Sequence[str]) -> int:
         shared = all(
             name.count("/") >= count + 2 and name.split("/")[count] == part for name in images
         )
-        if not shared or part in _SPLIT_ALIASES:
+        if not shared or part in SPLIT_ALIASES:
             break
         count += 1
     return count
@@ -277,15 +274,7 @@ def _list_rows(
 ) -> Listing:
     """List the rows of a labels.csv whose images lie in ``store``."""
     files = tuple(row["file"] for row in rows)
-    repeated = [name for name, count in Counter(files).items() if count > 1]
-    if repeated:
-        raise DataError(f"expected one row a file in {where}, got repeats of {some(repeated)}.")
-    missing = [name for name in files if not exists(name)]
-    if missing:
-        raise DataError(
-            f"expected an image for every row of {where}, got none for {some(missing)}; "
-            "remove the rows or add the files."
-        )
+    check_files(files, exists, where)
     column = "label" if "label" in rows[0] else "text"
     for number, row in enumerate(rows, start=2):
         if not row[column]:
@@ -294,38 +283,19 @@ def _list_rows(
         source=EncodedImages(store, files),
         names=files,
         labels=[row[column] for row in rows],
-        splits=_checked_splits([row["split"] for row in rows], where)
-        if "split" in rows[0]
-        else None,
+        splits=parse_splits([row["split"] for row in rows], where) if "split" in rows[0] else None,
         groups=[row["group"] or row["file"] for row in rows] if "group" in rows[0] else None,
     )
 
 
-def _parse_csv(data: bytes, where: str) -> list[dict[str, str]]:
-    """Parse a labels.csv; every row has file and label or text, and as many cells as the header."""
-    try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
-        rows, columns = list(reader), list(reader.fieldnames or ())
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"expected a UTF-8 csv in {where}, got {error}.") from error
+def _parse_labels(data: bytes, where: str) -> list[dict[str, str]]:
+    """Parse a labels.csv; every row has file and label or text."""
+    columns, rows = parse_csv(data, where)
     if "file" not in columns or not {"label", "text"} & set(columns):
         raise DataError(
             f"expected the columns file and label (or text) in {where}, got {', '.join(columns)}."
         )
-    if not rows:
-        raise DataError(f"expected rows in {where}, got the header only.")
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise DataError(f"expected {len(columns)} cells in line {number} of {where}.")
     return rows
-
-
-def _checked_splits(splits: Iterable[str], where: str) -> list[str]:
-    splits = list(splits)
-    unknown = sorted(set(splits) - set(_SPLIT_ALIASES))
-    if unknown:
-        raise DataError(f"expected the splits {', '.join(SPLITS)} in {where}, got {some(unknown)}.")
-    return [_SPLIT_ALIASES[name] for name in splits]
 
 
 def _read_idx_file(file_system: Any, root: str, name: str, axes: int) -> NDArray[np.uint8]:

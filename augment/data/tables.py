@@ -1,0 +1,70 @@
+"""Tables that list images: parsing a csv, and the checks that all lists of files share."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from augment.data.listing import SPLITS, some
+from augment.errors import DataError
+
+__all__ = ["SPLIT_ALIASES", "check_files", "parse_csv", "parse_splits"]
+
+SPLIT_ALIASES = {**{name: name for name in SPLITS}, "valid": "val", "validation": "val"}
+"""What a split may be called -> its name."""
+
+
+def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Parse a csv with a header.
+
+    Args:
+        data: the file.
+        where: what to call it in an error.
+
+    Returns:
+        The columns, and the rows: each has a cell a column.
+
+    Raises:
+        DataError: not UTF-8 or no csv, no rows, or a row of another width than the header.
+    """
+    try:
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+        rows, columns = list(reader), list(reader.fieldnames or ())
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"expected a UTF-8 csv in {where}, got {error}.") from error
+    if not rows:
+        raise DataError(f"expected rows in {where}, got the header only.")
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise DataError(f"expected {len(columns)} cells in line {number} of {where}.")
+    return columns, rows
+
+
+def check_files(files: Sequence[str], exists: Callable[[str], bool], where: str) -> None:
+    """Check that a list names every file once and only files that exist.
+
+    Raises:
+        DataError: a repeat or a missing file; ``where`` says what the list is.
+    """
+    repeated = [name for name, count in Counter(files).items() if count > 1]
+    if repeated:
+        raise DataError(f"expected one row a file in {where}, got repeats of {some(repeated)}.")
+    missing = [name for name in files if not exists(name)]
+    if missing:
+        raise DataError(
+            f"expected an image for every row of {where}, got none for {some(missing)}; "
+            "remove the rows or add the files."
+        )
+
+
+def parse_splits(splits: Iterable[str], where: str) -> list[str]:
+    """Return the names of splits as train, val or test; valid and validation are val.
+
+    Raises:
+        DataError: another name; ``where`` says what the list is.
+    """
+    splits = list(splits)
+    unknown = sorted(set(splits) - set(SPLIT_ALIASES))
+    if unknown:
+        raise DataError(f"expected the splits {', '.join(SPLITS)} in {where}, got {some(unknown)}.")
+    return [SPLIT_ALIASES[name] for name in splits]

@@ -1,0 +1,108 @@
+import pickle
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from augment.data.text_formats import TEXT_FORMATS, TextListing, read_csv, read_zip
+from augment.errors import DataError, ImageError
+
+TEXTS = {"a.png": "Straße", "sub/b.png": '"quoted", with a comma', "sub/c.png": "京A12345"}
+
+
+def png(level: int, width: int = 12, height: int = 8) -> bytes:
+    _, data = cv2.imencode(".png", np.full((height, width, 3), level, np.uint8))
+    return bytes(data.tobytes())
+
+
+def files() -> dict[str, bytes]:
+    return {name: png(40 * index) for index, name in enumerate(TEXTS)}
+
+
+def lay_out(root: Path, contents: dict[str, bytes]) -> Path:
+    for name, data in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def pack(path: Path, contents: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in contents.items():
+            archive.writestr(name, data)
+    return path
+
+
+def table(header: str = "file,text,split,source,width") -> bytes:
+    quoted = ['"' + text.replace('"', '""') + '"' for text in TEXTS.values()]
+    rows = [f"{name},{text},valid,web,12" for name, text in zip(TEXTS, quoted, strict=True)]
+    return "\n".join([header, *rows, ""]).encode("utf-8-sig")
+
+
+def assert_lists_the_texts(listing: TextListing) -> None:
+    assert dict(zip(listing.names, listing.texts, strict=True)) == TEXTS
+    assert listing.splits == ("val",) * 3
+    assert listing.sources == ("web",) * 3
+    read = pickle.loads(pickle.dumps(listing.read))
+    assert [read(item) for item in range(3)] == [files()[name] for name in listing.names]
+
+
+def test_a_csv_lists_quoted_texts_with_splits_and_sources(tmp_path: Path) -> None:
+    lay_out(tmp_path, {**files(), "labels.csv": table()})
+    assert_lists_the_texts(read_csv(str(tmp_path / "labels.csv")))
+
+
+def test_a_zip_lists_the_same_by_its_labels_csv(tmp_path: Path) -> None:
+    path = pack(tmp_path / "words.zip", {**files(), "labels.csv": table()})
+    assert_lists_the_texts(read_zip(str(path)))
+
+
+def test_filename_and_words_are_columns_too(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"a.png": png(0), "labels.csv": b"filename,words\na.png,two words\n"})
+    listing = TEXT_FORMATS["csv"](str(tmp_path / "labels.csv"))
+    assert (listing.texts, listing.splits, listing.sources) == (("two words",), None, None)
+
+
+BAD_TABLES = {
+    "unknown columns": (b"path,transcript\na.png,A\n", "columns file and text or filename and wor"),
+    "missing file": (b"file,text\na.png,A\ngone.png,B\n", "got none for gone.png"),
+    "repeat": (b"file,text\na.png,A\na.png,B\n", "repeats of a.png"),
+    "empty text": (b"file,text\na.png,\n", "a text for every image of .* none for a.png"),
+    "blank text": (b"file,text\na.png, \n", "a text for every image"),
+    "unknown split": (b"file,text,split\na.png,A,eval\n", "splits train, val, test .* got eval"),
+    "short row": (b"file,text\na.png\n", "2 cells in line 2"),
+    "no rows": (b"file,text\n", "header only"),
+    "not UTF-8": (b"file,text\na.png,\xff\xfe\n", "UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_TABLES))
+def test_a_bad_table_is_a_clear_error(name: str, tmp_path: Path) -> None:
+    data, message = BAD_TABLES[name]
+    lay_out(tmp_path, {"a.png": png(0), "labels.csv": data})
+    with pytest.raises(DataError, match=message):
+        read_csv(str(tmp_path / "labels.csv"))
+
+
+def test_a_zip_needs_a_table_and_a_row_for_every_image(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"labels.csv at the root of .* got a.png"):
+        read_zip(str(pack(tmp_path / "bare.zip", {"a.png": png(0)})))
+    contents = {"a.png": png(0), "b.png": png(1), "labels.csv": b"file,text\na.png,A\n"}
+    with pytest.raises(DataError, match=r"every image of .* none for b.png"):
+        read_zip(str(pack(tmp_path / "more.zip", contents)))
+
+
+def test_a_file_that_vanished_is_named_when_it_is_read(tmp_path: Path) -> None:
+    lay_out(tmp_path, {**files(), "labels.csv": table()})
+    listing = read_csv(str(tmp_path / "labels.csv"))
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ImageError, match=r"a.png"):
+        listing.read(0)
+
+
+@pytest.mark.parametrize("scheme", sorted(TEXT_FORMATS))
+def test_a_path_that_does_not_exist_is_a_clear_error(scheme: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected an existing file or folder"):
+        TEXT_FORMATS[scheme](str(tmp_path / "nowhere"))
