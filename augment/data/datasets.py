@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augment.data.formats import READERS
-from augment.data.listing import SPLITS, Listing, some
+from augment.data.listing import SPLITS, Listing, some, split_by_hash
 from augment.data.sources import ArrayImages, Source
 from augment.errors import DataError
 from augment.images import Pixels, resize_image, to_tensor
@@ -45,7 +45,6 @@ __all__ = ["LabelledImages", "open_data"]
 _LOG = logging.getLogger("labelmint.data")
 _PROBE = 64  # images looked at to choose size and channels
 _SIDE_RANGE = (8, 64)  # pixels; for a size chosen from the data
-_VAL_FROM, _TEST_FROM = 0.75, 0.85  # of the hash range
 
 
 class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
@@ -141,7 +140,7 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
             image_size=(images.shape[1], images.shape[2]),
             channels=images.shape[3],
             labels=np.asarray(labels, np.int64),
-            splits=_split_by_hash(keys) if splits is None else np.array(splits, np.str_),
+            splits=split_by_hash(keys) if splits is None else np.array(splits, np.str_),
             groups=None if groups is None else keys,
             names=names,
             split_origin="by hash of the group" if splits is None else "as given",
@@ -202,6 +201,18 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
         )
         chosen = np.flatnonzero(new_label[self.labels] >= 0)
         return self._view(chosen, new_label[self.labels[chosen]], classes)
+
+    def by_attribute(self, name: str) -> "LabelledImages":
+        """The same images in two classes, ``no NAME`` and ``NAME``, by one of their attributes.
+
+        Raises:
+            DataError: an attribute that they do not have; lists those they have.
+        """
+        if self.attributes is None or name not in self.attribute_names:
+            known = ", ".join(self.attribute_names) or "none"
+            raise DataError(f"{self.uri}: expected one of the attributes {known}; got {name!r}.")
+        has = self.attributes[:, self.attribute_names.index(name)] > 0
+        return self._view(np.arange(len(self)), has.astype(np.int64), (f"no {name}", name))
 
     def digest(self) -> str:
         """SHA-256, in hexadecimal, over names, class names, attributes and bytes of all images."""
@@ -287,7 +298,7 @@ def open_data(
     if listing.splits is not None:
         splits = np.array(listing.splits, np.str_)
     else:
-        splits = _split_by_hash(listing.names if groups is None else groups)
+        splits = split_by_hash(listing.names if groups is None else groups)
     data = LabelledImages(
         listing.source,
         np.arange(len(listing.names)),
@@ -331,15 +342,3 @@ def _check_attributes(
     if attributes is not None and not np.isin(attributes, (-1, 1)).all():
         odd = np.unique(attributes[~np.isin(attributes, (-1, 1))])
         raise DataError(f"attributes must be -1 or 1, got {some([str(value) for value in odd])}.")
-
-
-def _split_by_hash(groups: Sequence[str] | NDArray[np.str_]) -> NDArray[np.str_]:
-    """Split 75/10/15 by SHA-1 of the group: the same on every machine and in every run."""
-    shares = [
-        int(hashlib.sha1(str(group).encode()).hexdigest()[:8], 16) / 2**32 for group in groups
-    ]
-    names = [
-        "train" if share < _VAL_FROM else "val" if share < _TEST_FROM else "test"
-        for share in shares
-    ]
-    return np.array(names, np.str_)

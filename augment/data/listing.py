@@ -1,5 +1,6 @@
 """What a reader of a data URI returns, and the small checks that readers share."""
 
+import hashlib
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 
 from augment.data.sources import Source
 
-__all__ = ["SPLITS", "Listing", "is_image", "some"]
+__all__ = ["SPLITS", "Listing", "is_image", "some", "split_by_hash"]
 
 SPLITS = ("train", "val", "test")
+_VAL_FROM, _TEST_FROM = 0.75, 0.85  # of the hash range
 _IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -38,3 +40,15 @@ def some(names: Sequence[str], limit: int = 3) -> str:
     """Return the first few names and how many there are, for a message."""
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def split_by_hash(groups: Sequence[str] | NDArray[np.str_]) -> NDArray[np.str_]:
+    """Split 75/10/15 by SHA-1 of the group: the same on every machine and in every run."""
+    shares = [
+        int(hashlib.sha1(str(group).encode()).hexdigest()[:8], 16) / 2**32 for group in groups
+    ]
+    names = [
+        "train" if share < _VAL_FROM else "val" if share < _TEST_FROM else "test"
+        for share in shares
+    ]
+    return np.array(names, np.str_)
