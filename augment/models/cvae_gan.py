@@ -127,7 +127,7 @@ class CVAEGAN(nn.Module):
         return players
 
     def stages(self) -> list[Stage]:
-        """Algorithm 1: every step updates C, D, G and E in turn."""
+        """Algorithm 1: every step updates C, D, G and E in turn; C alone before, if asked for."""
         phases = [
             Phase(
                 "classifier",
@@ -154,7 +154,10 @@ class CVAEGAN(nn.Module):
             del phases[1]
         if self.config.encodes and not self._is_joint:
             phases.append(Phase("encoder", "encoder", "λ1 L_KL + λ2 L_G", self._encode))
-        return [Stage("train", self.config.steps, tuple(phases))]
+        stages = [Stage("train", self.config.steps, tuple(phases))]
+        if self.config.classifier_steps:
+            stages.insert(0, Stage("classify", self.config.classifier_steps, tuple(phases[:1])))
+        return stages
 
     @property
     def _is_joint(self) -> bool:

@@ -24,6 +24,8 @@ own that ``LABELMINT`` turns on:
                          a D that does not memorize a few images a class.
     joint                E moves together with G, on one forward pass, instead of after it: the
                          same terms in less time.
+    classifier_steps     C first learns alone, at a tenth of the cost of a step of all: what G is to
+                         match are the features of a network that knows the classes.
     swap_share           of the z that G is trained on without a target, part are encodings of
                          other images of the batch, as in sampling, instead of draws from N(0, I).
 """
@@ -60,6 +62,7 @@ class CVAEGANConfig:
     spectral_norm: bool = False
     diff_augment: bool = False
     joint: bool = False
+    classifier_steps: int = 0
     swap_share: float = 0.0
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class CVAEGANConfig:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if self.label_dim is not None and self.label_dim < 1:
             raise ConfigError(f"label_dim must be at least 1 or null; got {self.label_dim}.")
+        if self.classifier_steps < 0:
+            raise ConfigError(f"classifier_steps must be >= 0; got {self.classifier_steps}.")
         for name in ("centre_momentum", "swap_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1]; got {getattr(self, name)}.")

@@ -26,7 +26,7 @@ def make_batch(count: int = 6) -> Batch:
 
 
 def phase_of(model: CVAEGAN, name: str):
-    return next(p for p in model.stages()[0].phases if p.name == name)
+    return next(p for p in model.stages()[-1].phases if p.name == name)
 
 
 def run_phase(model: CVAEGAN, name: str, batch: Batch | None = None):
@@ -58,13 +58,21 @@ def test_each_phase_moves_its_own_player_alone(name):
 
 
 def test_players_move_in_the_order_of_algorithm_1():
-    stage = make_model(ASYMMETRIC).stages()[0]
+    stage = make_model(ASYMMETRIC).stages()[-1]
     assert [p.player for p in stage.phases] == [
         "classifier",
         "discriminator",
         "generator",
         "encoder",
     ]
+
+
+def test_the_classifier_may_first_learn_alone():
+    first, then = make_model(replace(COMPACT, classifier_steps=7)).stages()
+    assert (first.steps, [p.player for p in first.phases]) == (7, ["classifier"])
+    assert then.steps == COMPACT.steps
+    with pytest.raises(ConfigError, match="classifier_steps"):
+        replace(COMPACT, classifier_steps=-1)
 
 
 def test_jointly_the_encoder_gets_the_gradient_that_its_own_phase_would_give_it():
@@ -107,7 +115,7 @@ def test_ablations_leave_out_what_their_names_say(name, terms):
 def test_ablations_move_everything_that_they_train(name):
     model = make_model(replace(ABLATIONS[name], **SMALL))
     moved = set()
-    for phase in model.stages()[0].phases:
+    for phase in model.stages()[-1].phases:
         run_phase(model, phase.name)
         moved |= owners(model)
     assert moved == set(model.players())
@@ -116,7 +124,7 @@ def test_ablations_move_everything_that_they_train(name):
 def test_descending_each_total_lowers_it():
     """The sign of every phase: a small step against the gradient makes its player better off."""
     model = make_model().eval()
-    for phase in model.stages()[0].phases:
+    for phase in model.stages()[-1].phases:
         before = run_phase(model, phase.name).total
         parameters = [p for n in model.players()[phase.player] for p in n.parameters()]
         norm = torch.sqrt(sum(p.grad.square().sum() for p in parameters if p.grad is not None))
@@ -194,7 +202,7 @@ def test_eight_images_are_learned_by_heart():
     draws = torch.Generator().manual_seed(5)
     coarse = torch.rand(8, CHANNELS, 4, 6, generator=draws) * 2 - 1
     batch = Batch(torch.nn.functional.interpolate(coarse, SIZE), torch.arange(8) % CLASSES)
-    phases = [p for p in model.stages()[0].phases if p.player != "discriminator"]
+    phases = [p for p in model.stages()[-1].phases if p.player != "discriminator"]
     optimizers = {
         player: torch.optim.Adam([p for n in nets for p in n.parameters()], 2e-3, (0.5, 0.99))
         for player, nets in model.players().items()
