@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -252,6 +253,16 @@ class LongTail(Scenario):
         )
 
 
+LFW_PEOPLE: dict[str, Any] = {
+    "uri": "lfw:{data}/faces/lfw_min10_128.zip",
+    "rendered": False,
+    "image_size": (64, 64),
+    "channels": 3,
+    "test_per_class": 5,
+    "most_dev": 30,
+}
+"""People of Labeled Faces in the Wild with ten photographs or more, five of them to test."""
+
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
@@ -293,13 +304,8 @@ SCENARIOS: dict[str, Scenario] = {
         FewShot(
             "faces-id",
             "158 people of Labeled Faces in the Wild, 5 photographs a person; accuracy on 5 others",
-            "lfw:{data}/faces/lfw_min10_128.zip",
             shots=5,
-            rendered=False,
-            image_size=(64, 64),
-            channels=3,
-            test_per_class=5,
-            most_dev=30,
+            **LFW_PEOPLE,
         ),
         FewShot(
             "faces-orl",
@@ -315,16 +321,11 @@ SCENARIOS: dict[str, Scenario] = {
             "faces-tail",
             "158 people of Labeled Faces in the Wild, a random half of them rare with 3 "
             "photographs a person; balanced accuracy on the rare half",
-            "lfw:{data}/faces/lfw_min10_128.zip",
             shots=3,
-            rendered=False,
-            image_size=(64, 64),
-            channels=3,
-            test_per_class=5,
-            most_dev=30,
             common=40,
             least_train=5,
             least_test=5,
+            **LFW_PEOPLE,
         ),
     )
 }
