@@ -29,6 +29,7 @@ from augment.images import Pixels
 __all__ = [
     "DEFAULT_FONTS",
     "Font",
+    "advance_width",
     "book_fonts",
     "check_drawable",
     "draw_glyphs",
@@ -214,6 +215,14 @@ def draw_ink(label: str, font: Font, font_size: int) -> tuple[Pixels, int]:
     padded = np.pad(regular, abs(change))
     changed = cv2.dilate(padded, kernel) if change > 0 else cv2.erode(padded, kernel)
     return _crop(changed, regular_above + abs(change))
+
+
+def advance_width(label: str, font: Font, font_size: int) -> int:
+    """Pixels from a label's origin to that of what follows it; as ``draw_ink`` otherwise."""
+    face = _load_face(font.path, font.face)
+    with _DRAWING:
+        width: int = cv2.getTextSize((0, 0), label, (0, 0), face, font_size, font.weight)[2]
+    return width
 
 
 @lru_cache(maxsize=65536)

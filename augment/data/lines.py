@@ -1,0 +1,318 @@
+"""Whole lines of text drawn by fonts: the content images that say what a line must show.
+
+On a plate each character fills its box of the layout. Free text runs across the image; how wide
+an image it needs is a function of the text alone, ``line_width``. Its ink fills the height as the
+words cut from photographs do, except that marks such as a hyphen keep their proportions.
+
+Refused are texts that would come out wrong: empty ones, spaces at the ends, characters that no
+font has, combining characters, right-to-left ones.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data.content import (
+    DEFAULT_FONTS,
+    Font,
+    advance_width,
+    book_fonts,
+    check_drawable,
+    draw_ink,
+    draw_label,
+)
+from augment.data.layouts import Layout
+from augment.errors import GlyphError, LabelError
+from augment.images import Pixels
+
+__all__ = [
+    "LONGEST_LINE",
+    "PLATE_FONTS",
+    "LineInk",
+    "check_line",
+    "draw_contents",
+    "line_fonts",
+    "line_ink",
+    "line_width",
+    "plate_ink",
+]
+
+LONGEST_LINE = 8
+"""Width of the longest free text, in heights: 256 pixels at a height of 32."""
+
+PLATE_FONTS: tuple[Font, ...] = (
+    Font(face="uni", weight=500),
+    Font(face="sans", weight=400),
+    Font(face="sans", weight=500),
+    Font(face="sans", weight=600),
+)
+"""Faces whose strokes come near those of plates."""
+
+_FONT_SIZE = 64  # pixels; free text is put together at it and shrunk to the image
+_INK_HEIGHT = 0.76  # of a free text's image
+_INK_MARGIN = 0.12  # heights, at either end of a free text
+_WIDTH_STEP = 8  # pixels
+_OVERSAMPLING = 2  # of plates
+_UNI_IS_LIGHTER = 150  # its strokes at a weight, against those of the other faces
+_WIDEST = 1.6  # how much wider than natural free text is spread over a given image
+_NARROWEST = 0.5
+_NARROWEST_LETTERS = 0.5  # of their natural width, in the longest texts
+
+
+@dataclass(frozen=True)
+class LineInk:
+    """A free text's ink at the size that fonts are drawn, and its x-height, pixels."""
+
+    coverage: Pixels  # (h, w)
+    x_height: int
+
+
+def line_fonts() -> tuple[Font, ...]:
+    """The fonts of free text: built-in faces, and serif and sans files."""
+    return (*DEFAULT_FONTS, *book_fonts())
+
+
+def check_line(text: str) -> None:
+    """Refuse a text that cannot be drawn as one line.
+
+    Raises:
+        GlyphError: names the character and its place, and what to do.
+    """
+    if not text or text != text.strip():
+        raise GlyphError(
+            f"expected a text without spaces at its ends, got {text!a}; trim it or leave it out."
+        )
+    for place, character in enumerate(text, start=1):
+        complaint = _complaint(character)
+        if complaint is not None:
+            raise GlyphError(f"position {place} of {text!a}: {complaint}")
+
+
+def line_width(text: str, height: int = 32) -> int:
+    """Width of the image that a free text needs, pixels: a multiple of 8.
+
+    Raises:
+        GlyphError: the text cannot be drawn.
+        LabelError: it needs more than ``LONGEST_LINE`` heights.
+    """
+    check_line(text)
+    ink = line_ink(text, Font())
+    natural = ink.coverage.shape[1] * _ink_scale(ink, height) + 2 * _INK_MARGIN * height
+    limit = LONGEST_LINE * height
+    if natural > limit / _NARROWEST_LETTERS:
+        raise LabelError(
+            f"a text may be {limit} pixels wide at height {height}, got {text!r} which needs "
+            f"{round(natural * _NARROWEST_LETTERS)} with narrow letters; shorten it."
+        )
+    width: int = min(_WIDTH_STEP * max(1, round(natural / _WIDTH_STEP)), limit)
+    return width
+
+
+def draw_contents(
+    texts: Sequence[str],
+    layout: Layout | None = None,
+    *,
+    size: tuple[int, int],
+    seed: int = 0,
+    looks: Sequence[int] | NDArray[np.integer] | None = None,
+    fonts: Sequence[Font] | None = None,
+) -> Pixels:
+    """Draw texts as clean ink, white on black.
+
+    Args:
+        texts: N texts; for free text give those of one ``line_width`` together.
+        layout: where characters stand; None or one without positions is free text.
+        size: (H, W), pixels. Free text is spread over W, at most to 1.6 times its own width.
+        seed: draws the font of each text, from (seed, its row).
+        looks: (N,) instead: which of the fonts, counted round and round; so a text's content
+            does not depend on its row.
+        fonts: PLATE_FONTS or ``line_fonts()`` where None. A character that a font lacks is taken
+            from the built-in ``uni``.
+
+    Returns:
+        (N, H, W, 1) uint8, ink coverage: 0 = none, 255 = full.
+
+    Raises:
+        LabelError: a text that the layout does not allow, or too long for W.
+        GlyphError: a text that cannot be drawn.
+    """
+    height, width = size
+    is_free = layout is None or layout.is_free
+    chosen = tuple(fonts) if fonts is not None else line_fonts() if is_free else PLATE_FONTS
+    if looks is None:
+        looks = np.random.default_rng(seed).integers(len(chosen), size=len(texts))
+    contents = np.empty((len(texts), height, width, 1), np.uint8)
+    for row, (text, look) in enumerate(zip(texts, looks, strict=True)):
+        check_line(text)
+        font = chosen[int(look) % len(chosen)]
+        if layout is None or layout.is_free:
+            contents[row, ..., 0] = _spread(text, font, height, width)
+        else:
+            layout.check(text)
+            contents[row, ..., 0] = plate_ink(text, layout, font, size)
+    return contents
+
+
+def plate_ink(text: str, layout: Layout, font: Font, size: tuple[int, int]) -> Pixels:
+    """Draw each character into its box, with the layout's dots.
+
+    Args:
+        text: one that the layout allows.
+        layout: with positions.
+        font: what to draw with.
+        size: (H, W), pixels.
+
+    Returns:
+        (H, W) uint8 coverage.
+    """
+    assert layout.size is not None
+    height, width = size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING
+    canvas = np.zeros((height, width), np.uint8)
+    edges = (layout.boxes() * (width, height, width, height)).round().astype(int)
+    for character, (left, top, right, bottom) in zip(text, edges, strict=True):
+        box = (max(int(bottom - top), 1), max(int(right - left), 1))
+        canvas[top : top + box[0], left : left + box[1]] = _plate_glyphs(font, box)[character]
+    scale_x, scale_y = width / layout.size[0], height / layout.size[1]
+    for dot in layout.dots:
+        centre = (round(dot.centre[0] * scale_x), round(dot.centre[1] * scale_y))
+        radii = (max(1, round(dot.radius * scale_x)), max(1, round(dot.radius * scale_y)))
+        cv2.ellipse(canvas, centre, radii, 0, 0, 360, 255, cv2.FILLED)
+    drawn: Pixels = cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_AREA)
+    return drawn
+
+
+def line_ink(text: str, font: Font, spacing: float = 0.0) -> LineInk:
+    """Put a free text together from its characters' ink.
+
+    Args:
+        text: a drawable one.
+        font: what to draw with; characters that it lacks come from ``uni``.
+        spacing: added between characters, as a share of the font size.
+
+    Returns:
+        The ink, cropped.
+    """
+    font_glyphs = _glyphs(font)
+    glyphs = [font_glyphs[character] for character in text]
+    extra = spacing * _FONT_SIZE
+    width = int(sum(glyph.advance for glyph in glyphs) + extra * len(glyphs)) + 2 * _FONT_SIZE
+    canvas = np.zeros((3 * _FONT_SIZE, width), np.uint8)
+    baseline, origin = 2 * _FONT_SIZE, float(_FONT_SIZE)
+    for glyph in glyphs:
+        ink_height, ink_width = glyph.ink.shape
+        left = round(origin + (glyph.advance - ink_width) / 2)
+        top = baseline - glyph.above
+        place = canvas[top : top + ink_height, left : left + ink_width]
+        np.maximum(place, glyph.ink, out=place)
+        origin += glyph.advance + extra
+    left, top, ink_width, ink_height = cv2.boundingRect(canvas)
+    return LineInk(canvas[top : top + ink_height, left : left + ink_width], font_glyphs.x_height)
+
+
+def _spread(text: str, font: Font, height: int, width: int) -> Pixels:
+    """Draw free text over the width of an image, (height, width) uint8."""
+    natural = line_width(text, height)
+    if width < _NARROWEST * natural:
+        raise LabelError(
+            f"{text!r} needs {natural} pixels of width at height {height}, got {width}; "
+            "shorten it or widen the image."
+        )
+    ink = line_ink(text, font)
+    scale = _ink_scale(ink, height)
+    taken = min(width, _WIDEST * natural)
+    ink_height = int(np.clip(round(ink.coverage.shape[0] * scale), 1, height))
+    ink_width = taken * (1 - 2 * _INK_MARGIN * height / natural)
+    ink_width = min(ink_width, _WIDEST * scale * ink.coverage.shape[1])
+    ink_width = max(1, round(ink_width))
+    small = cv2.resize(ink.coverage, (ink_width, ink_height), interpolation=cv2.INTER_AREA)
+    top, left = (height - ink_height) // 2, (width - ink_width) // 2
+    picture = np.zeros((height, width), np.uint8)
+    picture[top : top + ink_height, left : left + ink_width] = small
+    return picture
+
+
+def _ink_scale(ink: LineInk, height: int) -> float:
+    """Pixels of the image for one of the ink: full height, but marks no larger than letters."""
+    scale: float = _INK_HEIGHT * height / max(ink.coverage.shape[0], ink.x_height)
+    return scale
+
+
+class _Glyph(NamedTuple):
+    """A character of free text."""
+
+    ink: Pixels  # (h, w)
+    above: int  # rows above the baseline
+    advance: int  # pixels to the next character
+
+
+class _Glyphs(dict[str, _Glyph]):
+    """The characters of one font, each drawn when it is first needed."""
+
+    def __init__(self, font: Font) -> None:
+        super().__init__()
+        self.font = font
+        self.x_height = draw_ink("x", _able("x", font), _FONT_SIZE)[0].shape[0]
+
+    def __missing__(self, character: str) -> _Glyph:
+        font = _able(character, self.font)
+        advance = advance_width(character, font, _FONT_SIZE)
+        ink, above = draw_ink(character, font, _FONT_SIZE)
+        glyph = _Glyph(ink, above, max(advance, ink.shape[1]))
+        return self.setdefault(character, glyph)
+
+
+class _PlateGlyphs(dict[str, Pixels]):
+    """The characters of one font filling boxes of one size (height, width)."""
+
+    def __init__(self, font: Font, box: tuple[int, int]) -> None:
+        super().__init__()
+        self.font, self.box = font, box
+
+    def __missing__(self, character: str) -> Pixels:
+        font = _able(character, self.font)
+        drawn = draw_label(character, self.box, font, margin=0.0, stretch=True)[..., 0]
+        return self.setdefault(character, drawn)
+
+
+_glyphs = lru_cache(maxsize=128)(_Glyphs)
+_plate_glyphs = lru_cache(maxsize=1024)(_PlateGlyphs)
+
+
+def _able(character: str, font: Font) -> Font:
+    """The font, or the built-in ``uni`` where it lacks the character or slashes the zero."""
+    if font.path is None and font.face != "uni" and character == "0":
+        return Font(weight=min(font.weight + _UNI_IS_LIGHTER, 1000))
+    if character == " ":
+        return font
+    try:
+        check_drawable(character, font)
+    except GlyphError:
+        return Font(weight=font.weight)
+    return font
+
+
+@lru_cache(maxsize=65536)
+def _complaint(character: str) -> str | None:
+    """What is wrong with a character in a line; None if nothing."""
+    shown = f"{character!a} (U+{ord(character):04X})"
+    if unicodedata.category(character) == "Cc":
+        return f"expected printable characters, got {shown}; remove it."
+    if unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf"):
+        return (
+            f"expected characters that stand alone, got {shown}; combining and invisible ones "
+            "cannot be drawn: write composed characters (Unicode NFC)."
+        )
+    if unicodedata.bidirectional(character) in ("R", "AL", "AN"):
+        return f"expected left-to-right text, got {shown}; right-to-left lines cannot be drawn."
+    if character != " ":
+        try:
+            check_drawable(character, Font())
+        except GlyphError as error:
+            return str(error)
+    return None

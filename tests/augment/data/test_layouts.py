@@ -1,0 +1,167 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augment.data.layouts import LAYOUTS, Layout, load_layout
+from augment.errors import ConfigError, LabelError
+
+PLATE = """
+name = "two"
+size = [100, 40]
+
+[alphabets]
+letter = "AB"
+digit = "0123456789"
+
+[[positions]]
+box = [10, 5, 30, 30]
+alphabet = "letter"
+
+[[positions]]
+box = [50, 5, 30, 30]
+alphabet = "digit"
+
+[[schemes]]
+name = "white"
+ground = [255, 255, 255]
+ink = [0, 0, 0]
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layouts_that_come_along_accept_what_they_draw(name: str) -> None:
+    layout = load_layout(name)
+    rng = np.random.default_rng(0)
+    texts = [layout.random_text(rng) for _ in range(50)]
+    assert len(set(texts)) > 40
+    assert all(layout.allows(text) for text in texts)
+
+
+def test_the_seven_boxes_of_a_blue_plate_are_symmetric_on_it() -> None:
+    boxes = load_layout("plates-cn").boxes()
+    assert boxes.shape == (7, 4)
+    np.testing.assert_allclose(boxes[0, 0], 1 - boxes[-1, 2])
+    np.testing.assert_allclose(boxes[:, 1] + boxes[:, 3], 1)
+    assert (boxes[1:, 0] > boxes[:-1, 2]).all()
+
+
+def test_random_texts_use_every_allowed_character_equally(tmp_path: Path) -> None:
+    layout = load_layout(written(tmp_path, PLATE))
+    rng = np.random.default_rng(1)
+    first = [layout.random_text(rng)[0] for _ in range(2000)]
+    assert set(first) == {"A", "B"}
+    assert abs(first.count("A") - 1000) < 150
+
+
+def test_the_alphabet_is_every_character_once_sorted(tmp_path: Path) -> None:
+    assert load_layout(written(tmp_path, PLATE)).alphabet == "0123456789AB"
+
+
+def test_a_json_layout_is_the_same_as_a_toml_one(tmp_path: Path) -> None:
+    import tomllib
+
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(tomllib.loads(PLATE)), encoding="utf-8")
+    assert load_layout(path) == load_layout(written(tmp_path, PLATE))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("A", ["2 characters", "got 1"]),
+        ("C1", ["position 1", "AB", "'C'"]),
+        ("AB", ["position 2", "0123456789", "'B'"]),
+        ("", ["2 characters", "got 0"]),
+    ],
+)
+def test_a_text_that_does_not_fit_is_told_where_and_what_may_stand_there(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
+    layout = load_layout(written(tmp_path, PLATE))
+    assert not layout.allows(text)
+    with pytest.raises(LabelError) as error:
+        layout.check(text)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_free_text_takes_any_text_but_none() -> None:
+    layout = load_layout("words")
+    layout.check("it's 50%")
+    assert layout.is_free
+    assert layout.boxes().shape == (0, 4)
+    with pytest.raises(LabelError, match="got an empty one"):
+        layout.check("")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("box = [50, 5, 30, 30]", "box = [35, 5, 30, 30]", "position 2.*overlaps.*position 1"),
+        ("box = [50, 5, 30, 30]", "box = [80, 5, 30, 30]", "position 2.*inside 100"),
+        ("box = [50, 5, 30, 30]", "box = [50, 5, 0, 30]", "position 2.*inside"),
+        ("box = [50, 5, 30, 30]", "box = [50, 5, 30]", "4 entries"),
+        ('letter = "AB"', 'letter = ""', "alphabet letter must have characters"),
+        ('letter = "AB"', 'letter = "AA"', "each once"),
+        ('alphabet = "letter"', 'alphabet = "vowel"', "must be one of letter, digit"),
+        ("size = [100, 40]", "", "size = "),
+        ("size = [100, 40]", "size = [100, 0]", "above 0"),
+        ("size = [100, 40]", "size = [100, 40]\nfont = 3", "unknown setting font"),
+        ("size = [100, 40]", "size = [100, 40]\nlengths = [1, 3]", "lengths"),
+        ("ink = [0, 0, 0]", "ink = [0, 0, 256]", r"\[0, 255\]"),
+        ("ink = [0, 0, 0]", "ink = [0, 0, 0]\nshare = 0", "share"),
+        ('name = "white"', "", "lacks a setting.*name"),
+        ('name = "two"', "", "name missing"),
+        ("size = [100, 40]", "size = [100", "expected TOML"),
+    ],
+)
+def test_a_faulty_layout_file_is_refused_with_what_is_wrong(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in PLATE
+    with pytest.raises(ConfigError, match=message) as error:
+        load_layout(written(tmp_path, PLATE.replace(old, new, 1)))
+    assert "mine.toml" in str(error.value)
+
+
+def test_a_plate_without_colours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="scheme"):
+        load_layout(written(tmp_path, PLATE.partition("[[schemes]]")[0]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lengths": None}, "lengths"),
+        ({"lengths": (3, 2)}, "lengths"),
+        ({"alphabets": {"a": "x", "b": "y"}}, "one alphabet"),
+        ({"size": (3.0, 2.0)}, "no positions"),
+    ],
+)
+def test_free_text_needs_one_alphabet_lengths_and_nothing_of_a_plate(
+    settings: dict[str, object], message: str
+) -> None:
+    good: dict[str, object] = {"name": "free", "alphabets": {"a": "xy"}, "lengths": (1, 2)}
+    Layout(**good)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=message):
+        Layout(**{**good, **settings})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["plates-xx", "nowhere.toml", "plates-cn.txt"])
+def test_an_unknown_layout_is_refused_with_the_ones_at_hand(name: str) -> None:
+    with pytest.raises(ConfigError, match="plates-cn, plates-cn-green, words"):
+        load_layout(name)
+
+
+def test_a_layout_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text("[1, 2]", encoding="utf-8")
+    with pytest.raises(ConfigError, match="table"):
+        load_layout(path)
