@@ -266,6 +266,7 @@ class Tally:
     made: int = 0
     kept: int = 0
     dropped: int = 0
+    copies: int = 0  # of the dropped: near-copies of training images, where these are looked for
     shortfall: dict[str, int] = field(default_factory=dict)
 
 
@@ -275,6 +276,7 @@ def draw_counts(
     seed: int,
     *,
     reader: Reader | None = None,
+    is_copy: Callable[[Pixels], NDArray[np.bool_]] | None = None,
     style: Style | None = None,
     tally: Tally | None = None,
     max_factor: int = 4,
@@ -283,13 +285,16 @@ def draw_counts(
     """Draw the number of images asked for of each label, verified by a reader if one is given.
 
     Candidates of a label are its samples 0, 1, 2, … in order; one that does not read as its
-    label is dropped and the next is drawn, up to ``max_factor`` times as many as were asked for.
+    label, or copies a training image, is dropped and the next is drawn, up to ``max_factor``
+    times as many as were asked for.
 
     Args:
         sampler: the generator.
         counts: label to number wanted, each at least 1.
         seed: of the request.
         reader: reads images back; None keeps every image.
+        is_copy: (N, H, W, C) images to (N,) whether each is a near-copy of a training image;
+            None keeps copies.
         style: one style for all.
         tally: filled in while drawing.
         max_factor: candidates at most, per image asked for.
@@ -309,7 +314,8 @@ def draw_counts(
     tally.asked += sum(counts.values())
     missing = dict(sorted(counts.items()))
     drawn = dict.fromkeys(missing, 0)
-    limits = {label: (max_factor if reader else 1) * count for label, count in counts.items()}
+    factor = 1 if reader is None and is_copy is None else max_factor
+    limits = {label: factor * count for label, count in counts.items()}
     while missing:
         labels, indices = _next_candidates(missing, drawn, limits, chunk)
         if not len(labels):
@@ -320,6 +326,10 @@ def draw_counts(
         if reader is not None:
             read, confidences = reader.read(samples.images, samples.folds)
             keep = read == labels
+        if is_copy is not None:
+            copies = is_copy(samples.images)
+            tally.copies += int(copies.sum())
+            keep &= ~copies
         tally.made += len(labels)
         tally.kept += int(keep.sum())
         tally.dropped += int((~keep).sum())

@@ -31,6 +31,7 @@ from jobs.cli import (
     read_settings,
     run_job,
 )
+from recognizers.privacy import NearCopies
 from recognizers.reader import load_reader
 
 __all__ = ["GenerateSettings", "main"]
@@ -75,6 +76,11 @@ def parser() -> argparse.ArgumentParser:
         default=True,
         help="keep only images that the bundle's reader, if it has one, reads as their label",
     )
+    options.add_argument(
+        "--drop-copies",
+        metavar="URI",
+        help="drop near-copies of the images the bundle was trained on: this data's train split",
+    )
     return options
 
 
@@ -96,19 +102,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         sampler = invent(sampler, arguments.new_identities, arguments.seed)
         labels = list(sampler.classes)
     counts = {sampler.label_index(label): arguments.per_label for label in labels}
-    real = None
-    if arguments.with_real:
-        real = open_data(
-            absolute_uri(arguments.with_real, "--with-real"),
-            image_size=sampler.image_size,
-            channels=sampler.channels,
-        ).split("train")
+    real = _train_split(arguments.with_real, "--with-real", sampler)
+    trained_on = _train_split(arguments.drop_copies, "--drop-copies", sampler)
     if arguments.dry_run:
         print_plan("generate", arguments, settings)
         return
     knows = not arguments.new_identities  # no reader has seen people who do not exist
     reads = arguments.read_back and knows and (folder / READER_FOLDER).is_dir()
     reader = load_reader(folder / READER_FOLDER) if reads else None
+    is_copy = NearCopies(trained_on.images()) if trained_on else None
     tally = Tally()
     with WRITERS[arguments.format](out) as writer:
         for record in _real_records(real) if real else ():
@@ -119,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 counts,
                 arguments.seed,
                 reader=reader,
+                is_copy=is_copy,
                 tally=tally,
                 max_factor=settings.max_factor,
             ):
@@ -129,9 +132,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 bar.update(len(drawn))
         writer.close({**asdict(tally), "real": len(real) if real else 0})
     print(f"{out}: {tally.kept} generated images kept of {tally.made} made", end="")
+    print(f", {tally.copies} near-copies dropped" if is_copy else "", end="")
     print(f", {len(real)} real ones" if real else "")
     for label, missing in tally.shortfall.items():
-        print(f"{label}: {missing} fewer than asked for; too few read back as their label")
+        print(f"{label}: {missing} fewer than asked for; too many had to be dropped")
 
 
 def invent(sampler: Sampler, count: int, seed: int) -> Sampler:
@@ -162,6 +166,14 @@ def choose_labels(text: str, classes: Sequence[str]) -> list[str]:
     if not labels:
         raise ConfigError(f"--labels names no label: got {text!r}; write all, A,B or a file.")
     return labels
+
+
+def _train_split(uri: str | None, option: str, sampler: Sampler) -> LabelledImages | None:
+    """The training images of a data URI in the sampler's size; None of none."""
+    if uri is None:
+        return None
+    size, channels = sampler.image_size, sampler.channels
+    return open_data(absolute_uri(uri, option), image_size=size, channels=channels).split("train")
 
 
 def _real_records(real: LabelledImages) -> Iterator[Record]:

@@ -33,6 +33,7 @@ from recognizers.fit import Budget, fit, predict
 from recognizers.gain import ArmResult
 from recognizers.metrics import score
 from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
+from recognizers.privacy import NearCopies
 from recognizers.reader import KINDS, CrossFittedReader, load_reader, save_reader, train_reader
 from recognizers.scenarios import Draw
 
@@ -64,6 +65,7 @@ class Plan:
     read_back: bool = True  # whether generated images must read as their label to be kept
     reader_steps: int = 600
     reader_band: tuple[float, float] = (0.0, 1.0)  # confidences of generated images that are kept
+    drop_copies: bool = False  # whether near-copies of the draw's own real images are dropped
     recipes: dict[str, Recipe] = field(default_factory=default_recipes)
     generated_per_class: int = 300
     rendered_per_class: int = 300
@@ -203,6 +205,7 @@ class SeedRun:
             dict.fromkeys(range(len(self.real.classes)), self.plan.generated_per_class),
             self.seed,
             reader=load_reader(self.bundle_folder / "reader", self.device) if reads else None,
+            is_copy=NearCopies(self._sources["real"].images) if self.plan.drop_copies else None,
             tally=(tally := Tally()),
         )
         kept = [image for chunk in drawn for image in chunk]
@@ -215,7 +218,7 @@ class SeedRun:
             path,
             images=np.stack([image.image for image in kept]),
             labels=np.array([image.label for image in kept]),
-            tally=np.array([tally.asked, tally.made, tally.kept, tally.dropped]),
+            tally=np.array([tally.asked, tally.made, tally.kept, tally.dropped, tally.copies]),
             seconds=np.array(time.monotonic() - started),
         )
 

@@ -1,6 +1,7 @@
 """What goes in and out of the service over HTTP, and the arguments that start it."""
 
 from collections import Counter
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -202,6 +203,7 @@ class GenerateResponse(BaseModel):
     made: int
     kept: int
     dropped: int
+    copies: int = Field(description="Of the dropped: near-copies, 0 where none are looked for.")
     shortfall: dict[str, int]
     images: list[LabelledImage]
 
@@ -261,6 +263,7 @@ class ModelDetail(BaseModel):
     capabilities: list[str] = Field(description="What it can be asked for.")
     attributes: list[str] = Field(description="What edit knows.")
     reader: bool = Field(description="Whether images can be read back.")
+    published: datetime = Field(description="When this version came into the registry.")
     data: dict[str, Any]
     metrics: dict[str, float]
 

@@ -132,6 +132,18 @@ def test_read_back_draws_on_until_the_number_is_kept(sampler):
     assert not tally.shortfall
 
 
+def test_near_copies_are_dropped_and_counted_and_others_drawn_instead(sampler):
+    copied = sampler.draw(np.full(2, 3), np.array([0, 2]), 0).images
+
+    def is_copy(images):
+        return np.array([any(np.array_equal(image, one) for one in copied) for image in images])
+
+    tally = Tally()
+    chunks = draw_counts(sampler, {3: 3}, 0, is_copy=is_copy, tally=tally)
+    assert [d.index for chunk in chunks for d in chunk] == [1, 3, 4]
+    assert (tally.made, tally.kept, tally.dropped, tally.copies) == (5, 3, 2, 2)
+
+
 def test_a_shortfall_is_told_after_four_times_as_many_candidates(sampler):
     tally = Tally()
     list(draw_counts(sampler, {3: 6}, 0, reader=Accepts(lambda n: n == 0), tally=tally))

@@ -1,4 +1,5 @@
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -48,6 +49,24 @@ def test_real_images_join_the_training_set(demo_registry: Path, tmp_path: Path) 
     origins = [row.get("origin") for row in map(json.loads, lines)]
     assert origins.count("generated") == 2
     assert origins.count("real") == len(open_data("digits:").split("train"))
+
+
+def test_near_copies_of_the_training_images_are_dropped_and_told(
+    demo_registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(demo_registry, tmp_path / "first", "--labels", "0,1", "--per-label", "2")
+    trained_on = f"folder:{tmp_path / 'copied'}"  # what it draws first, as if it were training data
+    for path in (tmp_path / "first").glob("*/*.png"):
+        (tmp_path / "copied/train" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        path.rename(tmp_path / "copied/train" / path.parent.name / path.name)
+    run(
+        demo_registry, tmp_path / "set", "--labels", "0,1", "--per-label", "2",
+        "--drop-copies", trained_on,
+    )  # fmt: skip
+    assert {row["index"] for row in rows(tmp_path / "set")}.isdisjoint({0, 1})
+    told = re.search(r"(\d+) near-copies dropped", capsys.readouterr().out)
+    assert told is not None
+    assert int(told[1]) >= 4
 
 
 def test_labels_may_come_from_a_file(demo_registry: Path, tmp_path: Path) -> None:

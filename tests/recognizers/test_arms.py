@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError, ResumeError
+from augment.images import Pixels
 from recognizers import arms
 from recognizers.arms import ARMS, Plan, SeedRun, default_recipes
 from recognizers.character import CharacterRecognizer
@@ -226,6 +228,25 @@ def test_without_read_back_no_reader_is_trained_and_every_image_is_kept(
     run = start(draw, tmp_path, replace(tiny_plan, read_back=False))
     assert len(run.generated()) == run.tally.made == run.tally.kept == 3 * 8
     assert not (run.bundle_folder / "reader").exists()
+
+
+def test_a_plan_may_drop_copies_of_the_arms_own_real_images(
+    draw: Draw, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class EveryOther:
+        def __init__(self, train: Pixels) -> None:
+            seen.append(train)
+
+        def __call__(self, images: Pixels) -> NDArray[np.bool_]:
+            return np.arange(len(images)) % 2 == 1
+
+    monkeypatch.setattr(arms, "NearCopies", EveryOther)
+    run = start(draw, tmp_path, replace(tiny_plan, read_back=False, drop_copies=True))
+    assert len(run.generated()) == run.tally.kept == 3 * 8
+    assert run.tally.copies == run.tally.dropped == run.tally.made - run.tally.kept > 0
+    np.testing.assert_array_equal(*seen, draw.train.images())
 
 
 def test_a_recipe_is_written_as_what_differs_from_the_default() -> None:

@@ -1,0 +1,133 @@
+"""A planted memoriser is caught, an independent generator is not accused."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from augment.data.datasets import LabelledImages
+from augment.errors import DataError
+from recognizers.privacy import (
+    NEAR,
+    NearCopies,
+    area_under_curve,
+    attack_members,
+    halves,
+    measure_memorisation,
+    nearest_distances,
+)
+
+
+def people(count: int, seed: int, dimension: int = 8) -> np.ndarray:
+    """Points in crowds of different density, as images are."""
+    rng = np.random.default_rng(seed)
+    crowd = np.arange(count) % 4
+    centres = 4 * np.random.default_rng(0).normal(size=(4, dimension))
+    spread = np.array([0.1, 0.5, 1, 2])[crowd, None]
+    return (centres[crowd] + spread * rng.normal(size=(count, dimension))).astype(np.float32)
+
+
+MEMBERS, OTHERS, REFERENCE = people(300, 1), people(300, 2), people(300, 3)
+
+
+def memorised(noise: float) -> np.ndarray:
+    """What a sampler draws that returns training images, slightly changed."""
+    rng = np.random.default_rng(4)
+    drawn = MEMBERS[rng.integers(len(MEMBERS), size=1200)]
+    return drawn + noise * rng.normal(size=drawn.shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("reference", [None, REFERENCE], ids=["plain", "calibrated"])
+def test_a_memoriser_gives_its_members_away(reference):
+    attack = attack_members(MEMBERS, OTHERS, memorised(0.0), "points", reference)
+    assert attack.auc > 0.95
+    assert attack.ci95[0] > 0.9
+    assert attack.calibrated == (reference is not None)
+
+
+def test_a_memoriser_that_blurs_is_found_better_by_calibration():
+    blurred = memorised(0.1)
+    plain = attack_members(MEMBERS, OTHERS, blurred, "points")
+    calibrated = attack_members(MEMBERS, OTHERS, blurred, "points", REFERENCE)
+    assert calibrated.auc > plain.auc > 0.6
+
+
+@pytest.mark.parametrize("reference", [None, REFERENCE], ids=["plain", "calibrated"])
+def test_an_independent_generator_is_not_accused(reference):
+    attack = attack_members(MEMBERS, OTHERS, people(1200, 5), "points", reference)
+    assert attack.auc == pytest.approx(0.5, abs=0.07)
+    assert attack.ci95[0] < 0.5 < attack.ci95[1]
+    assert attack.found < 0.06
+
+
+def test_the_area_is_scikit_learns_and_ties_count_half():
+    rng = np.random.default_rng(0)
+    positives, negatives = rng.normal(0.5, 1, 80), rng.normal(0, 1, 50)
+    positives[:9] = negatives[:9]
+    area, _ = area_under_curve(positives, negatives)
+    truth = np.r_[np.ones(80), np.zeros(50)]
+    assert area == pytest.approx(roc_auc_score(truth, np.r_[positives, negatives]))
+    assert area_under_curve(np.zeros(5), np.zeros(4)) == (0.5, (0.5, 0.5))
+    assert area_under_curve(np.ones(5), np.zeros(4)) == (1, (1, 1))
+
+
+def test_the_interval_holds_the_true_area_in_95_of_100_draws():
+    rng = np.random.default_rng(0)
+    truth = 0.6382  # Φ(0.5 / √2)
+    held = 0
+    for _ in range(1000):
+        _, (low, high) = area_under_curve(rng.normal(0.5, 1, 60), rng.normal(0, 1, 40))
+        held += low <= truth <= high
+    assert 930 <= held <= 970
+
+
+def test_memorisation_is_seen_in_the_distances():
+    copied = measure_memorisation(memorised(0.0), MEMBERS, OTHERS, "points")
+    honest = measure_memorisation(people(1200, 5), MEMBERS, OTHERS, "points")
+    assert (copied.generated, copied.near_copies) == (0, 1)
+    assert honest.generated == pytest.approx(honest.held_out, rel=0.15)
+    assert honest.near_copies < 3 * NEAR
+    assert honest.limit == copied.limit
+
+
+def test_equal_points_are_exactly_no_distance_apart():
+    points = 1000 + people(300, 6)
+    np.testing.assert_array_equal(nearest_distances(points, points[::-1].copy()), 0)
+
+
+def test_near_copies_are_training_images_and_little_else():
+    rng = np.random.default_rng(0)
+    train = rng.integers(0, 256, (200, 6, 6, 1), dtype=np.uint8)
+    is_copy = NearCopies(train)
+    assert is_copy(train).all()
+    brighter = np.clip(train.astype(int) + 3, 0, 255).astype(np.uint8)
+    assert is_copy(brighter).all()
+    assert is_copy(rng.integers(0, 256, (500, 6, 6, 1), dtype=np.uint8)).mean() < 0.05
+
+
+def test_training_images_that_lie_twice_in_the_data_do_not_stop_the_rule():
+    train = np.repeat(np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1)), 2, axis=0)
+    is_copy = NearCopies(train.astype(np.uint8))
+    assert is_copy.limit == 0
+    assert is_copy(train.astype(np.uint8)).all()
+    with pytest.raises(DataError, match="at least 2 training images"):
+        NearCopies(train[:1].astype(np.uint8))
+
+
+def test_an_attack_without_enough_images_is_refused():
+    with pytest.raises(DataError, match="at least 10 non-members to attack with, got 9"):
+        attack_members(MEMBERS, OTHERS[:9], MEMBERS, "points")
+    with pytest.raises(DataError, match="at least 10 reference images"):
+        attack_members(MEMBERS, OTHERS, MEMBERS, "points", REFERENCE[:3])
+
+
+def test_halves_share_no_group_and_all_classes():
+    labels, groups = np.arange(60) % 3, [f"plate {i // 2}" for i in range(60)]
+    pixels = np.zeros((60, 8, 8, 1), np.uint8)
+    data = LabelledImages.from_arrays(pixels, labels, ("a", "b", "c"), groups=groups)
+    one, other = halves(data, seed=0)
+    assert not set(one.groups) & set(other.groups)
+    assert len(one) + len(other) == 60
+    assert set(one.labels) == set(other.labels) == {0, 1, 2}
+    assert set(halves(data, seed=1)[0].groups) != set(one.groups)
+    with pytest.raises(DataError, match="at least 2 groups"):
+        halves(data.subset([0, 1]), seed=0)
