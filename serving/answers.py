@@ -36,11 +36,15 @@ async def zip_bytes(order: Order, digest: str, backend: Backend) -> AsyncGenerat
     Its manifest ends with a row {"summary": ...}: bundle, seed, and the tally with shortfall.
     """
     stream = ZipStream()
-    async with aclosing(draw_order(order, backend)) as drawn:
-        async for records in drawn:
-            yield stream.add(records)
-    summary = {"bundle": digest, **_told(order), **asdict(order.tally)}
-    yield stream.close(summary)
+    try:
+        async with aclosing(draw_order(order, backend)) as drawn:
+            async for records in drawn:
+                yield stream.add(records)
+        summary = {"bundle": digest, **_told(order), **asdict(order.tally)}
+        for piece in stream.close(summary):
+            yield piece
+    finally:
+        stream.abort()
 
 
 async def answer_with_zip(order: Order, entry: Entry, backend: Backend) -> Response:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augment.errors import DataError, LabelError
+from augment.errors import LabelError
 from augment.export import (
     WRITERS,
     Record,
@@ -49,8 +49,8 @@ def contents(path: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("kind", sorted(WRITERS))
-def test_every_writer_lays_out_an_image_folder_with_manifest_and_classes(
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_folder_and_zip_lay_out_an_image_folder_with_manifest_and_classes(
     kind: str, tmp_path: Path
 ) -> None:
     with WRITERS[kind](tmp_path / "out") as writer:
@@ -59,6 +59,8 @@ def test_every_writer_lays_out_an_image_folder_with_manifest_and_classes(
         writer.close({"made": 5, "kept": 4, "shortfall": {"京": 1}})
 
     files = contents(tmp_path / "out")
+    del files["SHA256SUMS"]
+    assert b"5 images of 2 different texts" in files.pop("README.md")
     *rows, last = rows_of(files.pop("manifest.jsonl"))
     assert files.pop("classes.txt").decode() == "3\n京\n"
     assert last == {"summary": {"made": 5, "kept": 4, "shortfall": {"京": 1}}}
@@ -80,50 +82,6 @@ def test_every_writer_lays_out_an_image_folder_with_manifest_and_classes(
     assert (rows[-1]["origin"], rows[-1]["source"]) == ("real", "train/3/a.png")
 
 
-@pytest.mark.parametrize("kind", sorted(WRITERS))
-def test_an_interrupted_export_leaves_nothing_under_its_name(kind: str, tmp_path: Path) -> None:
-    def interrupted() -> None:
-        with WRITERS[kind](tmp_path / "out") as writer:
-            writer.add(records()[0])
-            assert not (tmp_path / "out").exists()
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("kind", sorted(WRITERS))
-def test_leftovers_of_a_killed_export_do_not_mix_with_the_next(kind: str, tmp_path: Path) -> None:
-    killed = WRITERS[kind](tmp_path / "out")
-    killed.add(records()[0])
-    leftover = tmp_path / "out.partial"
-    assert leftover.exists()
-    with WRITERS[kind](tmp_path / "out") as writer:
-        writer.add(records()[1])
-    assert [name for name in contents(tmp_path / "out") if name.endswith("png")] == [
-        "3/generated-7-000001.png"
-    ]
-    assert not leftover.exists()
-    killed.abort()
-
-
-@pytest.mark.parametrize("kind", sorted(WRITERS))
-def test_an_existing_path_is_refused_and_stays(kind: str, tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("precious")
-    with pytest.raises(DataError, match="exists; choose another"):
-        WRITERS[kind](tmp_path / "out")
-    assert (tmp_path / "out").read_text() == "precious"
-
-
-@pytest.mark.parametrize("kind", sorted(WRITERS))
-def test_the_same_image_twice_is_refused(kind: str, tmp_path: Path) -> None:
-    with WRITERS[kind](tmp_path / "out") as writer:
-        writer.add(records()[0])
-        with pytest.raises(DataError, match="twice"):
-            writer.add(records()[0])
-
-
 @pytest.mark.parametrize(("styles", "told"), [((4, 9), (4, 9)), ((-1, -1), None)])
 def test_a_generated_record_tells_where_its_style_came_from(
     styles: tuple[int, int], told: tuple[int, int] | None
@@ -138,16 +96,35 @@ def test_a_generated_record_tells_where_its_style_came_from(
 
 def test_zip_bytes_depend_on_the_records_alone_not_on_how_they_are_cut() -> None:
     stream = ZipStream()
-    pieces = stream.add(records()[:3]) + stream.add(records()[3:]) + stream.close()
-    assert b"".join(zip_stream(records())) == pieces
+    pieces = [stream.add(records()[:3]), stream.add(records()[3:]), *stream.close()]
+    assert b"".join(zip_stream(records())) == b"".join(pieces)
     changed = [replace(records()[0], seed=8), *records()[1:]]
-    assert b"".join(zip_stream(changed)) != pieces
+    assert b"".join(zip_stream(changed)) != b"".join(pieces)
 
 
 def test_zip_needs_no_data_descriptors_and_passes_its_own_check() -> None:
     with zipfile.ZipFile(io.BytesIO(b"".join(zip_stream(records())))) as archive:
         assert archive.testzip() is None
         assert all(not entry.flag_bits & 0x08 for entry in archive.infolist())
+
+
+@pytest.mark.parametrize(("name", "limit"), [("_LIMIT", 100), ("_MANY", 3)])
+def test_large_archives_get_the_64_bit_records(
+    name: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = b"".join(zip_stream(records()))
+    monkeypatch.setattr(f"augment.export.zip_file.{name}", limit)
+    large = b"".join(zip_stream(records()))
+    assert b"PK\x06\x06" in large
+    assert b"PK\x06\x06" not in small
+    with (
+        zipfile.ZipFile(io.BytesIO(large)) as wide,
+        zipfile.ZipFile(io.BytesIO(small)) as narrow,
+    ):
+        assert wide.testzip() is None
+        assert {n: wide.read(n) for n in wide.namelist()} == {
+            n: narrow.read(n) for n in narrow.namelist()
+        }
 
 
 def test_zip_streams_its_first_bytes_before_the_second_record_is_made() -> None:
@@ -163,12 +140,13 @@ def test_zip_streams_its_first_bytes_before_the_second_record_is_made() -> None:
 
 
 @pytest.mark.parametrize(
-    "label", ["3", "a/b", "..", ".", "a\\b", "C:", "京A·12345", "%41", "manifest.jsonl", "a\n", " "]
+    "label",
+    ["3", "a/b", "..", ".", "a\\b", "C:", "京A·12345", "%41", "manifest.jsonl", "README.md", "a\n"],
 )
 def test_folder_names_are_safe_and_can_be_undone(label: str) -> None:
     name = folder_name(label)
     assert not set(name) & set('/\\:*?"<>|\n')
-    assert name not in ("..", ".", "manifest.jsonl", "classes.txt", "", " ")
+    assert name not in ("..", ".", "manifest.jsonl", "classes.txt", "README.md", "", " ")
     assert label_of_folder(name) == label
 
 

@@ -1,0 +1,215 @@
+import hashlib
+import json
+import re
+import tracemalloc
+import zipfile
+from contextlib import nullcontext
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from augment.errors import DataError, LabelError
+from augment.export import WRITERS, Card, Record, Writer
+
+CLASSES = {"ccpd": ("京A12345", "皖AY339S")}  # all that it can write
+REFUSING = ("ccpd", "lfw")  # layouts whose labels name files
+SUMMARY = {"asked": 5, "made": 6, "kept": 4, "dropped": 2, "shortfall": {"京": 1}}
+
+
+def png(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 24, 3), np.uint8)
+    _, data = cv2.imencode(".png", pixels)
+    return bytes(data.tobytes())
+
+
+def classes_for(kind: str) -> tuple[str, ...]:
+    return CLASSES.get(kind, ("3", "京"))
+
+
+def records(kind: str) -> list[Record]:
+    first, second = classes_for(kind)
+    generated = [
+        Record(png(index), label, index, seed=7, bundle="d" * 64, confidence=0.98765)
+        for label in (first, second)
+        for index in range(2)
+    ]
+    return [*generated, Record(png(9), first, 0, origin="real", source="train/3/a.png")]
+
+
+def write(kind: str, path: Path, card: Card | None = None) -> Path:
+    with WRITERS[kind](path, classes=classes_for(kind), card=card) as writer:
+        for record in records(kind):
+            writer.add(record)
+        writer.close(SUMMARY)
+    return path
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    if path.is_file():
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    return {
+        file.relative_to(path).as_posix(): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file()
+    }
+
+
+KINDS = pytest.mark.parametrize("kind", sorted(WRITERS))
+
+
+@KINDS
+def test_the_manifest_has_a_row_for_every_image_and_ends_with_the_summary(
+    kind: str, tmp_path: Path
+) -> None:
+    manifest = contents(write(kind, tmp_path / "out"))["manifest.jsonl"].decode()
+    *rows, last = [json.loads(line) for line in manifest.splitlines()]
+    assert last == {"summary": SUMMARY}
+    assert len({row["file"] for row in rows}) == len(rows) == 5
+    for row, record in zip(rows, records(kind), strict=True):
+        assert (row["label"], row["seed"], row["index"]) == (
+            record.label, record.seed, record.index
+        )  # fmt: skip
+        assert row["origin"] == record.origin
+
+
+@KINDS
+def test_checksums_cover_every_file_and_agree(kind: str, tmp_path: Path) -> None:
+    files = contents(write(kind, tmp_path / "out"))
+    sums = files.pop("SHA256SUMS").decode()
+    expected = [f"{hashlib.sha256(data).hexdigest()}  {name}" for name, data in files.items()]
+    assert sorted(sums.splitlines()) == sorted(expected)
+
+
+@KINDS
+def test_the_card_tells_what_how_how_many_and_under_which_terms(kind: str, tmp_path: Path) -> None:
+    card = Card("Plates of nobody", "Drawn by a saae bundle.", licence="CC BY 4.0, by Jo: 2026")
+    text = contents(write(kind, tmp_path / "out", card))["README.md"].decode()
+    assert "# Plates of nobody" in text
+    assert "5 images of 2 classes" in text
+    assert "Drawn by a saae bundle." in text
+    assert "| asked | made | kept | dropped |" in text
+    assert "| 5 | 6 | 4 | 2 |" in text
+    assert '`{"京": 1}`' in text
+    assert "CC BY 4.0, by Jo: 2026" in text
+    bare = contents(write(kind, tmp_path / "bare"))["README.md"].decode()
+    assert "Not stated" in bare
+
+
+@KINDS
+def test_the_same_records_give_the_same_bytes(kind: str, tmp_path: Path) -> None:
+    first, second = contents(write(kind, tmp_path / "a")), contents(write(kind, tmp_path / "b"))
+    assert first == second
+
+
+@KINDS
+def test_an_interrupted_export_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with WRITERS[kind](tmp_path / "out", classes=classes_for(kind)) as writer:
+            writer.add(records(kind)[0])
+            assert not (tmp_path / "out").exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+@KINDS
+def test_an_export_whose_end_fails_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    def unfinished(explicit: bool) -> None:
+        with WRITERS[kind](tmp_path / "out", classes=classes_for(kind)) as writer:
+            for record in records(kind):
+                writer.add(record)
+            writer.card.render = None  # type: ignore[misc, assignment]
+            if explicit:
+                writer.close()
+
+    for explicit in (True, False):
+        with pytest.raises(AttributeError):
+            unfinished(explicit)
+        assert list(tmp_path.iterdir()) == []
+
+
+@KINDS
+def test_leftovers_of_a_killed_export_do_not_mix_with_the_next(kind: str, tmp_path: Path) -> None:
+    killed = WRITERS[kind](tmp_path / "out", classes=classes_for(kind))
+    killed.add(records(kind)[0])
+    assert (tmp_path / "out.partial").exists()
+    with WRITERS[kind](tmp_path / "out", classes=classes_for(kind)) as writer:
+        writer.add(records(kind)[1])
+    (row,) = contents(tmp_path / "out")["manifest.jsonl"].decode().splitlines()
+    assert json.loads(row)["index"] == 1
+    assert not (tmp_path / "out.partial").exists()
+    killed.abort()
+    assert (tmp_path / "out").exists()
+
+
+@KINDS
+def test_an_existing_path_is_refused_and_stays(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("precious")
+    with pytest.raises(DataError, match="exists; choose another"):
+        WRITERS[kind](tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "precious"
+
+
+@KINDS
+def test_the_same_image_twice_is_refused_and_the_rest_goes_on(kind: str, tmp_path: Path) -> None:
+    first, second = records(kind)[:2]
+    with WRITERS[kind](tmp_path / "out", classes=classes_for(kind)) as writer:
+        writer.add(first)
+        with pytest.raises(DataError, match="twice"):
+            writer.add(first)
+        writer.add(second)
+    assert len(contents(tmp_path / "out")["manifest.jsonl"].decode().splitlines()) == 2
+
+
+def write_one(kind: str, path: Path, label: str) -> None:
+    with WRITERS[kind](path) as writer:
+        writer.add(Record(png(0), label, 0, seed=1))
+
+
+@KINDS
+def test_an_empty_label_is_refused_and_leaves_nothing_behind(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(LabelError):
+        write_one(kind, tmp_path / "out", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@KINDS
+@pytest.mark.parametrize("label", ["../../escaped", "/etc/escaped", "..", "a\\..\\escaped"])
+def test_no_label_leads_out_of_the_folder(kind: str, label: str, tmp_path: Path) -> None:
+    outer = tmp_path / "deep" / "deeper"
+    refusal = re.escape(repr(label)) if kind in REFUSING else None
+    with pytest.raises(LabelError, match=refusal) if refusal else nullcontext():
+        write_one(kind, outer / "out", label)
+    if not refusal:
+        row = json.loads(contents(outer / "out")["manifest.jsonl"].decode().splitlines()[0])
+        assert row["label"] == label
+    assert [path.name for path in outer.iterdir()] == ([] if refusal else ["out"])
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["deeper"]
+
+
+@KINDS
+def test_memory_does_not_grow_with_the_number_of_images(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("augment.export.ledger._SPOOL_BYTES", 1000)
+    image, labels = png(0), classes_for(kind)
+
+    def add(writer: Writer, numbers: range) -> None:
+        for number in numbers:
+            writer.add(Record(image, labels[number % 2], number, seed=number // 2))
+
+    with WRITERS[kind](tmp_path / "out", classes=labels) as writer:
+        add(writer, range(600))  # buffers are full
+        tracemalloc.start()
+        add(writer, range(600, 1200))
+        first, _ = tracemalloc.get_traced_memory()
+        add(writer, range(1200, 3000))
+        second, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        writer.abort()
+    assert second - first < 1800 * 8, "an image left more than 8 bytes behind"
