@@ -26,7 +26,7 @@ from recognizers.fidelity import train_face_recognizer
 from recognizers.tables import markdown_table
 from recognizers.verification import embed
 
-__all__ = ["measure_attributes"]
+__all__ = ["measure_attributes", "train_identity_judge"]
 
 EDITS: tuple[tuple[str, bool], ...] = (
     ("Eyeglasses", True),
@@ -66,7 +66,7 @@ def measure_attributes(evaluation: Evaluation) -> None:
             rows[name] = attribute_similarity(regressor, drawn, attributes)
         editor = Editor.load(folder, device=settings.device, batch_size=32)
         if "edit" in editor.capabilities:
-            judge = judge or _train_identity_judge(evaluation)
+            judge = judge or train_identity_judge(evaluation)
             edits += _measure_edits(evaluation, name, editor, regressor, judge, test)
     table = markdown_table(
         ("images", "cosine", "squared error", "n"),
@@ -94,7 +94,7 @@ def measure_attributes(evaluation: Evaluation) -> None:
     evaluation.keep("attributes", report, table)
 
 
-def _train_identity_judge(evaluation: Evaluation) -> FaceRecognizer:
+def train_identity_judge(evaluation: Evaluation) -> FaceRecognizer:
     """A face recognizer, of ``identity_data`` or of the people with two training images or more.
 
     Raises:

@@ -13,6 +13,7 @@ writes OUT/MEASURE.json, OUT/MEASURE.md and pictures. Measures:
 | attributes | vae_gan | attribute similarity (VAE/GAN, Table 1), success of edits |
 | masked | masked_vae | reconstruction with and without masks |
 | restoration | bundles that encode images | holes and small images against OpenCV |
+| transfer | saae, of an attribute | content's attribute, style's identity (SAAE, Fig. 4) |
 """
 
 import argparse

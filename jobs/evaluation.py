@@ -26,7 +26,7 @@ class EvaluateSettings:
     validation_images: int = 5_000  # parzen: of the validation split, at most; they choose sigma
     pairs: int = 40  # parzen: samples shown beside their nearest training image
     per_class: int = 20  # faces: generated images of each class
-    judge_steps: int = 1500  # faces, restoration, attributes: of the recognizers that judge
+    judge_steps: int = 1500  # of the recognizers that judge, in all but parzen and masked
     test_images: int = 1000  # attributes, masked, restoration: of the test split, at most
     face_masks: str = "grabcut:"  # masked: of the test images; or celebamaskhq:PATH
     identity_data: str | None = None  # attributes: faces to learn identities from; None: --data

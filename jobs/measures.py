@@ -14,6 +14,7 @@ from augment.generate import Sampler
 from augment.images import Pixels, tile
 from jobs.attribute_measures import measure_attributes
 from jobs.evaluation import Evaluation
+from jobs.transfer_measures import measure_transfer
 from recognizers.fidelity import format_fidelity_table, train_judge
 from recognizers.fit import predict
 from recognizers.metrics import nearest_images
@@ -126,6 +127,7 @@ MEASURES: dict[str, Callable[[Evaluation], None]] = {
     "attributes": measure_attributes,
     "masked": measure_masked,
     "restoration": measure_restoration,
+    "transfer": measure_transfer,
 }
 
 

@@ -22,6 +22,8 @@ from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
 from augment.generators import GENERATORS
 from augment.generators.base import GeneratorConfig, train_generator, write_bundle
+from augment.generators.cvae_gan import CVAEGANGenerator
+from augment.generators.saae import SAAEGenerator
 from jobs.cli import (
     absolute_location,
     absolute_uri,
@@ -49,13 +51,19 @@ def parser() -> argparse.ArgumentParser:
         "train",
         "Train a generator of labelled images and publish it in a registry.",
         out=None,
-        config="labelmint (default), paper, or a JSON file of settings",
+        config="labelmint (default), paper, another of the architecture's own such as faces for "
+        "saae, or a JSON file of settings",
     )
     options.add_argument("architecture", choices=sorted(GENERATORS), help="which generator")
     options.add_argument(
         "--data", default="digits:", metavar="URI", help="images to train on; their train split"
     )
     options.add_argument(
+    options.add_argument(
+        "--attribute",
+        metavar="NAME",
+        help="make two classes, with it and without, of images with attributes",
+    )
         "--image-size",
         type=at_least(2),
         nargs=2,
@@ -91,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     ).split("train")
     run = find_run(root, name, resume=arguments.resume)
     if arguments.dry_run:
+    if arguments.attribute is not None:
+        data = data.by_attribute(arguments.attribute)
         print_plan("train", arguments, config)
         return
     with ray_cluster():
@@ -106,10 +116,14 @@ def plan_reader(config: GeneratorConfig) -> Plan | None:
 
     None for architectures whose labels are no classes of the data: there is nothing to read.
     """
-    kinds = {"saae": "chars", "cvae_gan": "faces-id"}
-    if config.architecture not in kinds:
-        return None
-    return replace(plan_for(kinds[config.architecture]), generator=config)
+    match config:
+        case SAAEGenerator() if config.pairs.examples == "ink":
+            kind = "chars"
+        case SAAEGenerator() | CVAEGANGenerator():
+            kind = "faces-id"
+        case _:
+            return None
+    return replace(plan_for(kind), generator=config)
 
 
 def find_run(root: str, name: str, *, resume: bool) -> str:

@@ -2,9 +2,10 @@
 
 The content of a label is a clean, bright-on-dark picture of it. It comes from a font, or from
 a real image of the same class reduced to its ink; so a class that no font draws faithfully
-still has its own strokes. The style picture is the image itself or, where images share a
-group (characters of one plate or sign), another member of it, which tells colour, light and
-blur but cannot tell the strokes.
+still has its own strokes. Classes that nobody can draw or write, such as faces with glasses,
+take a photograph of the class in gray. The style picture is the image itself or, where images
+share a group (characters of one plate or sign), another member of it, which tells colour, light
+and blur but cannot tell the strokes.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from augment.data.poses import FIT_CHUNK, fit_poses, identity_poses, relative_po
 from augment.errors import ConfigError, DataError
 from augment.images import Pixels, to_tensor
 
-__all__ = ["FOLDS", "Batch", "ContentStylePairs", "PairsConfig", "folds_of", "ink_of"]
+__all__ = ["FOLDS", "Batch", "ContentStylePairs", "PairsConfig", "folds_of", "gray_of", "ink_of"]
 
 FOLDS = 2
 """Folds of the real images; see ``recognizers.reader``."""
@@ -50,6 +51,7 @@ class PairsConfig:
     glyph_share: float = 1.0  # contents drawn with fonts (the paper's only source)
     example_share: float = 0.0  # ink of another real image of the class
     self_share: float = 0.0  # ink of the image itself
+    examples: Literal["ink", "photograph"] = "ink"  # what real images are reduced to as contents
     style_from: Literal["self", "group"] = "self"
     align: bool = False  # put each content in the pose of the image to be rebuilt
     balance_classes: bool = False  # draw classes, not images, uniformly
@@ -59,6 +61,15 @@ class PairsConfig:
         shares = (self.glyph_share, self.example_share, self.self_share)
         if min(shares) < 0 or sum(shares) == 0:
             raise ConfigError(f"content shares must be >= 0 and not all 0; got {shares}.")
+        if self.examples == "photograph" and (self.glyph_share or self.align):
+            raise ConfigError(
+                "expected glyph_share 0 and align false where contents are photographs, for no "
+                f"font draws these; got {self.glyph_share} and {str(self.align).lower()}."
+            )
+
+    def reduce(self, images: Pixels) -> Pixels:
+        """Contents (N, H, W, 1) uint8 of real images (N, H, W, C) uint8."""
+        return ink_of(images) if self.examples == "ink" else gray_of(images)
 
 
 def folds_of(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -97,12 +108,19 @@ def ink_of(images: Pixels) -> Pixels:
     return inks
 
 
+def gray_of(images: Pixels) -> Pixels:
+    """Luma of images: (N, H, W, 1 or 3) uint8 to (N, H, W, 1) uint8."""
+    if images.shape[3] == 1:
+        return images
+    return np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images])[..., None]
+
+
 class ContentStylePairs:
     """Batches for SAAE as a pure function of the step.
 
     Args:
         data: training images.
-        glyphs: (k, F, H, W, 1) uint8, every class in F fonts.
+        glyphs: (k, F, H, W, 1) uint8, every class in F fonts; F may be 0 where glyph_share is.
         config: where contents and styles come from.
         batch_size: images a step over all workers.
         seed: of all draws.
@@ -178,17 +196,18 @@ class ContentStylePairs:
         config = self.config
         shares = np.array([config.glyph_share, config.example_share, config.self_share])
         source = rng.choice(3, size=len(chosen), p=shares / shares.sum())
-        fonts = rng.integers(self.glyphs.shape[1], size=len(chosen))
-        contents = self.glyphs[labels, fonts]  # (N, H, W, 1)
+        fonts = rng.integers(max(1, self.glyphs.shape[1]), size=len(chosen))
+        contents = np.empty((*images.shape[:3], 1), np.uint8)
+        contents[source == 0] = self.glyphs[labels[source == 0], fonts[source == 0]]
         others = self.by_class.others(chosen, rng)
         poses = identity_poses(len(chosen))
         if config.align:
             self._fit_missing(np.concatenate([chosen, others[source == 1]]))
         if (source == 1).any():
-            contents[source == 1] = ink_of(self._images(others[source == 1]))
+            contents[source == 1] = config.reduce(self._images(others[source == 1]))
             poses[source == 1] = self.poses[others[source == 1]]
         if (source == 2).any():
-            contents[source == 2] = ink_of(images[source == 2])
+            contents[source == 2] = config.reduce(images[source == 2])
             poses[source == 2] = self.poses[chosen[source == 2]]
         return contents, poses
 

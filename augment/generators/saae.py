@@ -20,7 +20,7 @@ from augment.generate import Inputs, Origins, Sampler, Style
 from augment.generators.base import GeneratorConfig
 from augment.images import Pixels, resize_image, to_tensor
 from augment.layers import WARP_GRID, warp_smoothly
-from augment.models.saae_config import LABELMINT, PAPER, SAAEConfig, SAAESampling
+from augment.models.saae_config import LABELMINT, PAPER, SAAEConfig, SAAESampling, Steps
 from augment.training import TrainingConfig
 
 __all__ = ["CONFIGS", "GlyphConfig", "SAAEGenerator", "SAAESampler"]
@@ -28,13 +28,13 @@ __all__ = ["CONFIGS", "GlyphConfig", "SAAEGenerator", "SAAESampler"]
 MAX_STYLES = 4096
 """Styles kept in a bundle's bank; of larger sets every n-th image is taken."""
 MAX_EXAMPLES = 64
-"""Real images of a class whose ink is kept as contents."""
+"""Real images of a class that are kept as contents: their ink, or the photographs in gray."""
 
 _CONTENT, _SOURCE, _STYLE_A, _STYLE_B, _MIX, _MIXES, _WARP = range(7)
 
 
 class SAAESampler(Sampler):
-    """Draws contents from the bundle's glyphs and inks, in the styles of its real images.
+    """Draws contents from the bundle's glyphs and examples, in the styles of its real images.
 
     Banks: ``bank.contents`` (M, 1, H, W) uint8, ``bank.content_labels`` (M,),
     ``bank.content_folds`` (M,), -1 for glyphs, ``bank.content_poses`` (M, 2, 3),
@@ -64,6 +64,25 @@ class SAAESampler(Sampler):
         """z_s of style images."""
         vectors: Tensor = self.model.encode_style(images)
         return vectors
+
+    @torch.no_grad()
+    def combine(self, contents: Pixels, styles: Pixels) -> Pixels:
+        """G(c, s) of contents and styles that are given, pair by pair.
+
+        Args:
+            contents: (N, H, W, 1) uint8, of the bundle's image size.
+            styles: (N, Hs, Ws, C) uint8, of ``style_size``.
+
+        Returns:
+            (N, H, W, C) uint8.
+        """
+        images = np.empty((len(contents), *self.image_size, self.channels), np.uint8)
+        for start in range(0, len(contents), self.batch_size):
+            rows = np.arange(start, start + self.batch_size).clip(max=len(contents) - 1)  # padded
+            inks = to_tensor(contents[rows]).to(self.device)
+            drawn = self.network(inks, self.encode_styles(to_tensor(styles[rows]).to(self.device)))
+            images[start : start + self.batch_size] = drawn[: len(contents) - start].cpu().numpy()
+        return images
 
     def plan(
         self, labels: NDArray[np.int64], uniforms: Uniforms, style: Style | None
@@ -143,8 +162,8 @@ class SAAEGenerator(GeneratorConfig):
     def banks(self, model: nn.Module, data: LabelledImages) -> dict[str, Tensor]:
         """Contents, styles and poses.
 
-        Contents are glyphs and, where it was trained on, the ink of real images; styles and poses
-        are those of the real images, spread evenly over them.
+        Contents are glyphs and, where it was trained on them, real images reduced to contents;
+        styles and poses are those of the real images, spread evenly over them.
         """
         glyphs = self._draw_glyphs(data)
         contents = [glyphs.reshape(-1, *glyphs.shape[2:])]
@@ -159,7 +178,7 @@ class SAAEGenerator(GeneratorConfig):
 
         if self.pairs.example_share or self.pairs.self_share:
             rows = _first_of_each_class(data, MAX_EXAMPLES)
-            contents.append(ink_of(data.images(rows)))
+            contents.append(self.pairs.reduce(data.images(rows)))
             labels.append(data.labels[rows])
             folds.append(folds_of(data.labels)[rows])
             poses.append(poses_of(rows))
@@ -175,8 +194,23 @@ class SAAEGenerator(GeneratorConfig):
         }
 
     def _draw_glyphs(self, data: LabelledImages) -> Pixels:
+        """(k, F, H, W, 1); F is 0 where contents are photographs."""
+        if self.pairs.examples == "photograph":
+            return np.empty((len(data.classes), 0, *data.image_size, 1), np.uint8)
         return draw_glyphs(data.classes, data.image_size, self.fonts(), stretch=self.glyphs.stretch)
 
+
+FACES = SAAEConfig(
+    reconstruction="l1",
+    steps=Steps(reconstruct=400, discriminate=100, alternate=2000),
+    style_dim=256,
+    halvings=2,
+    residual_blocks=2,
+    discriminator_width=64,
+    diff_augment=True,
+    style_weight=1.0,
+)
+"""Attribute transfer at 64×64: the style is a full map, for it carries who is shown and how."""
 
 CONFIGS: dict[str, SAAEGenerator] = {
     "labelmint": SAAEGenerator(
@@ -196,6 +230,14 @@ CONFIGS: dict[str, SAAEGenerator] = {
         model=PAPER,
         training=TrainingConfig(ema_decay=0.0),
         sampling=SAAESampling(style_mix=0.0),
+    ),
+    "faces": SAAEGenerator(
+        model=FACES,
+        training=TrainingConfig(discriminator_rate=3.0),
+        pairs=PairsConfig(
+            glyph_share=0.0, example_share=1.0, examples="photograph", balance_classes=True
+        ),
+        sampling=SAAESampling(glyph_share=0.0, style_mix=0.0),
     ),
 }
 

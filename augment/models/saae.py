@@ -64,14 +64,16 @@ class StyleEncoder(nn.Module):
     def __init__(self, config: SAAEConfig, channels: int, style_size: tuple[int, int]) -> None:
         super().__init__()
         width = config.width
-        strides = (1, 2, 2) if config.style_pooling else (1, 1, 1)
+        halves = config.style_pooling or config.halvings > 0
+        strides = (1, 2, 2) if halves else (1, 1, 1)
         self.blocks = nn.Sequential(
             ConvBlock(channels, width, stride=strides[0]),
             ConvBlock(width, width, stride=strides[1]),
             ConvBlock(width, width, stride=strides[2]),
         )
         self.pooling = config.style_pooling
-        features = 2 * width if self.pooling else width * style_size[0] * style_size[1]
+        cells = [-(-side // (4 if halves else 1)) for side in style_size]
+        features = 2 * width if self.pooling else width * cells[0] * cells[1]
         self.to_vector = nn.Linear(features, config.style_dim)
 
     def forward(self, styles: Tensor) -> Tensor:

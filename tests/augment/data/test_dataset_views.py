@@ -77,6 +77,18 @@ def test_attributes_follow_their_images_through_every_view() -> None:
         assert view.attribute_names == ("a", "b")
 
 
+def test_an_attribute_makes_two_classes_of_any_images() -> None:
+    data = with_attributes()
+    assert data.attributes is not None
+    halves = data.by_attribute("b")
+    assert halves.classes == ("no b", "b")
+    assert halves.labels.tolist() == (data.attributes[:, 1] > 0).astype(int).tolist()
+    np.testing.assert_array_equal(halves.images(), data.images())
+    assert halves.attribute_names == ("a", "b")
+    with pytest.raises(DataError, match="one of the attributes a, b; got 'c'"):
+        data.by_attribute("c")
+
+
 def test_images_without_attributes_say_so() -> None:
     data = open_data("digits:").subset([0, 1])
     assert data.attributes is None

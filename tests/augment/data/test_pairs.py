@@ -6,7 +6,14 @@ import torch
 
 from augment.data.content import draw_glyphs
 from augment.data.datasets import LabelledImages
-from augment.data.pairs import FOLDS, ContentStylePairs, PairsConfig, folds_of, ink_of
+from augment.data.pairs import (
+    FOLDS,
+    ContentStylePairs,
+    PairsConfig,
+    folds_of,
+    gray_of,
+    ink_of,
+)
 from augment.errors import ConfigError, DataError
 from augment.images import to_tensor
 
@@ -128,3 +135,27 @@ def test_shares_that_are_no_shares_are_refused(shares):
             PairsConfig(),
             **dict(zip(("glyph_share", "example_share", "self_share"), shares, strict=True)),
         )
+
+
+def test_photographs_stand_for_classes_that_no_font_draws(data):
+    none = np.empty((3, 0, 16, 16, 1), np.uint8)
+    batch = make(data, none, glyph_share=0, example_share=1, examples="photograph")(0)
+    levels = ((batch.contents[:, 0, 0, 0] + 1) * 127.5).round().long()
+    images = ((batch.images[:, 0, 0, 0] + 1) * 127.5).round().long()
+    members = {label: {20 * label + 60 * m for m in range(3)} for label in range(3)}
+    for level, image, label in zip(levels.tolist(), images.tolist(), batch.labels, strict=True):
+        assert level in members[int(label)]
+        assert level != image, "another image of the class"
+
+
+def test_colours_become_luma():
+    colours = np.zeros((2, 4, 4, 3), np.uint8)
+    colours[0, ..., 1], colours[1] = 255, 77
+    assert np.unique(gray_of(colours)[0]).tolist() == [150]
+    assert np.unique(gray_of(colours)[1]).tolist() == [77]
+
+
+@pytest.mark.parametrize("settings", [{}, {"glyph_share": 0, "example_share": 1, "align": True}])
+def test_photographs_go_with_neither_glyphs_nor_poses(settings):
+    with pytest.raises(ConfigError, match="no font draws these"):
+        PairsConfig(examples="photograph", **settings)

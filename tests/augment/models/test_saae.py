@@ -176,3 +176,10 @@ def test_labelmint_memorizes_eight_images():
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(ConfigError):
         SAAEConfig(**setting)
+
+
+def test_a_halved_style_map_is_read_at_a_quarter_of_the_size():
+    model = make_model(replace(PAPER, halvings=2)).eval()
+    batch = make_batch()
+    assert model.style_encoder.blocks(batch.styles).shape[2:] == (4, 5)
+    assert model(batch.contents, model.encode_style(batch.styles)).shape == batch.images.shape
