@@ -34,7 +34,7 @@ from jobs.cli import (
     run_job,
 )
 from jobs.seeds import SeedTask, run_tasks
-from jobs.verification import verify
+from jobs.verification import verify, verify_sets
 from recognizers.arms import Cell, Plan, SeedRun
 from recognizers.gain import ArmResult, GainReport, measure_gain
 from recognizers.pictures import take_pictures
@@ -50,7 +50,12 @@ from recognizers.sweeps import (
     shots_recipes,
 )
 from recognizers.tuning import best_of, format_trials, measured_on, run_trials, summarize, trials_of
-from recognizers.verification_arms import FACES_VERIFY, Verification
+from recognizers.verification_arms import (
+    FACES_VERIFY,
+    FACES_VERIFY_VIEW_2,
+    ReportingView,
+    Verification,
+)
 
 __all__ = ["main", "measure"]
 
@@ -68,6 +73,13 @@ def parser() -> argparse.ArgumentParser:
     names = [*SCENARIOS, FACES_VERIFY.name, "chars"]
     options.add_argument("scenario", choices=names, help="chars needs --data")
     options.add_argument("--data", metavar="URI", help="another copy of the scenario's data")
+    options.add_argument(
+        "--view",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help=f"of {FACES_VERIFY.name}: 1 for development, 2 to report (ten sets, no seeds)",
+    )
     options.add_argument("--shots", type=at_least(1), help="real images a class (scenario's own)")
     options.add_argument(
         "--seeds",
@@ -116,8 +128,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.dry_run:
         print_plan("benchmark", arguments, plan)
         return
-    usual = TUNE_SEEDS if arguments.tune else VERIFY_SEEDS if verifies else SEEDS
-    count = arguments.seeds or usual
+    if isinstance(scenario, ReportingView):
+        count = scenario.num_sets()
+    else:
+        usual = TUNE_SEEDS if arguments.tune else VERIFY_SEEDS if verifies else SEEDS
+        count = arguments.seeds or usual
     tasks = [
         SeedTask(scenario, seed, plan, out, arguments.recognizer, device)
         for seed in range(arguments.seed, arguments.seed + count)
@@ -130,7 +145,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if verifies:
         told = describe_device(device)
         processes = arguments.parallel
-        print("\n" + verify(tasks, command=command, out=out, device=told, processes=processes))
+        measure_all = verify_sets if isinstance(scenario, ReportingView) else verify
+        print("\n" + measure_all(tasks, command=command, out=out, device=told, processes=processes))
         return
     work = finish_with_sweep if arguments.sweep else finish
     run_tasks(work, tasks, processes=arguments.parallel)
@@ -145,15 +161,21 @@ def choose_scenario(arguments: argparse.Namespace) -> Scenario:
     """The scenario with the data and shots asked for.
 
     Raises:
-        ConfigError: ``chars`` without data.
+        ConfigError: ``chars`` without data; View 2 of another scenario, or with seeds.
     """
+    if arguments.view == 2 and arguments.scenario != FACES_VERIFY.name:
+        raise ConfigError(f"--view 2 goes with {FACES_VERIFY.name}, got {arguments.scenario}.")
+    if arguments.view == 2 and (arguments.seeds or arguments.seed):
+        raise ConfigError("View 2 has its ten sets in place of seeds; leave --seeds, --seed out.")
     uri = absolute_uri(arguments.data) if arguments.data else None
     if arguments.scenario == "chars":
         if uri is None:
             raise ConfigError("the scenario chars needs --data URI, got none.")
         return chars_scenario(uri, arguments.shots or 5)
-    verifies = arguments.scenario == FACES_VERIFY.name
-    scenario = FACES_VERIFY if verifies else find_scenario(arguments.scenario)
+    if arguments.scenario == FACES_VERIFY.name:
+        scenario: Scenario = FACES_VERIFY_VIEW_2 if arguments.view == 2 else FACES_VERIFY
+    else:
+        scenario = find_scenario(arguments.scenario)
     scenario = scenario.with_data(uri) if uri else scenario
     return scenario.with_shots(arguments.shots) if arguments.shots else scenario
 

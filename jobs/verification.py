@@ -1,7 +1,9 @@
 """The benchmark faces-verify: its seeds, its report and its table; run by ``jobs.benchmark``."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from jobs.seeds import SeedTask, run_tasks
@@ -12,10 +14,12 @@ from recognizers.verification_arms import (
     VerificationRun,
     compare_arms,
     format_scores,
+    format_view2,
     score_table,
+    view2_table,
 )
 
-__all__ = ["verify"]
+__all__ = ["verify", "verify_sets"]
 
 LEADING = CANDIDATES[-1]
 """The arm that the verdict is about, chosen beforehand: what the paper found best."""
@@ -39,16 +43,13 @@ def verify(
     run_tasks(finish, tasks, processes=processes)
     runs = [open_run(task) for task in tasks]
     gains, scores = compare_arms(runs), score_table(runs)
-    generated: Counter[str] = Counter()
-    for run in runs:
-        generated.update(run.generated)
     report = build_report(
         gains[LEADING],
         scenario=tasks[0].scenario.name,
         describe=tasks[0].scenario.describe,
         n_train=len(runs[0].run.real),
         steps=dict.fromkeys(scores, tasks[0].plan.budget.steps),
-        generated=generated,
+        generated=_generated(runs),
         bundle=runs[0].run.bundle().digest,
         seconds=sum(cell.seconds for run in runs for cell in run.cells()),
         device=device,
@@ -60,6 +61,51 @@ def verify(
     }
     page = write_report(out, report)
     return f"{format_table(report)}\n\n{format_scores(scores)}\n\n{page}"
+
+
+def verify_sets(
+    tasks: Sequence[SeedTask], *, command: str, out: Path, device: str, processes: int = 1
+) -> str:
+    """View 2: train and measure all arms once a set; writes view2.json.
+
+    The sets' training people overlap, so their scores are given as published results are, as a
+    mean and its standard error, without a verdict.
+
+    Args:
+        tasks: one a set, of a ``ReportingView``.
+        command: measures it again.
+        out: folder of view2.json.
+        device: what it runs on, in words.
+        processes: sets at a time.
+
+    Returns:
+        The result as lines for a console.
+    """
+    run_tasks(finish, tasks, processes=processes)
+    runs = [open_run(task) for task in tasks]
+    table = view2_table(runs)
+    report = {
+        "scenario": tasks[0].scenario.name,
+        "describe": tasks[0].scenario.describe,
+        "arms": {arm: asdict(scores) for arm, scores in table.items()},
+        "steps": tasks[0].plan.budget.steps,
+        "generated": _generated(runs),
+        "seconds": sum(cell.seconds for run in runs for cell in run.cells()),
+        "device": device,
+        "command": command,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "view2.json"
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return f"{format_view2(table)}\n\n{path}"
+
+
+def _generated(runs: Sequence[VerificationRun]) -> Counter[str]:
+    """Images made, kept and dropped in all runs."""
+    generated: Counter[str] = Counter()
+    for run in runs:
+        generated.update(run.generated)
+    return generated
 
 
 def finish(task: SeedTask) -> None:

@@ -8,7 +8,7 @@ which is chosen on pairs of people who are neither trained on nor tested.
 """
 
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,12 +26,12 @@ from augment.training import is_faster_in_bf16
 from recognizers.face import FaceRecognizer
 
 __all__ = [
+    "Fold",
     "Pairs",
     "VerificationScore",
     "View2",
     "best_threshold",
     "embed",
-    "measure_view2",
     "pairs_among",
     "parse_pairs",
     "parse_people",
@@ -40,6 +40,7 @@ __all__ = [
     "similarities",
     "tar_at_far",
     "verification_accuracy",
+    "view2_fold",
 ]
 
 Floats = NDArray[np.float32]
@@ -266,9 +267,45 @@ def score_pairs(cosines: Floats, same: Bools, threshold: float) -> VerificationS
     )
 
 
+class Fold(NamedTuple):
+    """One set of View 2: who trains, and the pairs that choose and that measure."""
+
+    people: tuple[str, ...]
+    choosing: Pairs
+    testing: Pairs
+
+
+def view2_fold(pairs: Pairs, people: Sequence[Sequence[str]], measured: int) -> Fold:
+    """Part View 2's sets for the measuring of one: a recognizer must have seen nobody of it.
+
+    The set after the one that is measured chooses the threshold and is not trained on either.
+
+    Args:
+        pairs: of pairs.txt.
+        people: names of each set, of people.txt.
+        measured: number of a set.
+
+    Raises:
+        DataError: other sets in the pairs than among the people, or fewer than three.
+    """
+    count = len(people)
+    if count < 3 or set(pairs.sets.tolist()) != set(range(count)):
+        raise DataError(
+            f"expected pairs of the same three or more sets as the people's {count}, got "
+            f"{len(set(pairs.sets.tolist()))}; pairs.txt and people.txt belong together."
+        )
+    chooses = (measured + 1) % count
+    trained = [s for s in range(count) if s not in (measured, chooses)]
+    return Fold(
+        tuple(name for s in trained for name in people[s]),
+        pairs.subset(pairs.sets == chooses),
+        pairs.subset(pairs.sets == measured),
+    )
+
+
 @dataclass(frozen=True)
 class View2:
-    """View 2's ten scores.
+    """View 2's scores, as its publishers ask for them.
 
     Attributes:
         mean: accuracy, in [0, 1].
@@ -280,42 +317,12 @@ class View2:
     standard_error: float
     sets: list[VerificationScore]
 
-
-def measure_view2(
-    data: LabelledImages,
-    pairs: Pairs,
-    people: Sequence[Sequence[str]],
-    train: Callable[[LabelledImages, int], FaceRecognizer],
-) -> View2:
-    """LFW's View 2, unrestricted: for each set a recognizer that has seen nobody of it.
-
-    The set after the one that is measured chooses the threshold and is not trained on either.
-
-    Args:
-        data: all photographs.
-        pairs: of pairs.txt.
-        people: names of each set, of people.txt.
-        train: (photographs of the other sets' people, number of the set) to a recognizer.
-
-    Raises:
-        DataError: other sets in the pairs than among the people, or fewer than three.
-    """
-    count = len(people)
-    if count < 3 or set(pairs.sets.tolist()) != set(range(count)):
-        raise DataError(
-            f"expected pairs of the same three or more sets as the people's {count}, got "
-            f"{len(set(pairs.sets.tolist()))}; pairs.txt and people.txt belong together."
-        )
-    scores = []
-    for measured in range(count):
-        chooses = (measured + 1) % count
-        trained = [s for s in range(count) if s not in (measured, chooses)]
-        model = train(data.relabel({name: name for s in trained for name in people[s]}), measured)
-        choosing, testing = (pairs.subset(pairs.sets == s) for s in (chooses, measured))
-        threshold = best_threshold(similarities(model, data, choosing), choosing.same)
-        scores.append(score_pairs(similarities(model, data, testing), testing.same, threshold))
-    accuracies = np.array([score.accuracy for score in scores])
-    return View2(float(accuracies.mean()), float(accuracies.std(ddof=1) / np.sqrt(count)), scores)
+    @classmethod
+    def of(cls, sets: Sequence[VerificationScore]) -> "View2":
+        """Average the scores of two or more sets."""
+        accuracies = np.array([score.accuracy for score in sets])
+        error = float(accuracies.std(ddof=1) / np.sqrt(len(sets)))
+        return cls(float(accuracies.mean()), error, list(sets))
 
 
 def _photograph(person: str, number: int) -> str:

@@ -1,10 +1,11 @@
-"""The scenario faces-verify: generated images, of known and of new people, and LFW's View 1.
+"""The scenario faces-verify: generated images, of known and of new people, and LFW's two views.
 
 A recognizer is trained on people of peopleDevTrain.txt and measured on the pairs of
 pairsDevTest.txt, nobody of whom it has met. ``synthetic_existing`` adds generated images of the
 people it is trained on, ``synthetic_new`` adds generated people who do not exist, as further
 classes, each a mix of three real ones (CVAE-GAN, Sec. 4.5). A seed draws which people are held
-back to choose the threshold by; pairsDevTest chooses nothing.
+back to choose the threshold by; pairsDevTest chooses nothing. View 2 measures the same arms
+ten times, once a set of people.txt; there the set takes the place of the seed.
 """
 
 import posixpath
@@ -29,8 +30,10 @@ from recognizers.gain import ArmResult, GainReport, measure_gain
 from recognizers.mixing import LabelledPixels
 from recognizers.scenarios import Draw, Scenario, pick
 from recognizers.verification import (
+    Fold,
     Pairs,
     VerificationScore,
+    View2,
     best_threshold,
     pairs_among,
     parse_pairs,
@@ -38,18 +41,23 @@ from recognizers.verification import (
     read_list,
     score_pairs,
     similarities,
+    view2_fold,
 )
 
 __all__ = [
     "CANDIDATES",
     "FACES_VERIFY",
+    "FACES_VERIFY_VIEW_2",
     "VERIFICATION_ARMS",
+    "ReportingView",
     "Verification",
     "VerificationCell",
     "VerificationRun",
     "compare_arms",
     "format_scores",
+    "format_view2",
     "score_table",
+    "view2_table",
 ]
 
 VERIFICATION_ARMS = ("real", "classical", "synthetic_existing", "synthetic_new")
@@ -91,29 +99,73 @@ class Verification(Scenario):
         (people,) = parse_people(read_list(data, "peopleDevTrain.txt"), "peopleDevTrain.txt")
         order = np.random.default_rng(seed).permutation(len(people))
         held_back, kept = np.split(order, [round(self.held_back * len(people))])
+        return Draw(
+            train=self._train_on(data, [people[row] for row in np.sort(kept)], seed),
+            test=_photographs_of(data, self.test_pairs(data, seed)),
+            focus=None,
+            metric=self.metric,
+            dev=data.relabel({people[row]: people[row] for row in np.sort(held_back)}),
+        )
+
+    def choosing_pairs(self, held_back: LabelledImages, seed: int) -> Pairs:
+        """Pairs of people held back, who choose the threshold."""
+        return pairs_among(held_back, np.random.default_rng(seed))
+
+    def test_pairs(self, data: LabelledImages, seed: int) -> Pairs:
+        """The pairs of pairsDevTest.txt, which lies beside ``data``; the same for every seed."""
+        return parse_pairs(read_list(data, "pairsDevTest.txt"), "pairsDevTest.txt")
+
+    def _train_on(self, data: LabelledImages, people: Sequence[str], seed: int) -> LabelledImages:
+        """Some of the photographs of those who have enough."""
         photographs = dict(zip(data.classes, np.bincount(data.labels).tolist(), strict=True))
-        known = [name for row in np.sort(kept) if photographs.get(name := people[row], 0)]
-        train = data.relabel({n: n for n in known if photographs[n] >= self.shots})
+        train = data.relabel({n: n for n in people if photographs.get(n, 0) >= self.shots})
         if len(train.classes) < 2:
             raise DataError(
                 f"{data.uri}: expected people with {self.shots} photographs or more to train on, "
                 f"got {len(train.classes)}; ask for fewer --shots."
             )
         most = dict.fromkeys(range(len(train.classes)), self.most_shots)
-        pairs = self.test_pairs(data)
-        tested = {*pairs.first, *pairs.second}
-        is_tested = [posixpath.splitext(name)[0] in tested for name in data.names]
+        return train.subset(pick(train, np.arange(len(train)), most, seed))
+
+
+@dataclass(frozen=True)
+class ReportingView(Verification):
+    """View 2 of Labeled Faces in the Wild: seed s measures set s of pairs.txt.
+
+    A recognizer is trained on the people of the other sets of people.txt, but for the next one,
+    which chooses the threshold in place of people held back.
+    """
+
+    def draw(self, seed: int) -> Draw:
+        """Part the sets for measuring set ``seed``; errors as in ``Verification.draw``."""
+        data = self.open()
+        people, choosing, testing = self._fold(data, seed)
         return Draw(
-            train=train.subset(pick(train, np.arange(len(train)), most, seed)),
-            test=data.subset(np.flatnonzero(is_tested)),
+            train=self._train_on(data, people, seed),
+            test=_photographs_of(data, testing),
             focus=None,
             metric=self.metric,
-            dev=data.relabel({people[row]: people[row] for row in np.sort(held_back)}),
+            dev=_photographs_of(data, choosing),
         )
 
-    def test_pairs(self, data: LabelledImages) -> Pairs:
-        """The pairs of pairsDevTest.txt, which lies beside ``data``."""
-        return parse_pairs(read_list(data, "pairsDevTest.txt"), "pairsDevTest.txt")
+    def num_sets(self) -> int:
+        """Sets of people.txt: ten, as published."""
+        return len(self._people(self.open()))
+
+    def choosing_pairs(self, held_back: LabelledImages, seed: int) -> Pairs:
+        """The pairs of the set after the one that is measured."""
+        return self._fold(held_back, seed).choosing
+
+    def test_pairs(self, data: LabelledImages, seed: int) -> Pairs:
+        """The pairs of set ``seed``."""
+        return self._fold(data, seed).testing
+
+    def _fold(self, data: LabelledImages, measured: int) -> Fold:
+        pairs = parse_pairs(read_list(data, "pairs.txt"), "pairs.txt")
+        return view2_fold(pairs, self._people(data), measured)
+
+    def _people(self, data: LabelledImages) -> list[tuple[str, ...]]:
+        return parse_people(read_list(data, "people.txt"), "people.txt")
 
 
 FACES_VERIFY = Verification(
@@ -125,6 +177,16 @@ FACES_VERIFY = Verification(
     rendered=False,
     image_size=(64, 64),
     channels=3,
+)
+FACES_VERIFY_VIEW_2 = ReportingView(
+    FACES_VERIFY.name,
+    "Labeled Faces in the Wild, View 2: are two photographs of one person? Ten times trained on "
+    "people of eight sets and measured on the pairs of another",
+    FACES_VERIFY.uri,
+    shots=FACES_VERIFY.shots,
+    rendered=False,
+    image_size=FACES_VERIFY.image_size,
+    channels=FACES_VERIFY.channels,
 )
 
 
@@ -159,8 +221,8 @@ class VerificationRun:
                 f"recognizers.face.FaceRecognizer, got {run.build!r}."
             )
         assert run.draw.dev is not None, "a draw of Verification holds people back"
-        self.run, self.held_back = run, run.draw.dev
-        self.pairs = scenario.test_pairs(run.draw.test)
+        self.run, self.held_back, self.scenario = run, run.draw.dev, scenario
+        self.pairs = scenario.test_pairs(run.draw.test, run.seed)
 
     @property
     def generated(self) -> Counter[str]:
@@ -232,7 +294,7 @@ class VerificationRun:
         started = time.monotonic()
         model = self.run.train(recipe, seed=1, generated=extra)
         assert isinstance(model, FaceRecognizer), "checked at the start"
-        choosing = pairs_among(self.held_back, np.random.default_rng(self.run.seed))
+        choosing = self.scenario.choosing_pairs(self.held_back, self.run.seed)
         threshold = best_threshold(similarities(model, self.held_back, choosing), choosing.same)
         cosines = similarities(model, self.run.draw.test, self.pairs)
         save_arrays(
@@ -277,3 +339,31 @@ def format_scores(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
         accuracy, tar, auc = (100 * np.mean(values[n]) for n in ("accuracy", "tar_at_far", "auc"))
         lines.append(f"  {arm:<20}{accuracy:10.2f}{tar:14.2f}{auc:8.2f}")
     return "\n".join(lines)
+
+
+def view2_table(runs: Sequence[VerificationRun]) -> dict[str, View2]:
+    """View 2's scores of each arm from a run a set; arms not finished yet are run."""
+    cells = [cell for run in runs for cell in run.cells()]
+    return {
+        arm: View2.of([cell.score for cell in cells if cell.arm == arm])
+        for arm in VERIFICATION_ARMS
+    }
+
+
+def format_view2(table: Mapping[str, View2]) -> str:
+    """``view2_table`` for a console, in percent; each arm beside the classical one, set by set."""
+    lines = [f"  {'arm':<20}{'accuracy ± s.e.':>18}{'over classical ± s.e.':>24}"]
+    classical = np.array([score.accuracy for score in table["classical"].sets])
+    for arm, scores in table.items():
+        line = f"  {arm:<20}{100 * scores.mean:11.2f} ± {100 * scores.standard_error:.2f}"
+        if arm in CANDIDATES:
+            more = 100 * (np.array([score.accuracy for score in scores.sets]) - classical)
+            line += f"{more.mean():+17.2f} ± {more.std(ddof=1) / np.sqrt(len(more)):.2f}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _photographs_of(data: LabelledImages, pairs: Pairs) -> LabelledImages:
+    """Those of ``data`` that are in a pair."""
+    named = {*pairs.first, *pairs.second}
+    return data.subset([i for i, n in enumerate(data.names) if posixpath.splitext(n)[0] in named])

@@ -9,7 +9,12 @@ import pytest
 from augment.errors import ConfigError
 from jobs import benchmark, verification
 from recognizers.verification import Pairs, score_pairs
-from recognizers.verification_arms import CANDIDATES, VERIFICATION_ARMS, VerificationCell
+from recognizers.verification_arms import (
+    CANDIDATES,
+    VERIFICATION_ARMS,
+    ReportingView,
+    VerificationCell,
+)
 
 SAME = np.arange(40) % 2 == 0
 
@@ -58,3 +63,30 @@ def test_the_report_leads_with_new_people_and_holds_both_gains_and_all_scores(
 def test_faces_verify_is_neither_tuned_nor_swept(tmp_path: Path, word: str) -> None:
     with pytest.raises(ConfigError, match="neither tuned nor swept"):
         benchmark.main(["faces-verify", word, "--out", str(tmp_path)])
+
+
+def test_view_2_is_told_set_by_set_and_takes_no_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verification, "open_run", finished)
+    monkeypatch.setattr(ReportingView, "num_sets", lambda scenario: 10)
+    command = ["faces-verify", "--view", "2", "--device", "cpu"]
+    benchmark.main([*command, "--out", str(tmp_path / "out")])
+    report = json.loads((tmp_path / "out" / "view2.json").read_text())
+    assert list(report["arms"]) == list(VERIFICATION_ARMS)
+    assert report["arms"]["real"]["mean"] == pytest.approx(0.75)
+    assert report["arms"]["synthetic_new"]["standard_error"] == pytest.approx(0)
+    assert len(report["arms"]["real"]["sets"]) == 10
+    assert report["generated"] == {"made": 90, "kept": 70, "dropped": 20}
+    assert "--view 2" in report["command"]
+    told = capsys.readouterr().out
+    assert "+10.00 ± 0.00" in told
+    assert str(tmp_path / "out" / "view2.json") in told
+    for more in (["--seeds", "3"], ["--seed", "1"]):
+        with pytest.raises(ConfigError, match="sets in place of seeds"):
+            benchmark.main([*command, *more, "--out", str(tmp_path)])
+
+
+def test_only_faces_verify_has_a_second_view(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="goes with faces-verify, got digits"):
+        benchmark.main(["digits", "--view", "2", "--out", str(tmp_path)])

@@ -10,9 +10,10 @@ from augment.images import encode_png
 from recognizers.face import FaceConfig, FaceRecognizer
 from recognizers.scenarios import data_root
 from recognizers.verification import (
+    VerificationScore,
+    View2,
     best_threshold,
     embed,
-    measure_view2,
     pairs_among,
     parse_pairs,
     parse_people,
@@ -21,6 +22,7 @@ from recognizers.verification import (
     similarities,
     tar_at_far,
     verification_accuracy,
+    view2_fold,
 )
 
 PEOPLE = ("Ann_A", "Bob_B", "Cy_C", "Di_D", "Ed_E", "Flo_F")
@@ -158,29 +160,27 @@ def test_similarity_is_the_cosine_of_both_photographs(lfw, model):
         similarities(model, lfw, parse_pairs("1\nAnn_A\t1\t9\nAnn_A\t1\tBob_B\t3", "pairs"))
 
 
-def test_view_2_trains_without_the_people_it_measures_and_chooses_by(lfw, model):
+def test_view_2_trains_without_the_people_it_measures_and_chooses_by():
     sets = [PEOPLE[:2], PEOPLE[2:4], PEOPLE[4:]]
-    trained = []
-
-    def train(data, number):
-        trained.append((number, data.classes))
-        return model
-
-    found = measure_view2(lfw, parse_pairs(VIEW_2, "pairs.txt"), sets, train)
-    assert trained == [(0, sets[2]), (1, sets[0]), (2, sets[1])]
-    each = np.array([score.accuracy for score in found.sets])
-    assert found.mean == pytest.approx(each.mean())
-    assert found.standard_error == pytest.approx(each.std(ddof=1) / np.sqrt(3))
     pairs = parse_pairs(VIEW_2, "pairs.txt")
-    chooses = pairs.subset(pairs.sets == 1)
-    cosines = similarities(model, lfw, chooses)
-    assert found.sets[0].threshold == best_threshold(cosines, chooses.same)
+    folds = [view2_fold(pairs, sets, measured) for measured in range(3)]
+    assert [fold.people for fold in folds] == [sets[2], sets[0], sets[1]]
+    assert [set(fold.testing.sets) for fold in folds] == [{0}, {1}, {2}]
+    assert [set(fold.choosing.sets) for fold in folds] == [{1}, {2}, {0}]
 
 
-def test_view_2_refuses_pairs_and_people_of_other_sets(lfw, model):
+def test_view_2_is_told_as_a_mean_and_its_standard_error():
+    scores = [VerificationScore(a, 0.5, 0.5, 0.0) for a in (0.8, 0.9, 0.85)]
+    found = View2.of(scores)
+    assert found.mean == pytest.approx(0.85)
+    assert found.standard_error == pytest.approx(0.05 / np.sqrt(3))
+    assert found.sets == scores
+
+
+def test_view_2_refuses_pairs_and_people_of_other_sets():
     pairs = parse_pairs(VIEW_2, "pairs.txt")
     with pytest.raises(DataError, match="belong together"):
-        measure_view2(lfw, pairs, [PEOPLE[:2], PEOPLE[2:]], lambda *_: model)
+        view2_fold(pairs, [PEOPLE[:2], PEOPLE[2:]], 0)
 
 
 def test_lfws_own_lists_are_read_and_every_photograph_is_there():

@@ -17,11 +17,14 @@ from recognizers.plans import plan_for
 from recognizers.verification_arms import (
     CANDIDATES,
     FACES_VERIFY,
+    FACES_VERIFY_VIEW_2,
     VERIFICATION_ARMS,
     VerificationRun,
     compare_arms,
     format_scores,
+    format_view2,
     score_table,
+    view2_table,
 )
 
 TRAINED = [f"Dev_{i:02d}" for i in range(20)]
@@ -47,12 +50,24 @@ def lfw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"{a}\t3\t{b}\t3\n" for a, b in zip(TESTED, TESTED[1:] + TESTED[:1], strict=True)
     )
     (root / "pairsDevTest.txt").write_text(f"{len(TESTED)}\n{matches}{others}")
+    sets = [TRAINED[1:5], TRAINED[5:9], TRAINED[9:13]]
+    listed = "".join("4\n" + "".join(f"{name}\t3\n" for name in people) for people in sets)
+    (root / "people.txt").write_text(f"3\n{listed}")
+    pairs = "".join(
+        f"{a}\t1\t2\n{b}\t1\t2\n{a}\t3\t{b}\t3\n{c}\t1\t{a}\t1\n" for a, b, c, _ in sets
+    )
+    (root / "pairs.txt").write_text(f"3\t2\n{pairs}")
     return root
 
 
 @pytest.fixture
 def scenario(lfw: Path):
     return replace(FACES_VERIFY, uri=f"lfw:{lfw}", image_size=SIZE, held_back=0.3)
+
+
+@pytest.fixture
+def view_2(lfw: Path):
+    return replace(FACES_VERIFY_VIEW_2, uri=f"lfw:{lfw}", image_size=SIZE)
 
 
 @pytest.fixture
@@ -205,3 +220,34 @@ def test_both_synthetic_arms_are_compared_with_the_classical_one(
         assert gain.arms[arm].per_seed == pytest.approx(scores[arm]["accuracy"])
     table = format_scores(scores)
     assert all(arm in table for arm in VERIFICATION_ARMS)
+
+
+def test_each_set_of_view_2_is_measured_by_those_who_never_saw_it(view_2):
+    assert view_2.num_sets() == 3
+    sets = [set(TRAINED[1:5]), set(TRAINED[5:9]), set(TRAINED[9:13])]
+    for measured in range(3):
+        draw = view_2.draw(measured)
+        chooses, trains = (measured + 1) % 3, (measured + 2) % 3
+        assert set(draw.train.classes) == sets[trains]
+        for part, number in ((draw.test, measured), (draw.dev, chooses)):
+            assert {name.split("/")[0] for name in part.names} <= sets[number]
+        pairs = view_2.test_pairs(draw.test, measured)
+        assert (len(pairs.same), int(pairs.same.sum())) == (4, 2)
+        assert set(pairs.sets) == {measured}
+        assert set(view_2.choosing_pairs(draw.dev, measured).sets) == {chooses}
+
+
+def test_view_2_scores_every_arm_once_a_set_and_in_its_own_words(
+    view_2, plan, tmp_path, with_generator
+):
+    runs = [start(view_2, plan, tmp_path / str(seed), seed) for seed in range(3)]
+    table = view2_table(runs)
+    assert list(table) == list(VERIFICATION_ARMS)
+    for arm, found in table.items():
+        each = [cell.score.accuracy for run in runs for cell in run.cells() if cell.arm == arm]
+        assert found.mean == pytest.approx(np.mean(each))
+        assert len(found.sets) == 3
+    told = format_view2(table).splitlines()
+    assert len(told) == 1 + len(VERIFICATION_ARMS)
+    assert told[1].count("±") == 1, "real is not compared"
+    assert told[-1].count("±") == 2
