@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from augment.errors import LabelError, RequestError
 from augment.models.cvae_gan import CVAEGAN
+from augment.models.deepsim import DeePSiM
 from augment.models.masked_vae import MaskedVAE
 from augment.models.vae_gan import VAEGAN
 from augment.restoration.autoencoder import Autoencoder
@@ -40,7 +41,7 @@ class Coder:
             LabelError: a label outside the classes.
         """
         if any(label is not None for label in labels):
-            raise RequestError("this bundle takes no label with an image; leave it out.")
+            raise RequestError("this bundle takes no labels; send images without them.")
         return torch.full((len(labels),), UNKNOWN)
 
     def condition(self, images: Tensor, numbers: Tensor) -> Tensor | None:
@@ -149,6 +150,8 @@ def coder_of(model: nn.Module, *, half: bool = False) -> Coder | None:
         case CVAEGAN():
             return ClassCoder(model, half=half) if model.config.encodes else None
         case VAEGAN():
+            return None if model.encoder is None else Coder(model, half=half)
+        case DeePSiM():  # an inversion encodes by a network that its bundle does not hold
             return None if model.encoder is None else Coder(model, half=half)
         case MaskedVAE():
             return (FaceCoder if model.config.masked else Coder)(model, half=half)

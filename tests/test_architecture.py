@@ -20,7 +20,14 @@ MAY_IMPORT = {
 # Inside augment a file imports from its own layer and the ones above it in this list.
 LAYERS = (
     ("augment.errors", "augment.images", "augment.config"),
-    ("augment.layers", "augment.losses", "augment.data", "augment.diffaugment", "augment.phases"),
+    (
+        "augment.comparators",
+        "augment.data",
+        "augment.diffaugment",
+        "augment.layers",
+        "augment.losses",
+        "augment.phases",
+    ),
     ("augment.models", "augment.restoration"),
     (
         "augment.attributes",
@@ -29,6 +36,7 @@ LAYERS = (
         "augment.draws",
         "augment.editing",
         "augment.export",
+        "augment.feature_networks",
         "augment.generate",
         "augment.generators",
         "augment.network",

@@ -8,13 +8,15 @@ import torch
 from augment.bundle import open_bundle
 from augment.errors import RequestError
 from augment.generate import Sampler
-from augment.generators import cvae_gan, masked_vae, saae, vae_gan
+from augment.generators import cvae_gan, deepsim, exemplar_cnn, masked_vae, saae, vae_gan
 from augment.generators.base import GeneratorConfig
 
 __all__ = ["GENERATORS", "load_sampler"]
 
 GENERATORS: dict[str, Mapping[str, GeneratorConfig]] = {
     "cvae_gan": cvae_gan.CONFIGS,
+    "deepsim": deepsim.CONFIGS,
+    "exemplar_cnn": exemplar_cnn.CONFIGS,
     "masked_vae": masked_vae.CONFIGS,
     "saae": saae.CONFIGS,
     "vae_gan": vae_gan.CONFIGS,

@@ -92,6 +92,10 @@ class GeneratorConfig(ABC):
         assert self.sampler is not None, "an architecture without a sampler makes its own picture"
         return sample_sheet(self.sampler(info, model, banks), data)
 
+    def describe_model(self, model: nn.Module) -> dict[str, Any]:
+        """The settings that the bundle builds its model by."""
+        return to_mapping(self.model)
+
     def describe_data(self, data: LabelledImages) -> dict[str, Any]:
         """What the bundle says of its training data."""
         return {"uri": data.uri, "digest": data.digest(), "images": len(data)}
@@ -144,7 +148,7 @@ def write_bundle(
     banks = config.banks(model, data)
     info = BundleInfo(
         architecture=config.architecture,
-        model=to_mapping(config.model),
+        model=config.describe_model(model),
         sampling=to_mapping(config.sampling),
         classes=config.classes(data),
         image_size=data.image_size,

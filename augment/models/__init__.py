@@ -5,8 +5,10 @@ from typing import Any
 
 from torch import nn
 
-from augment.models import cvae_gan, masked_vae, saae, vae_gan
+from augment.models import cvae_gan, deepsim, exemplar_cnn, masked_vae, saae, vae_gan
 from augment.models.cvae_gan_config import CVAEGANConfig, CVAEGANSampling
+from augment.models.deepsim_config import DeePSiMConfig, DeePSiMSampling
+from augment.models.exemplar_cnn import ExemplarConfig, ExemplarSampling
 from augment.models.masked_vae_config import MaskedVAEConfig, MaskedVAESampling
 from augment.models.saae_config import SAAEConfig, SAAESampling
 from augment.models.vae_gan_config import VAEGANConfig, VAEGANSampling
@@ -25,6 +27,8 @@ class Architecture:
 
 MODELS: dict[str, Architecture] = {
     "cvae_gan": Architecture(cvae_gan.CVAEGAN, CVAEGANConfig, CVAEGANSampling),
+    "deepsim": Architecture(deepsim.DeePSiM, DeePSiMConfig, DeePSiMSampling),
+    "exemplar_cnn": Architecture(exemplar_cnn.ExemplarCNN, ExemplarConfig, ExemplarSampling),
     "masked_vae": Architecture(masked_vae.MaskedVAE, MaskedVAEConfig, MaskedVAESampling),
     "saae": Architecture(saae.SAAE, SAAEConfig, SAAESampling),
     "vae_gan": Architecture(vae_gan.VAEGAN, VAEGANConfig, VAEGANSampling),

@@ -94,9 +94,10 @@ def test_two_workers_train_publish_and_resume(
     assert registry.versions("digits") == [1]
 
 
-@pytest.mark.parametrize("architecture", sorted(GENERATORS))
-@pytest.mark.parametrize("preset", ["paper", "labelmint"])
-def test_every_architecture_can_be_asked_for_in_both_configurations(
+@pytest.mark.parametrize(
+    ("architecture", "preset"), [(name, p) for name, ps in GENERATORS.items() for p in ps]
+)
+def test_every_architecture_can_be_asked_for_in_all_its_configurations(
     architecture: str, preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = ["--out", str(tmp_path / "reg/any"), "--config", preset, "--dry-run"]
@@ -108,9 +109,10 @@ def test_every_architecture_can_be_asked_for_in_both_configurations(
 def test_images_are_read_back_by_a_recognizer_of_their_kind_where_labels_are_classes() -> None:
     kinds = {}
     for architecture, configs in GENERATORS.items():
-        plan = train.plan_reader(configs["labelmint"])
+        plan = train.plan_reader(next(iter(configs.values())))
         kinds[architecture] = plan and plan.recognizer
-    assert kinds == {"saae": "character", "cvae_gan": "face", "vae_gan": None, "masked_vae": None}
+    read = {name: kind for name, kind in kinds.items() if kind is not None}
+    assert read == {"saae": "character", "cvae_gan": "face"}
 
 
 @pytest.mark.ray
