@@ -35,7 +35,6 @@ from jobs.cli import (
 )
 from jobs.ray_context import RayContext, ray_cluster, ray_train
 from recognizers.arms import Plan, SeedRun
-from recognizers.comparators import offer_readers
 from recognizers.plans import plan_for
 from recognizers.reader import CrossFittedReader, save_reader
 from recognizers.scenarios import Draw
@@ -60,11 +59,11 @@ def parser() -> argparse.ArgumentParser:
         "--data", default="digits:", metavar="URI", help="images to train on; their train split"
     )
     options.add_argument(
-    options.add_argument(
         "--attribute",
         metavar="NAME",
         help="make two classes, with it and without, of images with attributes",
     )
+    options.add_argument(
         "--image-size",
         type=at_least(2),
         nargs=2,
@@ -88,7 +87,6 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job; ``--out`` is REGISTRY/NAME."""
     arguments = parser().parse_args(argv)
-    offer_readers()
     out = absolute_location(arguments.out, "--out")
     root, _, name = out.rstrip("/").rpartition("/")
     config = read_settings(
@@ -99,10 +97,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = open_data(
         absolute_uri(arguments.data), image_size=size, channels=arguments.channels
     ).split("train")
-    run = find_run(root, name, resume=arguments.resume)
-    if arguments.dry_run:
     if arguments.attribute is not None:
         data = data.by_attribute(arguments.attribute)
+    run = find_run(root, name, resume=arguments.resume)
+    if arguments.dry_run:
         print_plan("train", arguments, config)
         return
     with ray_cluster():
@@ -194,7 +192,6 @@ def fit_reader(data: LabelledImages, plan: Plan, seed: int, scratch: Path) -> Cr
 
 def _work(settings: dict[str, Any]) -> tuple[bytes, dict[str, float]]:
     """What each worker does; the first one's weights and metrics reach the driver."""
-    offer_readers()
     context = RayContext(settings["progress"])
     with tempfile.TemporaryDirectory() as scratch:
         model = train_generator(
