@@ -35,6 +35,7 @@ from jobs.cli import (
 )
 from jobs.ray_context import RayContext, ray_cluster, ray_train
 from recognizers.arms import Plan, SeedRun
+from recognizers.comparators import offer_readers
 from recognizers.plans import plan_for
 from recognizers.reader import CrossFittedReader, save_reader
 from recognizers.scenarios import Draw
@@ -87,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job; ``--out`` is REGISTRY/NAME."""
     arguments = parser().parse_args(argv)
+    offer_readers()
     out = absolute_location(arguments.out, "--out")
     root, _, name = out.rstrip("/").rpartition("/")
     config = read_settings(
@@ -192,6 +194,7 @@ def fit_reader(data: LabelledImages, plan: Plan, seed: int, scratch: Path) -> Cr
 
 def _work(settings: dict[str, Any]) -> tuple[bytes, dict[str, float]]:
     """What each worker does; the first one's weights and metrics reach the driver."""
+    offer_readers()
     context = RayContext(settings["progress"])
     with tempfile.TemporaryDirectory() as scratch:
         model = train_generator(
