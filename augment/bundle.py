@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -242,6 +243,16 @@ class Registry:
                 f"versions there: {there}."
             )
         return name, int(wanted)
+
+    def published(self, reference: str) -> datetime:
+        """When a bundle was published, as its file system remembers it.
+
+        Raises:
+            BundleNotFoundError: lists what is there.
+        """
+        name, number = self.resolve(reference)
+        moment: datetime = self.files.modified(f"{self.path}/{name}/{number}/{CONFIG_FILE}")
+        return moment
 
     def fetch(self, reference: str) -> Path:
         """Local folder of a bundle; remote ones are copied once to a cache in the temp folder."""

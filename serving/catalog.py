@@ -143,6 +143,7 @@ class Catalog:
             capabilities=list(entry.capabilities),
             attributes=list(info.attributes),
             reader=entry.has_reader,
+            published=self.registry.published(entry.bundle),
             data=info.data,
             metrics=info.metrics,
         )

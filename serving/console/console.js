@@ -4,6 +4,13 @@ const at = (id) => document.getElementById(id);
 const SHOWN = 400; // more images than this are only worth downloading
 let model = null;
 const chosen = new Set();
+const KINDS = {
+  cvae_gan: "CVAE-GAN",
+  deepsim: "DeePSiM",
+  masked_vae: "masked VAE",
+  saae: "stylized adversarial autoencoder (SAAE)",
+  vae_gan: "VAE/GAN",
+};
 
 /** Call the service; a refusal becomes an Error with the service's own message. */
 async function call(path, options) {
@@ -53,21 +60,32 @@ async function listModels() {
   await showModel(first.name);
 }
 
+/** What a user wants to know of the model: [name, value, what the pointer is told]. */
+function factsOf(model) {
+  const [height, width] = model.image_size;
+  const { uri, images } = model.data;
+  const { steps, images: seen } = model.metrics;
+  const number = (value) => Math.round(value).toLocaleString("en");
+  const labels = model.classes.length === 1 ? "1 label" : `${number(model.classes.length)} labels`;
+  return [
+    ["kind", KINDS[model.architecture] ?? model.architecture],
+    ["draws", `${labels}, ${width} × ${height} pixels, ${model.channels === 1 ? "gray" : "colour"}`],
+    ["trained on", images ? `${number(images)} real images, ${uri.split("/").pop()}` : "–", uri],
+    ["trained for", steps ? `${number(steps)} steps, ${number(seen)} images seen` : "–"],
+    ["published", new Date(model.published).toLocaleString("en-GB", { dateStyle: "medium" })],
+    ["read-back", model.reader ? "by a recognizer of its own" : "none"],
+    ["offers", model.capabilities.join(", ")],
+    ["digest", model.digest.slice(0, 12), model.digest],
+  ];
+}
+
 async function showModel(name) {
   model = await (await call(`v1/models/${encodeURIComponent(name)}`)).json();
-  const [height, width] = model.image_size;
-  const facts = {
-    architecture: model.architecture,
-    images: `${width} × ${height}, ${model.channels === 1 ? "gray" : "RGB"}`,
-    classes: model.classes.length,
-    "trained on": model.data.images ? `${model.data.images} images, ${model.data.uri}` : "–",
-    offers: model.capabilities.join(", "),
-    digest: model.digest.slice(0, 12),
-    reader: model.reader ? "yes" : "none",
-    ...Object.fromEntries(Object.entries(model.metrics).map(([k, v]) => [k, v.toPrecision(3)])),
-  };
   at("facts").replaceChildren(
-    ...Object.entries(facts).flatMap(([k, v]) => [element("dt", k), element("dd", String(v))]),
+    ...factsOf(model).flatMap(([name, value, title = ""]) => [
+      element("dt", name),
+      element("dd", value, { title }),
+    ]),
   );
   at("samples").src = `v1/models/${encodeURIComponent(name)}/${model.version}/samples.png`;
   at("samples").hidden = false;

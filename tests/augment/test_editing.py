@@ -351,9 +351,9 @@ def test_bad_labels_are_refused():
         editor_of(cvae_gan).reconstruct(images, labels=[None, 4])
     with pytest.raises(RequestError, match="labels for each of 2 images, got 1"):
         editor_of(cvae_gan).reconstruct(images, labels=[0])
-    with pytest.raises(RequestError, match="takes no label"):
+    with pytest.raises(RequestError, match="takes no labels; send images without them"):
         editor_of(vae_gan).reconstruct(images, labels=[0, 1])
-    with pytest.raises(RequestError, match="takes no label"):
+    with pytest.raises(RequestError, match="takes no labels; send images without them"):
         editor_of(vae_gan).morph_classes(0, 1, 3)
 
 

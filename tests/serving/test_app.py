@@ -3,6 +3,7 @@ import io
 import json
 import zipfile
 import zlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,9 @@ def test_models_are_listed_and_described(client: Any) -> None:
     assert detail["metrics"] == {"reconstruction": 0.25}
     assert detail["digest"] == listed[0]["digest"]
     assert detail["reader"] is True
+    assert detail["reader"] is True
+    age = datetime.now(UTC) - datetime.fromisoformat(detail["published"])
+    assert timedelta() <= age < timedelta(hours=1)
     assert client.get("/v1/models/digits/1").json() == detail
 
 

@@ -46,7 +46,7 @@ def test_a_refusal_of_work_on_images_is_told_in_the_words_of_the_service(url: st
         client.super_resolve(url, "faces", FLAT, 3)
     with pytest.raises(RequestError, match="unknown label 'ann'"):
         client.reconstruct(url, "faces", FLAT, label="ann")
-    with pytest.raises(RequestError, match="takes no label"):
+    with pytest.raises(RequestError, match="takes no labels"):
         client.morph(url, "faces", labels=("Smiling", "Eyeglasses"), seed=1)
 
 

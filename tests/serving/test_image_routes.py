@@ -284,7 +284,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("reconstruct", {"image": [png(FLAT)] * 2}, "image: expected an image file"),
     ("reconstruct", {"image": png(FLAT), "seed": -1}, "seed"),
     ("reconstruct", {"image": png(FLAT), "label": "nobody"}, "unknown label 'nobody'"),
-    ("reconstruct", {"image": png(FLAT), "label": "Smiling"}, "takes no label"),
+    ("reconstruct", {"image": png(FLAT), "label": "Smiling"}, "takes no labels"),
     ("reconstruct", {"image": png(FLAT), "box": [0, 0, 33, 32]}, "32×32; got left 0, top 0"),
     ("reconstruct", {"image": png(FLAT), "box": [9, 0, 9, 32]}, "at least 2 pixels wide"),
     ("reconstruct", {"image": png(FLAT), "box": [0, 0, 9]}, "four whole numbers"),
@@ -330,7 +330,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("morph", {"images": [png(FLAT)] * 2, "steps": 1}, "greater than or equal to 2"),
     ("morph", {"images": [png(FLAT)] * 2, "steps": 10**9}, "less than or equal to 256"),
     ("morph", {"images": [png(FLAT), GIF]}, "images[1]: expected one image"),
-    ("morph", {"labels": ["Smiling", "Eyeglasses"]}, "takes no label"),
+    ("morph", {"labels": ["Smiling", "Eyeglasses"]}, "takes no labels"),
 ]
 
 
