@@ -1,0 +1,339 @@
+"""What SAAE trains on where images are whole lines: a line, its text rendered, another text.
+
+The rendered text is put in the pose of its photograph, so strokes meet strokes; another text,
+drawn towards rare characters, is put in the same pose. Lines of a batch have one width, which
+is the width their own proportions ask for; so nothing is padded.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from augment.data.content import Font, advance_width
+from augment.data.layouts import Layout
+from augment.data.line_poses import LineFits, compose, fit_lines
+from augment.data.lines import PLATE_FONTS, draw_contents, line_fonts
+from augment.data.texts import LineShape, TextImages
+from augment.errors import AugmentError, ConfigError, DataError
+from augment.images import Pixels, to_tensor
+from augment.layers import affine_field, sample_field
+
+__all__ = [
+    "NO_CHARACTER",
+    "LineBatch",
+    "LineData",
+    "LinePairs",
+    "LinePairsConfig",
+    "character_boxes",
+    "fit_to_images",
+    "look_count",
+    "other_text",
+    "place_contents",
+]
+
+NO_CHARACTER = -1
+"""Fills up the labels of lines shorter than the longest one of a batch."""
+BOX_MARGIN = 1.2
+"""Width of a character as D sees it, over its own."""
+REPLACED = 0.5
+"""Share of the characters that another text of free text has in place of a line's own."""
+ATTEMPTS = 4
+"""Other texts tried until one fits the width of a line."""
+MIN_CORRELATION = 0.4
+"""Lines whose text cannot be found in the image better than so are left out of training."""
+
+
+class LineBatch(NamedTuple):
+    """What one training step sees; L characters at most."""
+
+    images: Tensor  # x, (N, C, H, W) in [-1, 1]
+    contents: Tensor  # c, (N, 2, H, W) in [-1, 1]: ink, and the line's own area
+    labels: Tensor  # (N, L) classes of the characters, NO_CHARACTER beyond the end
+    boxes: Tensor  # (N, L, 2, 3), from a box's [-1, 1]² to the image's
+    new_contents: Tensor  # the same of another text, in the pose of x
+    new_labels: Tensor
+    new_boxes: Tensor
+
+
+@dataclass(frozen=True)
+class LinePairsConfig:
+    """Which lines and texts are drawn."""
+
+    balance: float = 0.5  # lines are drawn ∝ the mean of (occurrences of its characters)^-balance
+    align: bool = True  # put texts in the pose of the image
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if not 0 <= self.balance <= 2:
+            raise ConfigError(f"balance must be in [0, 2]; got {self.balance}.")
+
+
+@dataclass(frozen=True)
+class LineData:
+    """Photographed lines, the layout of their texts and the shape they are brought to.
+
+    Attributes:
+        texts: the lines; ``select`` leaves only those that the layout can write.
+        layout: of a plate, or free text.
+        shape: height, widths and channels.
+    """
+
+    texts: TextImages
+    layout: Layout
+    shape: LineShape
+
+    @classmethod
+    def select(cls, texts: TextImages, layout: Layout, shape: LineShape) -> "LineData":
+        """Keep the lines whose text can be rendered.
+
+        Raises:
+            DataError: none is left.
+        """
+        kept = []
+        for row, text in enumerate(texts.texts):
+            height, width = texts.images([row], channels=shape.channels)[0].shape[:2]
+            if _fits(text, layout, (shape.height, shape.width_of(height, width))):
+                kept.append(row)
+        if not kept:
+            raise DataError(
+                f"expected texts that layout {layout.name} can write, got none among {len(texts)} "
+                f"of {texts.uri}, such as {texts.texts[:1]}; choose another layout."
+            )
+        return cls(texts.subset(kept), layout, shape)
+
+    def __len__(self) -> int:
+        """Number of lines."""
+        return len(self.texts)
+
+    @property
+    def uri(self) -> str:
+        """Where the lines came from."""
+        return self.texts.uri
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, widest W)."""
+        return self.shape.height, self.shape.most_width
+
+    @property
+    def channels(self) -> int:
+        """1 (gray) or 3 (RGB)."""
+        return self.shape.channels
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Characters of the layout and of the lines, sorted."""
+        return tuple(sorted(set(self.layout.alphabet).union(*self.texts.texts)))
+
+    def digest(self) -> str:
+        """SHA-256 of the lines and of what is made of them."""
+        return self.texts.digest()
+
+    @cached_property
+    def images(self) -> list[Pixels]:
+        """Every line as (H, its width, C) uint8."""
+        return [self.shape.fit(image) for image in self.texts.images(channels=self.channels)]
+
+    @cached_property
+    def fits(self) -> LineFits:
+        """How each text stands in its image."""
+        return fit_to_images(self.images, self.texts.texts, self.layout)
+
+    @cached_property
+    def found(self) -> NDArray[np.int64]:
+        """Rows of the lines whose text was found in their image; of none, all."""
+        rows = np.flatnonzero((self.fits.correlations >= MIN_CORRELATION).numpy())
+        return rows if len(rows) else np.arange(len(self))
+
+
+class LinePairs:
+    """Batches for SAAE on lines as a pure function of the step.
+
+    Args:
+        data: training lines.
+        config: which lines and texts are drawn.
+        batch_size: lines a step over all workers.
+        seed: of all draws.
+    """
+
+    def __init__(
+        self, data: LineData, config: LinePairsConfig, *, batch_size: int, seed: int
+    ) -> None:
+        self.data, self.config, self.batch_size, self.seed = data, config, batch_size, seed
+        self.number = {character: index for index, character in enumerate(data.classes)}
+        texts = data.texts.texts
+        self.looks = data.fits.looks.numpy()
+        self.poses = data.fits.poses if config.align else torch.eye(2, 3).repeat(len(data), 1, 1)
+        usable = np.isin(np.arange(len(data)), data.found) if config.align else np.True_
+        counts = Counter("".join(texts))
+        rarity = [np.mean([counts[c] ** -config.balance for c in text]) for text in texts]
+        self.weights = np.where(usable, rarity, 0.0)
+        self.widths = np.array([image.shape[1] for image in data.images])
+        self.rows = {
+            width: np.flatnonzero(self.widths == width) for width in np.unique(self.widths)
+        }
+        self.shares = np.array([self.weights[rows].sum() for rows in self.rows.values()])
+
+    def __call__(self, step: int, rank: int = 0, world_size: int = 1) -> LineBatch:
+        """The batch of one worker at one step.
+
+        Returns:
+            ``batch_size`` // ``world_size`` lines of one width, the same for all workers.
+        """
+        count = self.batch_size // world_size
+        pick = np.random.default_rng((self.seed, step))
+        width = int(pick.choice(list(self.rows), p=self.shares / self.shares.sum()))
+        rng = np.random.default_rng((self.seed, step, rank))
+        weights = self.weights[self.rows[width]]
+        chosen = rng.choice(self.rows[width], size=count, p=weights / weights.sum())
+        images = np.stack([self.data.images[row] for row in chosen])
+        poses, looks = self.poses[chosen], self.looks[chosen]
+        texts = [self.data.texts.texts[row] for row in chosen]
+        size = (self.data.shape.height, width)
+        others = [other_text(text, self.data.layout, size, rng) for text in texts]
+        length = max(map(len, texts + others))
+        own = self._written(texts, looks, poses, width, length)
+        new = self._written(others, looks, poses, width, length)
+        return LineBatch(to_tensor(images), *own, *new)
+
+    def _written(
+        self,
+        texts: Sequence[str],
+        looks: NDArray[np.int64],
+        poses: Tensor,
+        width: int,
+        length: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Contents, labels and boxes of texts in the poses of their images."""
+        size, layout = (self.data.shape.height, width), self.data.layout
+        inks = draw_contents(texts, layout, size=size, looks=looks)
+        labels = torch.full((len(texts), length), NO_CHARACTER)
+        boxes = torch.eye(2, 3).repeat(len(texts), length, 1, 1)
+        for row, text in enumerate(texts):
+            labels[row, : len(text)] = torch.tensor([self.number[c] for c in text])
+            boxes[row, : len(text)] = character_boxes(text, layout, inks[row], int(looks[row]))
+        return place_contents(inks, poses), labels, compose(_inverse(poses)[:, None], boxes)
+
+
+def other_text(text: str, layout: Layout, size: tuple[int, ...], rng: np.random.Generator) -> str:
+    """Another text for a line: random by the layout, or the line's own with other letters.
+
+    Args:
+        text: of the line.
+        layout: what may be written.
+        size: (H, W) that free text has to fit.
+        rng: of all draws.
+    """
+    if not layout.is_free:
+        return layout.random_text(rng)
+    letters = list(layout.alphabet)
+    for _ in range(ATTEMPTS):
+        replaced = rng.random(len(text)) < REPLACED
+        drawn = rng.choice(letters, size=len(text))
+        other = "".join(np.where(replaced, drawn, list(text)))
+        if _fits(other, layout, (size[0], size[1])):
+            return other
+    return text
+
+
+def fit_to_images(images: Sequence[Pixels], texts: Sequence[str], layout: Layout) -> LineFits:
+    """Find each text in its image.
+
+    Args:
+        images: (H, w, C) uint8 each.
+        texts: what they say.
+        layout: of the texts.
+
+    Returns:
+        Poses, looks and correlations, one a line.
+    """
+    looks = look_count(layout)
+    count, widths = len(images), np.array([image.shape[1] for image in images])
+    fits = LineFits(
+        torch.eye(2, 3).repeat(count, 1, 1),
+        torch.zeros(count, dtype=torch.long),
+        torch.zeros(count),
+    )
+    for width in np.unique(widths):
+        rows = np.flatnonzero(widths == width).tolist()
+        stack = np.stack([images[row] for row in rows])
+        size, written = (stack.shape[1], int(width)), [texts[row] for row in rows]
+        drawn = [
+            draw_contents(written, layout, size=size, looks=[look] * len(rows))
+            for look in range(looks)
+        ]
+        contents = torch.from_numpy(np.stack(drawn, axis=1)[..., 0]).float().div(255)
+        found = fit_lines(to_tensor(stack), contents)
+        fits.poses[rows] = found.poses
+        fits.looks[rows], fits.correlations[rows] = found.looks, found.correlations
+    return fits
+
+
+def place_contents(inks: Pixels, poses: Tensor) -> Tensor:
+    """Put rendered lines in poses: (N, H, W, 1) uint8, (N, 2, 3) to (N, 2, H, W) in [-1, 1].
+
+    The second channel tells where the rendered picture lies.
+    """
+    ink = torch.from_numpy(inks.transpose(0, 3, 1, 2).copy()).float().div_(255)
+    maps = torch.cat([ink, torch.ones_like(ink)], dim=1)
+    return sample_field(maps, affine_field(poses, (ink.shape[2], ink.shape[3]))) * 2 - 1
+
+
+def character_boxes(text: str, layout: Layout, ink: Pixels, look: int) -> Tensor:
+    """Where the characters of a rendered line stand.
+
+    Args:
+        text: of the line.
+        layout: its boxes; of free text the ink is shared out by the letters' advance.
+        ink: (H, W, 1) uint8, the line rendered.
+        look: which of its fonts.
+
+    Returns:
+        (L, 2, 3) affine maps from a box's [-1, 1]² to the picture's.
+    """
+    if layout.is_free:
+        font = _fonts(layout)[look]
+        advances = np.array([advance_width(character, font, 64) for character in text], float)
+        columns = np.flatnonzero(ink.max(axis=(0, 2)))
+        first, last = (columns[0], columns[-1] + 1) if len(columns) else (0, ink.shape[1])
+        ends = first + (last - first) * np.cumsum(advances) / max(advances.sum(), 1)
+        starts = np.concatenate([[first], ends[:-1]])
+        zeros = np.zeros(len(text))
+        edges = np.stack([starts / ink.shape[1], zeros, ends / ink.shape[1], zeros + 1], axis=1)
+    else:
+        edges = layout.boxes()
+    left, top, right, bottom = torch.from_numpy(edges).float().unbind(dim=1)
+    boxes = torch.zeros(len(edges), 2, 3)
+    boxes[:, 0, 0], boxes[:, 0, 2] = (right - left) * BOX_MARGIN, right + left - 1
+    boxes[:, 1, 1], boxes[:, 1, 2] = bottom - top, bottom + top - 1
+    return boxes
+
+
+def look_count(layout: Layout) -> int:
+    """Number of looks that ``draw_contents`` has for a layout."""
+    return len(_fonts(layout))
+
+
+def _inverse(poses: Tensor) -> Tensor:
+    matrix = torch.linalg.inv(poses[:, :, :2])
+    return torch.cat([matrix, -matrix @ poses[:, :, 2:]], dim=2)
+
+
+def _fonts(layout: Layout) -> tuple[Font, ...]:
+    """The fonts that ``draw_contents`` counts looks in."""
+    return line_fonts() if layout.is_free else PLATE_FONTS
+
+
+def _fits(text: str, layout: Layout, size: tuple[int, int]) -> bool:
+    try:
+        draw_contents([text], layout, size=size, looks=[0])
+    except AugmentError:
+        return False
+    return True
