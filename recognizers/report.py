@@ -4,29 +4,26 @@ The page leads with the verdict and ends with the training set to make. It is on
 any outside resource. A section whose data are missing is left out.
 """
 
-import base64
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.images import Pixels, encode_png, tile
+from augment.images import Pixels
 from recognizers.charts import arm_colour
 from recognizers.gain import LEAST_SEEDS, ArmResult, GainReport
 from recognizers.metrics import confusion
+from recognizers.pages import page_environment, write_whole
 from recognizers.report_parts import (
     charts,
     headline,
     intervals,
     matrices,
     pairs,
-    percent,
     score_scale,
     sentence,
     words,
@@ -194,8 +191,8 @@ def write_report(out_dir: Path, report: Report, pictures: Pictures | None = None
     out_dir.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
     page = _render(report, pictures or Pictures())
-    _write_whole(out_dir / "report.json", text + "\n")
-    return _write_whole(out_dir / "report.html", page)
+    write_whole(out_dir / "report.json", text + "\n")
+    return write_whole(out_dir / "report.html", page)
 
 
 def format_table(report: Report) -> str:
@@ -231,21 +228,8 @@ def format_table(report: Report) -> str:
 
 def _render(report: Report, pictures: Pictures) -> str:
     """Fill the template beside this file."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": percent,
-        "words": words,
-        "png": _png_uri,
-        "strip": _strip_uri,
-        "svg": _svg_uri,
-        "arm_colour": arm_colour,
-    }
+    environment = page_environment()
+    environment.filters["arm_colour"] = arm_colour
     return environment.get_template("report.html.jinja").render(
         report=report,
         pictures=pictures,
@@ -260,24 +244,3 @@ def _render(report: Report, pictures: Pictures) -> str:
         pairs=pairs(report),
         matrices=matrices(report),
     )
-
-
-def _png_uri(image: Pixels) -> str:
-    return "data:image/png;base64," + base64.b64encode(encode_png(image)).decode()
-
-
-def _strip_uri(images: Pixels) -> str:
-    """(n, H, W, C) images side by side, as one picture."""
-    return _png_uri(tile(images, len(images), gap=1))
-
-
-def _svg_uri(document: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(document.encode()).decode()
-
-
-def _write_whole(path: Path, text: str) -> Path:
-    """Write a file under another name first, so that what has its name is complete."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-    return path
