@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from augment.errors import ConfigError
@@ -70,3 +71,7 @@ class CharacterRecognizer(ClassRecognizer):
         """(N, C, H, W) in [-1, 1] to logits (N, k)."""
         logits: Tensor = self.head(self.body(images))
         return logits
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] to unit vectors (N, 4 * width): the last block, pooled."""
+        return F.normalize(self.body(images).float().mean(dim=(2, 3)), dim=1)

@@ -13,28 +13,36 @@ import torch
 from numpy.typing import NDArray
 
 from augment.data.datasets import LabelledImages
-from augment.data.transforms import ClassicalAugmentation
+from augment.data.transforms import ClassicalAugmentation, Strength
 from augment.errors import DataError
 from augment.images import Pixels, to_tensor
 from augment.training import is_faster_in_bf16
+from recognizers.character import CharacterRecognizer
 from recognizers.face import FaceRecognizer
 from recognizers.fit import Budget, fit
 from recognizers.metrics import nearest_images
 from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
+from recognizers.privacy import NEAR
+from recognizers.reader import KINDS
 from recognizers.tables import markdown_table
 
 __all__ = [
+    "Embedder",
     "FidelityRow",
     "Judge",
     "class_diversity",
     "format_fidelity_table",
     "inception_score",
+    "read_and_embed",
+    "train_embedder",
     "train_face_recognizer",
     "train_judge",
 ]
 
-NEAR = 0.01
-"""Share of held-out real images that lie as near to a training image as a near-copy."""
+Embedder = CharacterRecognizer | FaceRecognizer
+"""A recognizer whose ``embed`` gives unit vectors."""
+STRENGTHS: dict[str, Strength] = {"character": "strong", "face": "faces"}
+"""Classical augmentation that each kind of recognizer is trained with."""
 PAIRS = 4000
 """Pairs of images, at most, that the diversity of all classes is measured on."""
 
@@ -77,7 +85,7 @@ class Judge:
         if len(held_out) < 2:
             raise DataError(f"expected at least 2 held-out images, got {len(held_out)}.")
         self.model, self.train, self.held_out = model, train, held_out
-        self.train_embeddings = self._read(train)[1]
+        self.train_embeddings = read_and_embed(model, train)[1]
         self.limits: NDArray[np.float64] = np.quantile(
             self._distances(held_out.images), NEAR, axis=1
         )
@@ -93,7 +101,7 @@ class Judge:
         Raises:
             DataError: no class has two images.
         """
-        probabilities, embeddings = self._read(judged.images)
+        probabilities, embeddings = read_and_embed(self.model, judged.images)
         near = self._distances(judged.images, embeddings) < self.limits[:, None]
         return FidelityRow(
             name=name,
@@ -118,24 +126,63 @@ class Judge:
         self, images: Pixels, embeddings: NDArray[np.float32] | None = None
     ) -> NDArray[np.float64]:
         """(2, N) distances to the nearest training image: in pixels, and 1 − cos of embeddings."""
-        embeddings = self._read(images)[1] if embeddings is None else embeddings
+        embeddings = read_and_embed(self.model, images)[1] if embeddings is None else embeddings
         in_pixels = nearest_images(images, self.train)[1]
         in_features = 1 - (embeddings @ self.train_embeddings.T).max(axis=1)
         return np.stack([in_pixels, in_features])
 
-    @torch.no_grad()
-    def _read(self, images: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities (N, k) and unit embeddings (N, D)."""
-        device = next(self.model.parameters()).device
-        half = is_faster_in_bf16(device)
-        probabilities, embeddings = [], []
-        for start in range(0, len(images), 256):
-            pixels = to_tensor(images[start : start + 256]).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                logits, vectors = self.model(pixels), self.model.embed(pixels)
-            probabilities.append(torch.softmax(logits.float(), dim=1).cpu().numpy())
-            embeddings.append(vectors.float().cpu().numpy())
-        return np.concatenate(probabilities), np.concatenate(embeddings)
+
+@torch.no_grad()
+def read_and_embed(
+    model: Embedder, images: Pixels
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Read (N, H, W, C) images: probabilities (N, k) and unit embeddings (N, D)."""
+    device = next(model.parameters()).device
+    half = is_faster_in_bf16(device)
+    probabilities, embeddings = [], []
+    for start in range(0, len(images), 256):
+        pixels = to_tensor(images[start : start + 256]).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            logits, vectors = model(pixels), model.embed(pixels)
+        probabilities.append(torch.softmax(logits.float(), dim=1).cpu().numpy())
+        embeddings.append(vectors.float().cpu().numpy())
+    return np.concatenate(probabilities), np.concatenate(embeddings)
+
+
+def train_embedder(
+    kind: str,
+    images: LabelledPixels,
+    num_classes: int,
+    budget: Budget,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Embedder:
+    """Train a recognizer on images, whatever made them, with classical augmentation.
+
+    Args:
+        kind: "character" or "face".
+        images: to train on.
+        num_classes: k.
+        budget: steps, batch size, learning rate.
+        seed: of everything random.
+        device: where to train.
+    """
+    size, channels = images.images.shape[1:3], images.images.shape[3]
+    strength = STRENGTHS[kind]
+    stream = mixed_stream(
+        Recipe(augmentation=strength),
+        {"real": images},
+        steps=budget.steps,
+        batch_size=budget.batch_size,
+        augment=ClassicalAugmentation(strength, size, channels),
+        seed=seed,
+    )
+    model = fit(
+        lambda: KINDS[kind](num_classes, size, channels), stream, budget, seed=seed, device=device
+    )
+    assert isinstance(model, CharacterRecognizer | FaceRecognizer)
+    return model
 
 
 def train_face_recognizer(
@@ -149,21 +196,8 @@ def train_face_recognizer(
         seed: of everything random.
         device: where to train.
     """
-    stream = mixed_stream(
-        Recipe(augmentation="faces"),
-        {"real": LabelledPixels(train.images(), train.labels)},
-        steps=budget.steps,
-        batch_size=budget.batch_size,
-        augment=ClassicalAugmentation("faces", train.image_size, train.channels),
-        seed=seed,
-    )
-    model = fit(
-        lambda: FaceRecognizer(len(train.classes), train.image_size, train.channels),
-        stream,
-        budget,
-        seed=seed,
-        device=device,
-    )
+    images = LabelledPixels(train.images(), train.labels)
+    model = train_embedder("face", images, len(train.classes), budget, seed=seed, device=device)
     assert isinstance(model, FaceRecognizer)
     return model
 
