@@ -71,7 +71,7 @@ function factsOf(model) {
     ["kind", KINDS[model.architecture] ?? model.architecture],
     ["draws", `${labels}, ${width} × ${height} pixels, ${model.channels === 1 ? "gray" : "colour"}`],
     ["trained on", images ? `${number(images)} real images, ${uri.split("/").pop()}` : "–", uri],
-    ["trained for", steps ? `${number(steps)} steps, ${number(seen)} images seen` : "–"],
+    ...(steps ? [["trained for", `${number(steps)} steps, ${number(seen)} images seen`]] : []),
     ["published", new Date(model.published).toLocaleString("en-GB", { dateStyle: "medium" })],
     ["read-back", model.reader ? "by a recognizer of its own" : "none"],
     ["offers", model.capabilities.join(", ")],
