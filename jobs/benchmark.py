@@ -295,6 +295,8 @@ def measure(
     made: Counter[str] = Counter()
     for run in runs:
         made.update(made=run.tally.made, kept=run.tally.kept, dropped=run.tally.dropped)
+        if plan.drop_copies:
+            made.update(copies=run.tally.copies)
     return build_report(
         gain,
         scenario=scenario.name,
