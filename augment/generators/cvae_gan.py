@@ -190,7 +190,7 @@ class CVAEGANGenerator(GeneratorConfig):
 
 
 def _config(model: CVAEGANConfig) -> CVAEGANGenerator:
-    return CVAEGANGenerator(model=model, training=TrainingConfig(discriminator_rate=2.0))
+    return CVAEGANGenerator(model=model, training=TrainingConfig(batch_size=24, learning_rate=1e-3))
 
 
 CONFIGS: dict[str, CVAEGANGenerator] = {

@@ -103,20 +103,21 @@ class CVAEGANSampling:
 PAPER = CVAEGANConfig()
 LABELMINT = CVAEGANConfig(
     networks="compact",
-    latent_dim=128,
-    kl_weight=3.0,
+    latent_dim=64,
+    kl_weight=6.0,
     pairwise_weight=3.0,
     mean_weight=1.0,
     class_mean_weight=1.0,
     reduction="relative",
-    steps=2400,
+    steps=1400,
     label_dim=128,
-    adversarial_weight=0.1,
-    classifier_weight=0.1,
+    adversarial_weight=0.3,
+    classifier_weight=0.2,
     projection=True,
     spectral_norm=True,
     diff_augment=True,
     joint=True,
+    classifier_steps=1000,
     swap_share=0.5,
 )
 ABLATIONS: dict[str, CVAEGANConfig] = {
@@ -127,6 +128,7 @@ ABLATIONS: dict[str, CVAEGANConfig] = {
         class_mean_weight=0.0,
         adversarial_weight=0.0,
         classifier_weight=0.0,
+        classifier_steps=0,
     ),
     "cgan": replace(
         LABELMINT,
@@ -136,6 +138,7 @@ ABLATIONS: dict[str, CVAEGANConfig] = {
         class_mean_weight=0.0,
         adversarial_weight=1.0,
         classifier_weight=0.0,
+        classifier_steps=0,
     ),
     "fm-cgan": replace(
         LABELMINT,
