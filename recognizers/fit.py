@@ -2,19 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from augment.errors import ConfigError, NonFiniteLossError
 from augment.images import Pixels, to_tensor
 from augment.training import is_faster_in_bf16
 from recognizers.base import Recognizer
 
-__all__ = ["Batch", "Blend", "Budget", "Stream", "fit", "predict"]
+__all__ = ["Batch", "Blend", "Budget", "Stream", "fit", "optimize", "predict"]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Blend(NamedTuple):
@@ -64,19 +66,45 @@ def fit(
     checkpoints: int = 0,
     on_checkpoint: Callable[[int, Recognizer], None] | None = None,
 ) -> Recognizer:
-    """Train a recognizer by AdamW with a one-cycle schedule.
+    """Train a recognizer of classes on ``stream``: batches by step.
+
+    The other arguments, the result and the errors are those of ``optimize``.
+    """
+    device = torch.device(device)
+    return optimize(
+        build,
+        lambda model, step: _loss(model, stream(step), device),
+        budget,
+        seed=seed,
+        device=device,
+        checkpoints=checkpoints,
+        on_checkpoint=on_checkpoint,
+    )
+
+
+def optimize(
+    build: Callable[[], Network],
+    loss_at: Callable[[Network, int], Tensor],
+    budget: Budget,
+    *,
+    seed: int,
+    device: str | torch.device = "cpu",
+    checkpoints: int = 0,
+    on_checkpoint: Callable[[int, Network], None] | None = None,
+) -> Network:
+    """Train a network by AdamW with a one-cycle schedule.
 
     Args:
-        build: makes the untrained recognizer; its weights come from ``seed``.
-        stream: batches by step.
-        budget: steps, batch size, learning rate.
+        build: makes the untrained network; its weights come from ``seed``.
+        loss_at: (network, step) to the losses (N,) of that step's batch.
+        budget: steps and learning rate.
         seed: of weights and dropout.
         device: where to train.
         checkpoints: how often ``on_checkpoint`` is called, evenly spaced, the end included.
-        on_checkpoint: receives (steps made, recognizer in eval mode); it must not train it.
+        on_checkpoint: receives (steps made, network in eval mode); it must not train it.
 
     Returns:
-        The recognizer, in eval mode.
+        The network, in eval mode.
 
     Raises:
         NonFiniteLossError: names the step.
@@ -92,9 +120,8 @@ def fit(
         )
         stops = {round(budget.steps * (i + 1) / checkpoints) for i in range(checkpoints)}
         for step in range(budget.steps):
-            batch = stream(step)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                total = _loss(model, batch, device).mean()
+                total = loss_at(model, step).mean()
             if not torch.isfinite(total):
                 raise NonFiniteLossError(
                     f"recognizer loss is {float(total.detach())} at step {step}; "
@@ -107,7 +134,7 @@ def fit(
             if on_checkpoint and step + 1 in stops:
                 on_checkpoint(step + 1, model.eval())
                 model.train()
-    trained: Recognizer = model.eval()
+    trained: Network = model.eval()
     return trained
 
 

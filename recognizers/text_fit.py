@@ -1,0 +1,98 @@
+"""Training a text recognizer on a stream of batches, and reading lines with it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from augment.data.texts import Lines
+from augment.images import to_tensor
+from augment.training import is_faster_in_bf16
+from recognizers.ctc import Readings
+from recognizers.fit import Budget, optimize
+from recognizers.scene_text import TextRecognizer
+
+__all__ = ["TextBatch", "TextStream", "fit_texts", "read_lines"]
+
+
+class TextBatch(NamedTuple):
+    """Lines to train on."""
+
+    lines: Lines
+    targets: NDArray[np.int64]  # (N, S) classes, padded by blanks
+
+
+TextStream = Callable[[int], TextBatch]
+"""Step to a batch: a pure function."""
+
+
+def fit_texts(
+    build: Callable[[], TextRecognizer],
+    stream: TextStream,
+    budget: Budget,
+    *,
+    seed: int,
+    device: str | torch.device = "cpu",
+    checkpoints: int = 0,
+    on_checkpoint: Callable[[int, TextRecognizer], None] | None = None,
+) -> TextRecognizer:
+    """Train a text recognizer on ``stream``: batches by step.
+
+    The other arguments, the result and the errors are those of ``recognizers.fit.optimize``.
+    """
+    device = torch.device(device)
+
+    def loss_at(model: TextRecognizer, step: int) -> Tensor:
+        lines, targets = stream(step)
+        images, widths = _on_device(lines, device)
+        return model.loss(images, torch.from_numpy(targets).to(device), widths)
+
+    return optimize(
+        build,
+        loss_at,
+        budget,
+        seed=seed,
+        device=device,
+        checkpoints=checkpoints,
+        on_checkpoint=on_checkpoint,
+    )
+
+
+@torch.no_grad()
+def read_lines(
+    model: TextRecognizer, lines: Lines, *, beam: int = 0, batch_size: int = 256
+) -> Readings:
+    """Read lines, those of like width together.
+
+    Args:
+        model: in eval mode.
+        lines: N.
+        beam: see ``TextRecognizer.read``.
+        batch_size: lines at a time.
+    """
+    device = next(model.parameters()).device
+    half = is_faster_in_bf16(device)
+    order = np.argsort(lines.widths, kind="stable")
+    texts = [""] * len(order)
+    confidences = np.empty(len(order), np.float32)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        images, widths = _on_device(Lines(lines.pixels[rows], lines.widths[rows]), device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            readings = model.read(images, widths, beam=beam)
+        for row, text in zip(rows, readings.texts, strict=True):
+            texts[row] = text
+        confidences[rows] = readings.confidences
+    return Readings(texts, confidences)
+
+
+def _on_device(lines: Lines, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Images cut to the widest line, and the lines' widths; None where all are alike."""
+    width = int(lines.widths.max())
+    images = to_tensor(lines.pixels[:, :, :width]).to(device)
+    if (lines.widths == width).all():
+        return images, None
+    return images, torch.from_numpy(lines.widths).to(device)

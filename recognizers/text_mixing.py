@@ -1,0 +1,186 @@
+"""What each batch of a text recognizer's training is made of.
+
+A recipe says which share of each batch is real, rendered and generated, how strongly lines are
+augmented, and from when on only real ones come. Two schedules are its ends: *joint mixing*,
+shares below one for all steps; and *synthetic first*, shares that leave no real lines and
+``real_only_after`` the share of the steps at which they give way to nothing but real ones. Every
+lever is open to every arm. No line is ever mirrored.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data.texts import Lines, LineShape, TextImages
+from augment.data.transforms import ClassicalAugmentation
+from augment.errors import ConfigError
+from augment.images import Pixels
+from recognizers.charset import Charset
+from recognizers.text_fit import TextBatch, TextStream
+
+__all__ = ["LabelledLines", "LineStrength", "TextRecipe", "augment_lines", "mixed_lines"]
+
+LineStrength = Literal["none", "light", "strong"]
+
+
+@dataclass(frozen=True)
+class LabelledLines:
+    """Lines in memory with their texts."""
+
+    lines: Lines
+    texts: tuple[str, ...]  # N
+
+    @classmethod
+    def of(cls, data: TextImages, shape: LineShape) -> "LabelledLines":
+        """Decode all images, brought to ``shape``."""
+        return cls(data.shaped(shape), data.texts)
+
+    @classmethod
+    def stacked(
+        cls, images: Sequence[Pixels], texts: Sequence[str], shape: LineShape
+    ) -> "LabelledLines":
+        """Images of any size, brought to ``shape``."""
+        return cls(shape.stack(images), tuple(texts))
+
+    def __len__(self) -> int:
+        """Number of lines."""
+        return len(self.texts)
+
+    def subset(self, rows: NDArray[np.int64]) -> "LabelledLines":
+        """Some of the lines, in the order of ``rows``."""
+        lines = Lines(self.lines.pixels[rows], self.lines.widths[rows])
+        return LabelledLines(lines, tuple(self.texts[row] for row in rows))
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    """Composition of the batches; what is neither rendered nor generated is real."""
+
+    rendered: float = 0.0  # share of each batch
+    generated: float = 0.0  # share of each batch
+    augmentation: LineStrength = "strong"
+    real_only_after: float = 1.0  # share of the steps after which only real lines come
+    towards_rare: float = 0.0  # real lines: probability ~ (lines with its rarest character)^-this
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if min(self.rendered, self.generated) < 0 or self.rendered + self.generated > 1:
+            raise ConfigError(
+                f"shares must be >= 0 and sum to at most 1; got rendered {self.rendered}, "
+                f"generated {self.generated}."
+            )
+        if not 0 <= self.real_only_after <= 1:
+            raise ConfigError(f"real_only_after must be in [0, 1]; got {self.real_only_after}.")
+        if self.towards_rare < 0:
+            raise ConfigError(f"towards_rare must be >= 0; got {self.towards_rare}.")
+
+    def __str__(self) -> str:
+        """Return the settings that are not the default, as ``name=value,name=value``."""
+        changed = [
+            f"{field.name}={getattr(self, field.name)}"
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        ]
+        return ",".join(changed) or "default"
+
+    @property
+    def real(self) -> float:
+        """Share of each batch that is real, while others come too."""
+        return 1 - self.rendered - self.generated
+
+
+def mixed_lines(
+    recipe: TextRecipe,
+    sources: dict[str, LabelledLines],
+    charset: Charset,
+    *,
+    steps: int,
+    batch_size: int,
+    seed: int,
+) -> TextStream:
+    """Batches by step, mixed as the recipe says.
+
+    Args:
+        recipe: the composition.
+        sources: "real", and "rendered", "generated" where the recipe has a share for them; all
+            padded to one width.
+        charset: encodes the texts.
+        steps: length of the training, for ``real_only_after``.
+        batch_size: lines a batch.
+        seed: of all draws.
+
+    Raises:
+        ConfigError: a share without its source.
+        LabelError: a text that the charset does not know.
+    """
+    shares = {"rendered": recipe.rendered, "generated": recipe.generated}
+    for name, share in shares.items():
+        if share and name not in sources:
+            raise ConfigError(f"the recipe wants a share of {share} {name} lines, got none.")
+    targets = {name: charset.encode(source.texts)[0] for name, source in sources.items()}
+    weights = {"real": _rarity(sources["real"].texts, recipe.towards_rare)}
+    last_mixed = recipe.real_only_after * steps
+
+    def stream(step: int) -> TextBatch:
+        rng = np.random.default_rng((seed, step))
+        sizes = {n: round(s * batch_size) for n, s in shares.items() if s and step < last_mixed}
+        sizes["real"] = batch_size - sum(sizes.values())
+        rows = {
+            name: rng.choice(len(sources[name]), size, p=weights.get(name))
+            for name, size in sizes.items()
+            if size
+        }
+        lines = Lines(
+            np.concatenate([sources[name].lines.pixels[some] for name, some in rows.items()]),
+            np.concatenate([sources[name].lines.widths[some] for name, some in rows.items()]),
+        )
+        augmented = augment_lines(lines, recipe.augmentation, int(rng.integers(2**31)))
+        return TextBatch(augmented, _joined([targets[name][some] for name, some in rows.items()]))
+
+    return stream
+
+
+def augment_lines(lines: Lines, strength: LineStrength, seed: int) -> Lines:
+    """Augment each line within its own width, and pad it anew.
+
+    Args:
+        lines: not changed.
+        strength: see ``augment.data.transforms.ClassicalAugmentation``.
+        seed: equal lines and seed give equal results.
+    """
+    pixels = lines.pixels.copy()
+    height, channels = pixels.shape[1], pixels.shape[3]
+    for width in np.unique(lines.widths).tolist():
+        rows = np.flatnonzero(lines.widths == width)
+        augment = _augmentation(strength, (height, width), channels)
+        pixels[rows, :, :width] = augment(pixels[rows, :, :width], (seed + width) % 2**31)
+        pixels[rows, :, width:] = pixels[rows, :, width - 1 : width]
+    return Lines(pixels, lines.widths)
+
+
+@lru_cache(maxsize=64)
+def _augmentation(
+    strength: LineStrength, size: tuple[int, int], channels: int
+) -> ClassicalAugmentation:
+    return ClassicalAugmentation(strength, size, channels)
+
+
+def _rarity(texts: Sequence[str], power: float) -> NDArray[np.float64]:
+    """(N,) probability of each text: the more, the fewer texts share its rarest character."""
+    texts_with = Counter(character for text in texts for character in set(text))
+    rarest = np.array([min(texts_with[character] for character in text) for text in texts])
+    weights: NDArray[np.float64] = rarest.astype(np.float64) ** -power
+    return weights / weights.sum()
+
+
+def _joined(targets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Rows of classes padded by blanks to a common length."""
+    longest = max(rows.shape[1] for rows in targets)
+    return np.concatenate(
+        [np.pad(rows, ((0, 0), (0, longest - rows.shape[1]))) for rows in targets]
+    )
