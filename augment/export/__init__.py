@@ -21,6 +21,15 @@ suffix ``.partial`` and gets its name at the end, so nothing half-written looks 
 from augment.export.base import FolderExport, Writer
 from augment.export.card import Card
 from augment.export.image_folder import FolderWriter, ZipStream, ZipWriter, zip_stream
+from augment.export.key_value import LmdbWriter
+from augment.export.lists import (
+    CsvWriter,
+    EasyOCRWriter,
+    JsonlWriter,
+    MMOCRWriter,
+    PaddleOCRWriter,
+)
+from augment.export.parquet import ParquetWriter
 from augment.export.records import (
     CARD,
     CHECKSUMS,
@@ -31,6 +40,7 @@ from augment.export.records import (
     generated_record,
     label_of_folder,
 )
+from augment.export.shards import WebDatasetWriter
 
 __all__ = [
     "CARD",
@@ -52,7 +62,15 @@ __all__ = [
 ]
 
 WRITERS: dict[str, type[Writer]] = {
+    "csv": CsvWriter,
+    "easyocr": EasyOCRWriter,
     "folder": FolderWriter,
+    "jsonl": JsonlWriter,
+    "lmdb": LmdbWriter,
+    "mmocr": MMOCRWriter,
+    "paddleocr": PaddleOCRWriter,
+    "parquet": ParquetWriter,
+    "webdataset": WebDatasetWriter,
     "zip": ZipWriter,
 }
 """The export formats by name; each class is called with the output path."""

@@ -45,9 +45,9 @@ class Card:
             summary: the manifest's summary.
             front_matter: lines of YAML for the Hugging Face Hub; None: no front matter.
         """
-        kind = "different texts" if texts else "classes"
+        kind = "Different texts" if texts else "Classes"
         parts = [] if front_matter is None else [self._front_matter(front_matter)]
-        parts += [f"# {self.title}", f"{images:,} images of {labels:,} {kind}.", layout]
+        parts += [f"# {self.title}", f"Images: {images:,}. {kind}: {labels:,}.", layout]
         parts += ["## How it was made", self.made_by or "Nothing was noted."]
         numbers = {name: (summary or {}).get(name) for name in _NUMBERS}
         told = {name: number for name, number in numbers.items() if number is not None}

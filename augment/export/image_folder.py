@@ -94,7 +94,7 @@ class ZipStream:
 
     def _image(self, record: Record) -> bytes:
         file = record.file
-        self._note(file, self._ledger.enter(record, file, record.png))
+        self._note(file, str(self._ledger.enter(record, file, record.png)["sha256"]))
         return self._zip.entry(file, record.png)
 
     def _note(self, name: str, digest: str) -> None:

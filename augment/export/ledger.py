@@ -45,7 +45,7 @@ class Ledger:
             "BEGIN"
         )
 
-    def enter(self, record: Record, file: str, data: bytes, place: int = 0) -> str:
+    def enter(self, record: Record, file: str, data: bytes, place: int = 0) -> dict[str, object]:
         """Note an image.
 
         Args:
@@ -55,7 +55,7 @@ class Ledger:
             place: a number to find it by; see ``places``.
 
         Returns:
-            SHA-256 of ``data``.
+            The image's manifest row.
 
         Raises:
             DataError: the export has that image already.
@@ -71,7 +71,7 @@ class Ledger:
         row = record.row(file, data)
         self.manifest.write(json.dumps(row).encode() + b"\n")
         self.count += 1
-        return str(row["sha256"])
+        return row
 
     def end(self, summary: Mapping[str, object] | None) -> None:
         """Write the manifest's last row, if there is a summary."""
