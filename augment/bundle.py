@@ -4,6 +4,9 @@ A bundle is a folder: ``model.safetensors`` (weights and banks), ``config.json``
 and optionally ``reader/``. Nothing in it is pickled and nothing in it is run. ``config.json``
 holds the SHA-256 of every other file, and a digest over all of them names the bundle.
 
+What is written of a bundle later, its model card and what was measured of it, lies beside these
+files and is no part of it: it may change, the digest does not.
+
 A registry is a folder, local or on any fsspec file system, of bundles ``NAME/1``, ``NAME/2``, …
 """
 
@@ -45,6 +48,8 @@ CONFIG_FILE, MODEL_FILE, SAMPLES_FILE, READER_FOLDER = (
     "samples.png",
     "reader",
 )
+CARD_FILE, MEASURES_FILE = "MODEL_CARD.md", "measures.json"
+_NOTES = (CARD_FILE, MEASURES_FILE)
 FORMAT = 1
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -104,7 +109,7 @@ def save_bundle(
     files = {
         path.relative_to(folder).as_posix(): _sha256(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / CONFIG_FILE
+        if path.is_file() and path not in {folder / name for name in (CONFIG_FILE, *_NOTES)}
     }
     versions = {name: version(name) for name in ("torch", "numpy", "opencv-python-headless")}
     info = BundleInfo(**{**_shallow(info), "files": files, "versions": versions})
@@ -289,10 +294,27 @@ class Registry:
         number = max(self.versions(name), default=0) + 1
         target = f"{self.path}/{name}/{number}"
         self.files.makedirs(target, exist_ok=True)
-        for file in [*info.files, CONFIG_FILE]:
+        notes = [name for name in _NOTES if (folder / name).is_file()]
+        for file in [*info.files, *notes, CONFIG_FILE]:
             self.files.makedirs(f"{target}/{file}".rsplit("/", 1)[0], exist_ok=True)
             self.files.put_file(str(folder / file), f"{target}/{file}")
         return f"{name}/{number}"
+
+    def annotate(self, reference: str, notes: Mapping[str, str]) -> None:
+        """Write texts beside a bundle, over those of the same name; its digest stays.
+
+        Args:
+            reference: ``NAME`` or ``NAME/VERSION``.
+            notes: texts by name; the names are CARD_FILE and MEASURES_FILE.
+
+        Raises:
+            BundleNotFoundError: see ``resolve``.
+            OSError: the registry cannot be written to.
+        """
+        name, number = self.resolve(reference)
+        for note in _NOTES:
+            if note in notes:
+                self.files.pipe_file(f"{self.path}/{name}/{number}/{note}", notes[note].encode())
 
 
 def _shallow(info: BundleInfo) -> dict[str, Any]:

@@ -2,9 +2,17 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from augment.bundle import Registry, load_bundle
+from augment.bundle import (
+    CARD_FILE,
+    MEASURES_FILE,
+    Registry,
+    load_bundle,
+    load_tensors,
+    save_bundle,
+)
 from augment.errors import BundleError, BundleNotFoundError, ConfigError
 from augment.generators import load_sampler
 
@@ -122,3 +130,24 @@ def test_a_damaged_bundle_is_not_published(registry, folder):
     with pytest.raises(BundleError):
         registry.publish("digits", folder)
     assert registry.names() == []
+
+
+def test_notes_beside_a_bundle_travel_with_it_and_change_no_digest(registry, folder):
+    digest = load_bundle(folder).digest
+    (folder / CARD_FILE).write_text("first")
+    registry.publish("digits", folder)
+    assert (registry.fetch("digits") / CARD_FILE).read_text() == "first"
+    registry.annotate("digits", {CARD_FILE: "second", MEASURES_FILE: "{}"})
+    kept = registry.files.cat_file(f"{registry.path}/digits/1/{CARD_FILE}")
+    assert kept == b"second"
+    assert registry.files.exists(f"{registry.path}/digits/1/{MEASURES_FILE}")
+    assert load_bundle(registry.fetch("digits/1")).digest == digest
+    with pytest.raises(BundleNotFoundError):
+        registry.annotate("digits/2", {CARD_FILE: ""})
+
+
+def test_a_bundle_written_over_an_annotated_one_leaves_the_notes_out_of_its_digest(folder):
+    (folder / CARD_FILE).write_text("a card")
+    info = load_bundle(folder)
+    samples = np.zeros((8, 8, 1), np.uint8)
+    assert CARD_FILE not in save_bundle(folder, info, load_tensors(folder), samples).files

@@ -1,0 +1,166 @@
+"""The five measures of planted generators: one that copies, one that draws real images, one bad."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from augment.data.datasets import LabelledImages
+from augment.errors import DataError, RequestError
+from augment.generate import Samples
+from recognizers.evaluation import MEASURES, Evaluated, Referee, draw_evenly
+from recognizers.evaluation_pictures import take_bundle_pictures
+from recognizers.fit import Budget
+
+CLASSES = ("a", "b", "c")
+
+
+def images_of(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bars in three places under noise: hard to copy by chance, easy to read."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % len(CLASSES)
+    pixels = rng.integers(0, 120, (count, 16, 16, 1))
+    for row, label in enumerate(labels):
+        pixels[row, :, 5 * label : 5 * label + 4] += 130
+    return pixels.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def data() -> LabelledImages:
+    pixels, labels = images_of(360, 0)
+    splits = ["train"] * 180 + ["val"] * 90 + ["test"] * 90
+    return LabelledImages.from_arrays(pixels, labels, CLASSES, splits=splits)
+
+
+@pytest.fixture(scope="module")
+def referee(data: LabelledImages, tmp_path_factory: pytest.TempPathFactory) -> Referee:
+    folder = tmp_path_factory.mktemp("judges")
+    return Referee(data, "character", Budget(steps=25, batch_size=24), 0, folder)
+
+
+class Planted:
+    """A sampler that hands out given images of the label asked for."""
+
+    num_styles = 0
+
+    def __init__(self, data: LabelledImages, source: LabelledImages, *, shift: int = 0) -> None:
+        self.images, self.labels, self.shift = source.images(), source.labels, shift
+        self.info = SimpleNamespace(data={"digest": data.split("train").digest()})
+
+    def draw(self, labels, indices, seed, style=None) -> Samples:
+        rows = []
+        for label, index in zip((labels + self.shift) % len(CLASSES), indices, strict=True):
+            of_class = np.flatnonzero(self.labels == label)
+            rows.append(of_class[index % len(of_class)])
+        none = np.full(len(labels), -1)
+        return Samples(self.images[rows], none, np.stack([none, none], 1), none, none)
+
+
+@pytest.fixture(scope="module")
+def generators(data: LabelledImages) -> dict[str, Planted]:
+    pixels, labels = images_of(240, 7)
+    fresh = LabelledImages.from_arrays(pixels, labels, CLASSES)
+    return {
+        "copies": Planted(data, data.split("train")),
+        "honest": Planted(data, fresh),
+        "mislabelled": Planted(data, fresh, shift=1),
+        "one image": Planted(data, fresh.subset(range(3))),
+    }
+
+
+@pytest.fixture(scope="module")
+def evaluated(generators, referee) -> dict[str, Evaluated]:
+    found = {name: Evaluated(one, referee, 240) for name, one in generators.items()}
+    return {**found, "real": Evaluated(None, referee, 240)}
+
+
+def test_privacy_tells_a_memoriser_from_an_honest_generator(evaluated):
+    copies, honest = (MEASURES["privacy"](evaluated[name]) for name in ("copies", "honest"))
+    for attack in copies["attacks"].values():
+        assert attack["auc"] > 0.97
+    for attack in honest["attacks"].values():
+        assert attack["auc"] == pytest.approx(0.5, abs=0.12)
+    assert copies["memorisation"]["pixels"]["near_copies"] == 1
+    assert honest["memorisation"]["pixels"]["near_copies"] < 0.06
+    assert MEASURES["privacy"](evaluated["real"])["attacks"].keys() == {"pixels", "features"}
+
+
+def test_privacy_of_a_bundle_trained_on_other_images_is_not_measured(evaluated, referee, data):
+    stranger = Planted(data, data)
+    stranger.info.data["digest"] = "0" * 64
+    with pytest.raises(RequestError, match="who is a member is not known"):
+        MEASURES["privacy"](Evaluated(stranger, referee, 30))
+
+
+def test_labels_counts_what_was_not_drawn_as_asked(evaluated):
+    assert MEASURES["labels"](evaluated["honest"])["top1"] > 0.95
+    wrong = MEASURES["labels"](evaluated["mislabelled"])
+    assert wrong["top1"] < 0.05
+    assert wrong["by_class"].keys() == set(CLASSES)
+    assert wrong["read_back"] is None
+
+
+def test_utility_is_real_accuracy_for_honest_images_and_none_for_mislabelled_ones(evaluated):
+    honest, wrong = (MEASURES["utility"](evaluated[name]) for name in ("honest", "mislabelled"))
+    assert honest["train_on_generated"] == pytest.approx(honest["train_on_real"], abs=0.08)
+    assert wrong["train_on_generated"] < 0.1
+    assert wrong["test_on_generated"] < 0.05
+    assert MEASURES["utility"](evaluated["real"])["train_on_generated"] == honest["train_on_real"]
+
+
+def test_diversity_is_that_of_real_images_or_nothing(evaluated):
+    assert MEASURES["diversity"](evaluated["honest"])["of_real"] == pytest.approx(1, abs=0.3)
+    assert MEASURES["diversity"](evaluated["one image"])["of_real"] == pytest.approx(0, abs=0.01)
+
+
+def test_fidelity_of_real_images_beats_one_repeated_and_says_that_there_are_too_few(evaluated):
+    real, one = (MEASURES["fidelity"](evaluated[name])["domain"] for name in ("real", "one image"))
+    assert real["kid"] < one["kid"]
+    assert real["coverage"] > 0.6 > one["coverage"]
+    assert real["fid"] is None
+    assert "read KID" in real["note"]
+
+
+def test_recognizers_are_kept_for_the_next_process(referee, data, evaluated):
+    MEASURES["labels"](evaluated["honest"])
+    again = Referee(data, "character", referee.budget, 0, referee.folder.parent)
+    for one, other in zip(again.judge.parameters(), referee.judge.parameters(), strict=True):
+        np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())
+    other_seed = Referee(data, "character", referee.budget, 1, referee.folder.parent)
+    assert other_seed.folder != referee.folder
+
+
+def test_a_class_without_training_images_is_named(data, tmp_path: Path):
+    lacking = data.subset(np.flatnonzero((data.splits != "train") | (data.labels != 1)))
+    with pytest.raises(DataError, match="got none of b;"):
+        Referee(lacking, "character", Budget(), 0, tmp_path)
+
+
+def test_a_class_without_held_out_images_is_left_out_and_told(data, tmp_path: Path):
+    lacking = data.subset(np.flatnonzero((data.splits == "train") | (data.labels != 1)))
+    found = Referee(lacking, "character", Budget(), 0, tmp_path)
+    assert found.left_out == ("b",)
+    assert set(found.members.labels) == set(found.real.labels) == {0, 2}
+    alone = data.subset(np.flatnonzero((data.splits == "train") | (data.labels == 1)))
+    with pytest.raises(DataError, match="two classes of memory: with two held-out images"):
+        Referee(alone, "character", Budget(), 0, tmp_path)
+
+
+def test_pictures_show_the_nearest_and_the_worst_first(evaluated):
+    shown = take_bundle_pictures(evaluated["copies"])
+    assert [row.name for row in shown.by_class] == list(CLASSES)
+    assert shown.neighbours[0].distance == 0 < shown.usual_distance
+    honest = take_bundle_pictures(evaluated["honest"])
+    assert [one.distance for one in honest.neighbours] == sorted(
+        one.distance for one in honest.neighbours
+    )
+    assert honest.worst[0].probability <= honest.worst[-1].probability <= honest.best[0].probability
+    assert take_bundle_pictures(evaluated["honest"], with_judge=False).worst == []
+    assert shown.walks == []
+
+
+def test_images_are_drawn_evenly():
+    labels, indices = draw_evenly(3, 7)
+    assert np.bincount(labels).tolist() == [3, 3, 3]
+    assert indices.tolist() == [0, 1, 2] * 3
