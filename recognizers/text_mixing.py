@@ -174,8 +174,9 @@ def _rarity(texts: Sequence[str], power: float) -> NDArray[np.float64]:
     """(N,) probability of each text: the more, the fewer texts share its rarest character."""
     texts_with = Counter(character for text in texts for character in set(text))
     rarest = np.array([min(texts_with[character] for character in text) for text in texts])
-    weights: NDArray[np.float64] = rarest.astype(np.float64) ** -power
-    return weights / weights.sum()
+    weights = rarest.astype(np.float64) ** -power
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 def _joined(targets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.listing import SPLITS, split_by_hash
-from augment.data.text_formats import TEXT_FORMATS
+from augment.data.text_formats import TEXT_FORMATS, TextListing
 from augment.errors import ConfigError, DataError
 from augment.images import Pixels, decode_image, encode_png, resize_image
 
@@ -31,9 +31,9 @@ _LOG = logging.getLogger("labelmint.data")
 WIDTH_STEP = 8
 """Widths of lines are multiples of it, in pixels."""
 
-GroupBy = Literal["text", "picture"]
-"""What must not cross a split: images of one text (a plate), or of one source picture, which is
-a file's name up to its last underscore."""
+GroupBy = Literal["text", "picture", "image"]
+"""What must not cross a split: images of one text (a plate), of one source picture, which is a
+file's name up to its last underscore, or nothing but the image itself."""
 
 
 class Lines(NamedTuple):
@@ -262,8 +262,7 @@ def open_texts(uri: str, *, group_by: GroupBy = "text") -> TextImages:
     listing = TEXT_FORMATS[scheme](path)
     if not listing.names:
         raise DataError(f"expected images of text in {uri}, got none; check the path.")
-    groups = listing.texts if group_by == "text" else tuple(map(_picture_of, listing.names))
-    keys = np.array(groups, np.str_)
+    keys = np.array(_groups(listing, group_by), np.str_)
     count = len(listing.names)
     data = TextImages(
         uri=uri,
@@ -277,6 +276,12 @@ def open_texts(uri: str, *, group_by: GroupBy = "text") -> TextImages:
     )
     _LOG.info(data.describe())
     return data
+
+
+def _groups(listing: TextListing, group_by: GroupBy) -> tuple[str, ...]:
+    if group_by == "text":
+        return listing.texts
+    return listing.names if group_by == "image" else tuple(map(_picture_of, listing.names))
 
 
 def _picture_of(name: str) -> str:

@@ -36,10 +36,12 @@ def test_texts_splits_and_sources_are_those_of_the_table(archive: Path) -> None:
     assert "4 images of text" in data.describe()
 
 
-def test_groups_are_texts_or_source_pictures_across_folders(archive: Path) -> None:
+def test_groups_are_texts_or_source_pictures_across_folders_or_images(archive: Path) -> None:
     assert list(open_texts(f"zip:{archive}").groups) == ["One", "two", "three", "ONE"]
     by_picture = open_texts(f"zip:{archive}", group_by="picture")
     assert list(by_picture.groups) == ["7", "7", "7", "9"]
+    alone = open_texts(f"zip:{archive}", group_by="image")
+    assert tuple(alone.groups) == alone.names
 
 
 def test_without_splits_no_group_crosses_one() -> None:
