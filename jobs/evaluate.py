@@ -12,6 +12,7 @@ writes OUT/MEASURE.json, OUT/MEASURE.md and pictures. Measures:
 | faces | the same | label fidelity, realism, diversity, near-copies (CVAE-GAN, Table 1) |
 | attributes | vae_gan | attribute similarity (VAE/GAN, Table 1), success of edits |
 | masked | masked_vae | reconstruction with and without masks |
+| deepsim | deepsim | linear SVM on codes; inversion errors beside optimisation (DeePSiM) |
 | restoration | bundles that encode images | holes and small images against OpenCV |
 | transfer | saae, of an attribute | content's attribute, style's identity (SAAE, Fig. 4) |
 """

@@ -13,6 +13,7 @@ from augment.editing import Editor
 from augment.generate import Sampler
 from augment.images import Pixels, tile
 from jobs.attribute_measures import measure_attributes
+from jobs.deepsim_measures import measure_deepsim
 from jobs.evaluation import Evaluation
 from jobs.transfer_measures import measure_transfer
 from recognizers.fidelity import format_fidelity_table, train_judge
@@ -128,6 +129,7 @@ MEASURES: dict[str, Callable[[Evaluation], None]] = {
     "masked": measure_masked,
     "restoration": measure_restoration,
     "transfer": measure_transfer,
+    "deepsim": measure_deepsim,
 }
 
 

@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from augment.bundle import Registry
+from augment.config import with_overrides
+from augment.data.datasets import open_data
+from augment.errors import RequestError
+from augment.generators import GENERATORS
+from augment.generators.base import train_generator, write_bundle
+from augment.training import PlainContext
+from jobs import evaluate
+
+SIDE = 16
+NETWORK = "model.network=untrained:squeezenet1_1:features.3"
+TRAINED = {
+    "autoencoder": ("autoencoder",),
+    "l1": ("image-l1",),
+    "vae": ("vae",),
+    "inversion": ("inversion", NETWORK),
+    "image-alone": ("image-l2", NETWORK, "model.use=inversion"),
+}
+TINY = (
+    "model.width=4",
+    "model.latent_dim=6",
+    "model.steps=2",
+    "training.batch_size=6",
+    "training.log_every=2",
+    "training.checkpoint_every=2",
+)
+FEW = ("code_images=6", "code_folds=2", "inverted_images=5", "inversion_steps=3")
+
+
+@pytest.fixture(scope="module")
+def registry(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("deepsim")
+    data = open_data(f"celeba:{pictures}", image_size=(SIDE, SIDE), channels=3).split("train")
+    for name, (preset, *settings) in TRAINED.items():
+        config = with_overrides(GENERATORS["deepsim"][preset], (*TINY, *settings))
+        model = train_generator(data, config, PlainContext(), scratch=root / "scratch")
+        write_bundle(root / name, model, data, config)
+        Registry(root / "registry").publish(name, root / name)
+    return root / "registry"
+
+
+def run(registry: Path, names: list[str], data: Path, out: Path) -> None:
+    sets = [word for setting in FEW for word in ("--set", setting)]
+    bundles = [f"{registry}/{name}" for name in names]
+    where = ["--data", f"celeba:{data}", "--out", str(out), "--only", "deepsim"]
+    evaluate.main([*bundles, *where, *sets])
+
+
+def test_codes_and_inversions_are_measured_in_one_report(registry, pictures, tmp_path, capsys):
+    run(registry, list(TRAINED), pictures, tmp_path)
+    report = json.loads((tmp_path / "deepsim.json").read_text())
+    codes = {row["model"]: row for row in report["codes"]}
+    assert list(codes) == ["pixels", "autoencoder", "l1", "vae"]
+    assert [row["dim"] for row in codes.values()] == [3 * SIDE**2, 8 * 2 * 2, 8 * 2 * 2, 6]
+    assert {row["n_train"] for row in codes.values()} == {30}
+    assert codes["pixels"]["accuracy"] > 0.5  # the people differ in colour
+    rows = {row["method"]: row for row in report["inversions"]}
+    assert list(rows) == ["inversion", "image-alone", "optimisation"]
+    assert all(row["images"] == 5 and row["image_error"] > 0 for row in rows.values())
+    assert {name: len(errors) for name, errors in report["reencoding"].items()} == {
+        "inversion": 8,
+        "image-alone": 8,
+    }
+    first = report["reencoding"]["inversion"][0]
+    assert first == pytest.approx(rows["inversion"]["image_error"], rel=1e-5)
+    assert "VideoNet" in report["not_run"][0]
+    assert "Not run: VideoNet" in capsys.readouterr().out
+    pictures_made = {path.name for path in tmp_path.glob("*.png")}
+    assert pictures_made == {
+        "deepsim-autoencoder.png",
+        "deepsim-l1.png",
+        "deepsim-vae.png",
+        "deepsim-inversion-again.png",
+        "deepsim-image-alone-again.png",
+        "deepsim-inversions-0.png",
+    }
+
+
+def test_bundles_of_other_architectures_are_refused(picture_registry, pictures, tmp_path):
+    with pytest.raises(RequestError, match="masked: expected a deepsim bundle, got one of masked"):
+        run(picture_registry, ["masked"], pictures, tmp_path)
