@@ -17,6 +17,7 @@ from augment.errors import AugmentError, ConfigError
 __all__ = [
     "absolute_location",
     "absolute_uri",
+    "annotate_bundle",
     "at_least",
     "find_bundle",
     "in_submitted_job",
@@ -175,9 +176,35 @@ def find_bundle(location: str) -> Path:
     location = absolute_location(location, "BUNDLE").rstrip("/")
     if (Path(location) / "config.json").is_file():
         return Path(location)
+    registry, reference = _in_registry(location)
+    return registry.fetch(reference)
+
+
+def annotate_bundle(location: str, notes: Mapping[str, str]) -> None:
+    """Write texts beside the bundle that ``find_bundle`` finds there.
+
+    Args:
+        location: as for ``find_bundle``.
+        notes: see ``Registry.annotate``.
+
+    Raises:
+        BundleNotFoundError, ConfigError: as of ``find_bundle``.
+        OSError: the place cannot be written to.
+    """
+    location = absolute_location(location, "BUNDLE").rstrip("/")
+    if (Path(location) / "config.json").is_file():
+        for name, text in notes.items():
+            (Path(location) / name).write_text(text, encoding="utf-8")
+        return
+    registry, reference = _in_registry(location)
+    registry.annotate(reference, notes)
+
+
+def _in_registry(location: str) -> tuple[Registry, str]:
+    """The registry of REGISTRY/NAME or REGISTRY/NAME/VERSION, and the name in it."""
     names = 2 if location.rpartition("/")[2].isdigit() else 1
     root, *reference = location.rsplit("/", names)
-    return Registry(root).fetch("/".join(reference))
+    return Registry(root), "/".join(reference)
 
 
 def run_job(job: Callable[[Sequence[str] | None], None]) -> NoReturn:

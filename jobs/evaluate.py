@@ -1,10 +1,20 @@
-r"""Measure generators by themselves, one table a measure.
+r"""Measure generators against real images: one report of several bundles side by side.
 
-    python -m jobs.evaluate registry/mnist --data idx:mnist --out runs/parzen --only parzen
-    python -m jobs.evaluate registry/cvae registry/cvae-gan --data lfw:lfw.zip --out runs/faces \
-        --only faces
+    python -m jobs.evaluate registry/digits registry/mnist --data idx:mnist --out runs/evaluation
 
-writes OUT/MEASURE.json, OUT/MEASURE.md and pictures. Measures:
+takes every measure that fits each bundle. ``--only MEASURE``, given once or several times,
+takes these alone. Of any bundle that draws the data's classes, into OUT/report.html,
+OUT/report.json and the bundle's MODEL_CARD.md:
+
+| --only | says |
+|---|---|
+| fidelity | FID, KID, precision, recall, density and coverage in a recognizer's features |
+| diversity | how much two images of a class differ |
+| labels | how many images show what was asked for |
+| utility | what a recognizer learns from generated images alone (GAN-train, GAN-test) |
+| privacy | near-copies of training images; attacks that tell who was trained on |
+
+Of the papers' tables, into OUT/MEASURE.json, OUT/MEASURE.md and pictures:
 
 | --only | of | table |
 |---|---|---|
@@ -18,16 +28,20 @@ writes OUT/MEASURE.json, OUT/MEASURE.md and pictures. Measures:
 """
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from augment.bundle import load_bundle
+from augment.bundle import BundleInfo, load_bundle
 from augment.data.datasets import open_data
 from augment.errors import ConfigError
+from jobs.bundle_measures import measure_bundles
 from jobs.cli import (
     absolute_location,
     absolute_uri,
+    at_least,
     find_bundle,
     job_parser,
     print_plan,
@@ -35,7 +49,8 @@ from jobs.cli import (
     run_job,
 )
 from jobs.evaluation import EvaluateSettings, Evaluation
-from jobs.measures import MEASURES
+from jobs.measures import MEASURES, fitting
+from recognizers.evaluation import MEASURES as BUNDLE_MEASURES
 
 __all__ = ["main"]
 
@@ -52,7 +67,18 @@ def parser() -> argparse.ArgumentParser:
         "bundles", nargs="+", metavar="BUNDLE", help="REGISTRY/NAME or REGISTRY/NAME/VERSION"
     )
     options.add_argument("--data", required=True, metavar="URI", help="real images")
-    options.add_argument("--only", choices=sorted(MEASURES), default="parzen", help="which measure")
+    options.add_argument(
+        "--only",
+        action="append",
+        choices=[*BUNDLE_MEASURES, *MEASURES],
+        help="which measure; may be repeated; all that fit unless given",
+    )
+    options.add_argument(
+        "--seeds", type=at_least(1), default=1, help="of fidelity to privacy: numbered from --seed"
+    )
+    options.add_argument(
+        "--workers", type=at_least(1), default=1, help="bundles and seeds at a time, on Ray"
+    )
     return options
 
 
@@ -77,12 +103,49 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     image_size, channels = shapes.pop()
     data = open_data(absolute_uri(arguments.data), image_size=image_size, channels=channels)
-    evaluation = Evaluation(folders, data, settings, arguments.seed, out)
+    locations = {_short(name): name for name in arguments.bundles}
+    evaluation = Evaluation(folders, locations, data, settings, arguments.seed, out)
+    wanted = {
+        name: arguments.only or choose_measures(evaluation, name, info)
+        for name, info in infos.items()
+    }
     if arguments.dry_run:
         print_plan("evaluate", arguments, settings)
         return
     out.mkdir(parents=True, exist_ok=True)
-    MEASURES[arguments.only](evaluation)
+    tables = {measure: [n for n in wanted if measure in wanted[n]] for measure in MEASURES}
+    tables = {measure: names for measure, names in tables.items() if names}
+    for measure, names in tables.items():
+        MEASURES[measure](evaluation.only(names))
+    of_any = {n: [m for m in BUNDLE_MEASURES if m in names] for n, names in wanted.items()}
+    of_any = {name: names for name, names in of_any.items() if names}
+    if of_any:
+        measure_bundles(
+            evaluation.only(of_any),
+            of_any,
+            seeds=range(arguments.seed, arguments.seed + arguments.seeds),
+            workers=arguments.workers,
+            strict=bool(arguments.only),
+            command=shlex.join(["python", "-m", "jobs.evaluate", *(argv or sys.argv[1:])]),
+            others=list(tables),
+        )
+
+
+def choose_measures(evaluation: Evaluation, name: str, info: BundleInfo) -> list[str]:
+    """All measures that fit a bundle.
+
+    Raises:
+        RequestError, LabelError: none does, and why its images cannot be judged.
+        ConfigError: none does, for want of held-out images.
+    """
+    names = fitting(info, evaluation.data)
+    if not names:
+        evaluation.sampler(name)  # says why not
+        raise ConfigError(
+            f"expected a measure that fits {name} and {evaluation.data.describe()}, found none; "
+            "use data with validation and test images."
+        )
+    return names
 
 
 def _short(reference: str) -> str:

@@ -1,10 +1,10 @@
 """What an evaluation measures and where its results go; ``jobs.evaluate`` runs one."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,6 +22,9 @@ __all__ = ["EvaluateSettings", "Evaluation"]
 class EvaluateSettings:
     """What the measures take; parzen follows Goodfellow et al. 2014."""
 
+    generated: int = 2_000  # fidelity to privacy: images of a bundle, evenly over its classes
+    recognizer: Literal["character", "face"] | None = None  # that judges; None: as bundles' readers
+    inception: str | None = None  # fidelity: file of torchvision's inception_v3 weights
     samples: int = 10_000  # parzen: generated images, of each class the training data's share
     validation_images: int = 5_000  # parzen: of the validation split, at most; they choose sigma
     pairs: int = 40  # parzen: samples shown beside their nearest training image
@@ -54,6 +57,7 @@ class Evaluation:
 
     Attributes:
         bundles: reference to local folder.
+        locations: reference to where the bundle was asked for.
         data: real images in the bundles' size.
         settings: see there.
         seed: of everything random.
@@ -61,6 +65,7 @@ class Evaluation:
     """
 
     bundles: Mapping[str, Path]
+    locations: Mapping[str, str]
     data: LabelledImages
     settings: EvaluateSettings
     seed: int
@@ -73,17 +78,21 @@ class Evaluation:
             RequestError: a bundle that draws no labelled images.
             LabelError: a bundle of other classes than the data's.
         """
-        loaded = {
-            name: load_sampler(folder, device=self.settings.device)
-            for name, folder in self.bundles.items()
-        }
-        for name, sampler in loaded.items():
-            if sampler.classes != self.data.classes:
-                raise LabelError(
-                    f"expected the classes of {name}, {_some(sampler.classes)}; the data have "
-                    f"{_some(self.data.classes)}: evaluate on data of the same classes."
-                )
-        return loaded
+        return {name: self.sampler(name) for name in self.bundles}
+
+    def sampler(self, name: str) -> Sampler:
+        """The sampler of one bundle; errors as of ``samplers``."""
+        sampler = load_sampler(self.bundles[name], device=self.settings.device)
+        if sampler.classes != self.data.classes:
+            raise LabelError(
+                f"expected the classes of {name}, {_some(sampler.classes)}; the data have "
+                f"{_some(self.data.classes)}: evaluate on data of the same classes."
+            )
+        return sampler
+
+    def only(self, names: Collection[str]) -> "Evaluation":
+        """The same evaluation of some of the bundles."""
+        return replace(self, bundles={n: f for n, f in self.bundles.items() if n in names})
 
     def held_out(self) -> LabelledImages:
         """The images of the validation and test splits."""

@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augment.bundle import BundleInfo
 from augment.data.datasets import LabelledImages
 from augment.data.face_masks import open_face_masks
 from augment.editing import Editor
-from augment.generate import Sampler
+from augment.generators import GENERATORS
 from augment.images import Pixels, tile
 from jobs.attribute_measures import measure_attributes
 from jobs.deepsim_measures import measure_deepsim
 from jobs.evaluation import Evaluation
 from jobs.transfer_measures import measure_transfer
+from recognizers.evaluation import MEASURES as BUNDLE_MEASURES
+from recognizers.evaluation import draw_like
 from recognizers.fidelity import format_fidelity_table, train_judge
 from recognizers.fit import predict
 from recognizers.metrics import nearest_images
@@ -25,7 +28,10 @@ from recognizers.reconstruction import find_lpips, format_masked_table, masked_t
 from recognizers.restoration import format_restoration_table, judge_labels, restoration_table
 from recognizers.tables import markdown_table
 
-__all__ = ["MEASURES", "draw_like"]
+__all__ = ["MEASURES", "fitting"]
+
+RESTORED_SIDE = 48
+"""Images at least this large, in pixels, are restored unless ``--only`` asks for it."""
 
 
 def measure_parzen(evaluation: Evaluation) -> None:
@@ -133,14 +139,34 @@ MEASURES: dict[str, Callable[[Evaluation], None]] = {
 }
 
 
-def draw_like(real: LabelledImages, sampler: Sampler, count: int, seed: int) -> Pixels:
-    """Draw ``count`` samples whose classes have the shares of the real images: (N, H, W, C)."""
-    shares = np.bincount(real.labels, minlength=len(real.classes)) / len(real)
-    ends = np.round(np.cumsum(shares) * count).astype(np.int64)
-    counts = np.diff(ends, prepend=0)
-    labels: NDArray[np.int64] = np.repeat(np.arange(len(counts)), counts)
-    indices = np.concatenate([np.arange(number) for number in counts])
-    return sampler.draw(labels, indices, seed).images
+def fitting(info: BundleInfo, data: LabelledImages) -> list[str]:
+    """The measures, of the papers and of any bundle, that can be taken of a bundle on data."""
+    has = set(data.splits.tolist())
+    draws = (
+        next(iter(GENERATORS[info.architecture].values())).sampler is not None
+        and info.classes == data.classes
+    )
+    found = [*BUNDLE_MEASURES] if draws and has > {"train"} else []
+    if draws and data.channels == 1 and {"val", "test"} <= has:
+        found.append("parzen")
+    if "test" not in has:
+        return found
+    if info.architecture == "cvae_gan" and draws:
+        found.append("faces")
+    if info.architecture == "vae_gan" and data.attributes is not None:
+        found.append("attributes")
+    if info.architecture == "masked_vae" and data.channels == 3:
+        found.append("masked")
+    if info.architecture == "deepsim":
+        found.append("deepsim")
+    restores = info.architecture in ("cvae_gan", "vae_gan", "masked_vae")
+    if restores and info.model.get("variant") != "gan" and min(data.image_size) >= RESTORED_SIDE:
+        found.append("restoration")
+    if info.architecture == "saae" and len(info.classes) == 2 and not draws:
+        attribute = info.classes[1]
+        if attribute in data.attribute_names:
+            found.append("transfer")
+    return found
 
 
 def beside_nearest(samples: Pixels, train: LabelledImages) -> tuple[Pixels, NDArray[np.float64]]:

@@ -291,7 +291,8 @@ def measure_privacy(evaluated: Evaluated) -> Section:
     def points(images: Pixels) -> Features:
         flat = images.reshape(len(images), -1)
         scale = 255 * np.sqrt(flat.shape[1])  # distances are root mean squares
-        return (flat / scale).astype(np.float32)
+        scaled: Features = (flat / scale).astype(np.float32)
+        return scaled
 
     attacks, memorisation = {}, {}
     for space, embed in (("pixels", points), ("features", features)):

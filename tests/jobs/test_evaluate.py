@@ -8,7 +8,8 @@ from augment.data.datasets import open_data
 from augment.errors import LabelError
 from augment.generators import load_sampler
 from augment.images import encode_png
-from jobs import evaluate, measures
+from jobs import evaluate
+from recognizers.evaluation import draw_like
 
 
 def run(registry: Path, out: Path, *options: str) -> None:
@@ -34,7 +35,7 @@ def test_samples_have_the_class_shares_of_the_real_images(demo_registry: Path) -
     real = open_data("digits:")
     real = real.subset(np.flatnonzero(np.isin(real.labels, [2, 5]))[:10])
     shares = np.bincount(real.labels, minlength=10) / 10
-    drawn = measures.draw_like(real, sampler, 20, seed=0)
+    drawn = draw_like(real, sampler, 20, seed=0)
     assert len(drawn) == 20
     twos = sampler.draw(
         np.full(int(20 * shares[2]), 2), np.arange(int(20 * shares[2])), seed=0

@@ -135,7 +135,7 @@ def test_train_generate_and_evaluate_run_as_submitted_jobs(
 
     measured = cluster.submit(
         "jobs.evaluate", f"{registry}/digits/1", "--data", "digits:", "--out", str(tmp_path),
-        *options(("samples=20", "validation_images=20", "pairs=2")),
+        "--only", "parzen", *options(("samples=20", "validation_images=20", "pairs=2")),
     )  # fmt: skip
     assert measured.returncode == 0, measured.stdout[-3000:]
     _, row = json.loads((tmp_path / "parzen.json").read_text())["rows"]

@@ -1,0 +1,256 @@
+"""The measures of any bundle, spread over bundles and seeds, with their report and model cards."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+
+from augment.bundle import CARD_FILE, READER_FOLDER, load_bundle
+from augment.errors import AugmentError
+from jobs.cli import annotate_bundle
+from jobs.evaluation import Evaluation
+from jobs.ray_context import ray_cluster
+from recognizers.cards import card_files
+from recognizers.evaluation import MEASURES, Evaluated, Referee
+from recognizers.evaluation_pictures import BundlePictures, take_bundle_pictures
+from recognizers.evaluation_report import format_measures, summarize, write_pages
+from recognizers.pages import write_whole
+from recognizers.reader import load_reader
+
+__all__ = ["measure_bundles"]
+
+FACE_SIDE = 48
+"""Images of at least this many pixels a side are judged by a face recognizer unless told."""
+EMBEDDERS = ("character", "face")
+
+Wanted = Mapping[str, Sequence[str]]
+"""Bundle to the measures to take of it."""
+
+
+def measure_bundles(
+    evaluation: Evaluation,
+    wanted: Wanted,
+    *,
+    seeds: Sequence[int],
+    workers: int,
+    strict: bool,
+    command: str,
+    others: Sequence[str] = (),
+) -> None:
+    """Measure, print the tables, and write report.json, report.html and the cards.
+
+    Args:
+        evaluation: bundles, data and settings.
+        wanted: what to measure.
+        seeds: each trains recognizers of its own and draws anew.
+        workers: seeds and bundles at a time; more than 1 run on Ray.
+        strict: a measure that cannot be taken is an error, otherwise a note.
+        command: measures it again.
+        others: further tables in the same folder.
+
+    Raises:
+        AugmentError: of a measure, if ``strict``.
+    """
+    started = time.monotonic()
+    asked = [name for name in MEASURES if any(name in names for names in wanted.values())]
+    kind = choose_recognizer(evaluation)
+    real_tasks = [(evaluation, kind, seed, None, asked, strict) for seed in seeds]
+    real = _put_together(_spread(_judge, real_tasks, workers))
+    possible = {
+        name: [measure for measure in names if measure in real["measures"]]
+        for name, names in wanted.items()
+    }
+    tasks = [
+        (evaluation, kind, seed, name, names, strict)
+        for name, names in possible.items()
+        for seed in seeds
+    ]
+    cells = _spread(_judge, tasks, workers)
+    referee = open_referee(evaluation, kind, seeds[0])
+    report: dict[str, Any] = {
+        "data": evaluation.data.uri,
+        "n_train": len(referee.train),
+        "n_held_out": len(referee.held_out),
+        "left_out_classes": list(referee.left_out),
+        "seeds": list(seeds),
+        "recognizer": kind,
+        "settings": vars(evaluation.settings),
+        "real": real["measures"],
+        "bundles": {
+            name: {
+                **_describe(evaluation, name),
+                **_put_together([cell for cell in cells if cell["bundle"] == name]),
+            }
+            for name in wanted
+        },
+        "left_out": real["left_out"],
+        "others": list(others),
+        "seconds": round(time.monotonic() - started, 1),
+        "device": _device(evaluation.settings.device),
+        "command": command,
+    }
+    pictures = {
+        name: _pictures(evaluation, referee, name, with_judge=set(names) != {"privacy"})
+        for name, names in wanted.items()
+    }
+    page = write_pages(evaluation.out, report, pictures)
+    _write_cards(evaluation, report)
+    print(f"{format_measures(report)}{page}")
+
+
+def choose_recognizer(evaluation: Evaluation) -> str:
+    """The kind of recognizer that judges: as set, as the bundles' readers, or by image size."""
+    if evaluation.settings.recognizer is not None:
+        return evaluation.settings.recognizer
+    for folder in evaluation.bundles.values():
+        description = folder / READER_FOLDER / "config.json"
+        if description.exists():
+            kind = json.loads(description.read_text(encoding="utf-8")).get("kind")
+            if kind in EMBEDDERS:
+                return str(kind)
+    return "face" if min(evaluation.data.image_size) >= FACE_SIDE else "character"
+
+
+def open_referee(evaluation: Evaluation, kind: str, seed: int) -> Referee:
+    """The referee of one seed; what it has trained is kept in OUT/judges."""
+    settings = evaluation.settings
+    return Referee(
+        evaluation.data,
+        kind,
+        settings.judge_budget,
+        seed,
+        evaluation.out / "judges",
+        inception=Path(settings.inception) if settings.inception else None,
+        device=settings.device,
+    )
+
+
+def _open(evaluation: Evaluation, referee: Referee, name: str) -> Evaluated:
+    reader = evaluation.bundles[name] / READER_FOLDER
+    return Evaluated(
+        evaluation.sampler(name),
+        referee,
+        evaluation.settings.generated,
+        load_reader(reader, evaluation.settings.device) if reader.is_dir() else None,
+    )
+
+
+def _judge(
+    evaluation: Evaluation,
+    kind: str,
+    seed: int,
+    name: str | None,
+    measures: Sequence[str],
+    strict: bool,
+) -> dict[str, Any]:
+    """Measure one bundle, or the real half where ``name`` is None, in one seed.
+
+    The real half goes first: it trains the recognizers that the bundles need too.
+    """
+    referee = open_referee(evaluation, kind, seed)
+    images = evaluation.settings.generated
+    evaluated = (
+        Evaluated(None, referee, images) if name is None else _open(evaluation, referee, name)
+    )
+    sections, left_out = {}, {}
+    for measure in measures:
+        try:
+            sections[measure] = MEASURES[measure](evaluated)
+        except AugmentError as error:
+            if strict:
+                raise
+            left_out[measure] = str(error)
+    return {"bundle": name, "sections": sections, "left_out": left_out}
+
+
+def _spread(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], workers: int) -> list[Any]:
+    """Results of ``work`` for each task, on Ray if there are several workers.
+
+    Raises:
+        AugmentError: what a task raised on purpose.
+    """
+    if workers == 1:
+        return [work(*task) for task in tasks]
+    with ray_cluster():
+        device = tasks[0][0].settings.device
+        remote = ray.remote(num_cpus=1, num_gpus=int(device.startswith("cuda")))(work)
+        shared = ray.put(tasks[0][0])  # the evaluation, with all images, travels once
+        running: list[Any] = []
+        done: list[Any] = [None] * len(tasks)
+        waiting = list(enumerate(tasks))
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    number, task = waiting.pop(0)
+                    running.append((number, remote.remote(shared, *task[1:])))
+                (ready,), _ = ray.wait([result for _, result in running], num_returns=1)
+                number = next(n for n, result in running if result == ready)
+                running = [(n, result) for n, result in running if result != ready]
+                done[number] = ray.get(ready)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, AugmentError):
+                raise error.cause from None
+            raise
+    return done
+
+
+def _put_together(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sections of all seeds; a measure that could not be taken in one is left out."""
+    left_out = {measure: why for cell in cells for measure, why in cell["left_out"].items()}
+    return {
+        "measures": {
+            measure: summarize([cell["sections"][measure] for cell in cells])
+            for measure in cells[0]["sections"]
+            if measure not in left_out
+        },
+        "left_out": left_out,
+    }
+
+
+def _describe(evaluation: Evaluation, name: str) -> dict[str, Any]:
+    """What report.json says of a bundle besides its measures."""
+    info = load_bundle(evaluation.bundles[name])
+    return {
+        "digest": info.digest,
+        "architecture": info.architecture,
+        "classes": len(info.classes),
+        "image_size": list(info.image_size),
+        "trained_on": info.data.get("images"),
+    }
+
+
+def _pictures(
+    evaluation: Evaluation, referee: Referee, name: str, *, with_judge: bool
+) -> BundlePictures:
+    return take_bundle_pictures(_open(evaluation, referee, name), with_judge=with_judge)
+
+
+def _write_cards(evaluation: Evaluation, report: Mapping[str, Any]) -> None:
+    """Update each bundle's model card, and leave a copy beside the report."""
+    for name, folder in evaluation.bundles.items():
+        new = {
+            measure: {
+                "section": section,
+                "real": report["real"][measure],
+                **{key: report[key] for key in ("data", "seeds", "command")},
+            }
+            for measure, section in report["bundles"][name]["measures"].items()
+        }
+        files = card_files(name, load_bundle(folder), folder, new)
+        write_whole(evaluation.out / f"{name.replace('/', '-')}-{CARD_FILE}", files[CARD_FILE])
+        try:
+            annotate_bundle(evaluation.locations[name], files)
+        except OSError as error:
+            print(f"{name}: its model card could not be written into the registry ({error})")
+
+
+def _device(device: str) -> str:
+    """What a device is, for the report."""
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name())
+    return f"{os.cpu_count()} CPU cores"

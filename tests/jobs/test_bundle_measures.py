@@ -1,0 +1,155 @@
+"""``python -m jobs.evaluate`` of any bundle: the report, the cards, and what cannot be measured."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from augment.bundle import CARD_FILE, MEASURES_FILE, Registry, load_bundle
+from augment.config import with_overrides
+from augment.data.datasets import LabelledImages, open_data
+from augment.errors import ConfigError, DataError, LabelError, RequestError
+from augment.generators.base import train_generator, write_bundle
+from augment.generators.saae import CONFIGS
+from augment.images import encode_png
+from augment.training import PlainContext
+from jobs import evaluate
+
+QUICK = ("judge_steps=6", "generated=30", "samples=20", "validation_images=20", "pairs=3")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Real digits 0, 1 and 2 in folders: 36 to train on, 12 to choose on, 36 to test on."""
+    data = open_data("digits:").split("train").relabel({name: name for name in "012"})
+    root = tmp_path_factory.mktemp("images")
+    splits = ["train"] * 36 + ["val"] * 12 + ["test"] * 36
+    for index, split in enumerate(splits):
+        folder = root / split / data.classes[data.labels[index]]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{index}.png").write_bytes(encode_png(data.images([index])[0]))
+    return f"folder:{root}"
+
+
+@pytest.fixture
+def registry(trained: Path, tmp_path: Path) -> Path:
+    """A registry of its own for every test, which may write cards into it."""
+    return Path(shutil.copytree(trained, tmp_path / "registry"))
+
+
+@pytest.fixture(scope="module")
+def trained(
+    images: str, tiny_settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    root = tmp_path_factory.mktemp("trained")
+    data: LabelledImages = open_data(images).split("train")
+    config = with_overrides(CONFIGS["labelmint"], tiny_settings)
+    model = train_generator(data, config, PlainContext(), scratch=root / "scratch")
+    write_bundle(root / "bundle", model, data, config)
+    Registry(root / "registry").publish("digits", root / "bundle")
+    return root / "registry"
+
+
+def run(registry: Path, data: str, out: Path, *options: str) -> dict[str, Any]:
+    sets = [word for setting in QUICK for word in ("--set", setting)]
+    evaluate.main([f"{registry}/digits", "--data", data, "--out", str(out), *sets, *options])
+    report: dict[str, Any] = json.loads((out / "report.json").read_text())
+    return report
+
+
+def test_everything_that_fits_is_measured_by_default(registry, images, tmp_path, capsys):
+    report = run(registry, images, tmp_path)
+    measures = report["bundles"]["digits"]["measures"]
+    assert list(measures) == ["fidelity", "diversity", "labels", "utility", "privacy"]
+    assert report["bundles"]["digits"]["left_out"] == {}
+    assert report["others"] == ["parzen"]
+    assert (tmp_path / "parzen.json").exists()
+    assert 0 <= measures["labels"]["top1"]["mean"] <= 1
+    assert measures["privacy"]["attacks"]["pixels"]["members"]["mean"] == 36
+    assert "| real, held out |" in capsys.readouterr().out
+    assert "digits" in (tmp_path / "report.html").read_text()
+
+
+def test_the_card_is_kept_in_the_bundle_whose_digest_stays(registry, images, tmp_path):
+    before = load_bundle(registry / "digits/1").digest
+    run(registry, images, tmp_path / "a", "--only", "labels")
+    run(registry, images, tmp_path / "b", "--only", "diversity")
+    card = (registry / "digits/1" / CARD_FILE).read_text()
+    assert before in card
+    assert "--only labels" in card
+    assert "--only diversity" in card
+    assert load_bundle(registry / "digits/1").digest == before
+    assert (tmp_path / "b" / f"digits-{CARD_FILE}").read_text() == card
+    measured = json.loads((registry / "digits/1" / MEASURES_FILE).read_text())
+    assert measured.keys() == {"labels", "diversity"}
+
+
+def test_a_registry_that_cannot_be_written_to_stops_nothing(
+    registry, images, tmp_path, monkeypatch, capsys
+):
+    def refuse(self: Registry, reference: str, notes: object) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(Registry, "annotate", refuse)
+    run(registry, images, tmp_path, "--only", "labels")
+    assert "could not be written into the registry (read-only)" in capsys.readouterr().out
+    assert (tmp_path / f"digits-{CARD_FILE}").exists()
+
+
+def test_seeds_are_averaged_and_each_is_told(registry, images, tmp_path):
+    report = run(registry, images, tmp_path, "--only", "labels", "--seeds", "2", "--seed", "3")
+    assert report["seeds"] == [3, 4]
+    top1 = report["bundles"]["digits"]["measures"]["labels"]["top1"]
+    assert len(top1["per_seed"]) == 2
+    assert top1["mean"] == pytest.approx(sum(top1["per_seed"]) / 2)
+
+
+def test_privacy_of_another_training_set_is_a_note_by_default_and_an_error_when_asked_for(
+    registry, tmp_path, images
+):
+    other = Path(shutil.copytree(images.removeprefix("folder:"), tmp_path / "other"))
+    next((other / "train/0").glob("*.png")).unlink()
+    report = run(registry, f"folder:{other}", tmp_path / "a")
+    assert "who is a member is not known" in report["bundles"]["digits"]["left_out"]["privacy"]
+    assert "labels" in report["bundles"]["digits"]["measures"]
+    with pytest.raises(RequestError, match="who is a member is not known"):
+        run(registry, f"folder:{other}", tmp_path / "b", "--only", "privacy")
+
+
+def test_what_the_data_are_too_few_for_is_a_note_by_default_and_an_error_when_asked_for(
+    registry, tmp_path, images
+):
+    few = Path(shutil.copytree(images.removeprefix("folder:"), tmp_path / "few"))
+    for label in "012":
+        for path in [*(few / "val" / label).iterdir(), *list((few / "test" / label).iterdir())[2:]]:
+            path.unlink()
+    report = run(registry, f"folder:{few}", tmp_path / "a")
+    assert "at least 6 real images" in report["left_out"]["fidelity"]
+    with pytest.raises(DataError, match="at least 6 real images"):
+        run(registry, f"folder:{few}", tmp_path / "b", "--only", "fidelity")
+
+
+def test_data_without_held_out_images_or_of_other_classes_fit_no_measure(
+    registry, tmp_path, images
+):
+    alone = Path(shutil.copytree(images.removeprefix("folder:"), tmp_path / "alone"))
+    for split in ("val", "test"):
+        shutil.rmtree(alone / split)
+    with pytest.raises(ConfigError, match="use data with validation and test images"):
+        run(registry, f"folder:{alone}", tmp_path / "a")
+    with pytest.raises(LabelError, match="evaluate on data of the same classes"):
+        run(registry, "digits:", tmp_path / "b")
+
+
+@pytest.mark.ray
+def test_bundles_and_seeds_measured_on_ray_give_the_same_figures(registry, images, tmp_path):
+    options = ("--only", "labels", "--only", "utility", "--seeds", "2")
+    alone = run(registry, images, tmp_path / "a", *options)
+    spread = run(registry, images, tmp_path / "b", *options, "--workers", "2")
+    assert spread["bundles"] == alone["bundles"]
+    few = Path(shutil.copytree(images.removeprefix("folder:"), tmp_path / "few"))
+    shutil.rmtree(few / "test")
+    with pytest.raises(DataError, match="at least 10 non-members"):
+        run(registry, f"folder:{few}", tmp_path / "c", "--only", "privacy", "--workers", "2")
