@@ -21,11 +21,11 @@ TUNABLE_ARMS = ("classical", "rendered", "synthetic")
 EXTRA_SHARES = (0.25, 0.5, 0.67, 0.8)
 """Shares of a batch that are not real; tried for ``rendered`` and ``synthetic`` alike."""
 FACE_STRENGTHS: tuple[Strength, ...] = ("mirror", "faces", "faces-erasing")
-FACE_SHARES = (0.2, 0.4, 0.6)
+FACE_SHARES = (0.4, 0.6, 0.75)
 """Generated shares of a batch, tried for faces."""
 
 _FACES = Recipe(augmentation="faces-erasing")
-"""On dev images of faces-tail's draw 100: 38.5 %, without erasing 35.0 %; the rest is untried."""
+"""The best of those tried on dev images of faces-tail (EXPERIMENTS.md)."""
 
 
 def candidates(arm: str, plan: Plan) -> list[Recipe]:
@@ -59,9 +59,9 @@ def _face_candidates(arm: str) -> list[Recipe]:
             for mixup in (0.0, 0.2)
         ]
     return [
-        replace(_FACES, generated=share, real_only_after=until)
+        replace(_FACES, generated=share, real_only_after=0.8, towards_rare=rarity)
         for share in FACE_SHARES
-        for until in (0.8, 1.0)
+        for rarity in (0.0, 1.0)
     ]
 
 
@@ -108,17 +108,19 @@ _HANDWRITTEN = _recipes(
 )
 
 _FACE_PLAN = Plan(
-    generator=FACE_CONFIGS["labelmint"],
+    generator=with_overrides(FACE_CONFIGS["labelmint"], ["sampling.noise=0.5"]),
     recognizer="face",
-    budget=Budget(steps=1500),
+    budget=Budget(steps=2000),
+    read_back=False,  # a reader of a fold of three photographs a person is not to be trusted
+    drop_copies=True,
     recipes=_recipes(
         classical=_FACES,
         rendered=_FACES,  # there is no such arm
-        synthetic=replace(_FACES, generated=0.4, real_only_after=0.8),
+        synthetic=replace(_FACES, generated=0.75, real_only_after=0.8, towards_rare=1.0),
         synthetic_only=replace(_FACES, generated=1.0),
         reader=_FACES,
     ),
-    generated_per_class=100,
+    generated_per_class=200,
     rendered=False,
 )
 
@@ -129,7 +131,7 @@ _PLANS: dict[str, Plan] = {
     "faces-verify": replace(
         _FACE_PLAN,
         budget=Budget(steps=3000),
-        read_back=False,  # with so few photographs a person no reader is to be trusted
+        drop_copies=False,
         generated_per_class=20,
     ),
     "plate-chars-tail": Plan(generator=_generator("glyphs.stretch=true"), recipes=_recipes()),
