@@ -18,7 +18,14 @@ from torch import Tensor
 from augment.errors import ConfigError, LabelError
 from recognizers.charset import BLANK, Charset
 
-__all__ = ["Readings", "columns_needed", "ctc_loss", "read_by_beam", "read_greedily"]
+__all__ = [
+    "Readings",
+    "columns_needed",
+    "ctc_loss",
+    "read_by_beam",
+    "read_greedily",
+    "text_probabilities",
+]
 
 _LEAST_PROBABILITY = 1e-5
 """Characters less probable than this in a column start no prefix there."""
@@ -59,6 +66,11 @@ def ctc_loss(log_probs: Tensor, columns: Tensor, targets: Tensor) -> Tensor:
             f"{int(needed[row])} at index {row}; widen the images or leave the text out."
         )
     return _ctc(log_probs, columns, targets)
+
+
+def text_probabilities(log_probs: Tensor, columns: Tensor, targets: Tensor) -> Tensor:
+    """p(text | image), (N,) in [0, 1]; 0 for a text that does not fit. As ``ctc_loss`` else."""
+    return (-_ctc(log_probs.detach(), columns, targets)).exp().clamp(0.0, 1.0)
 
 
 def read_greedily(log_probs: Tensor, columns: Tensor, charset: Charset) -> Readings:
@@ -134,8 +146,7 @@ def _probabilities(
     longest = max((len(row) for row in rows), default=0)
     padded = [row + [BLANK] * (longest - len(row)) for row in rows]
     targets = columns.new_tensor(padded).reshape(len(rows), longest)
-    probabilities = (-_ctc(log_probs.detach(), columns, targets)).exp().clamp(0.0, 1.0)
-    values: NDArray[np.float32] = probabilities.float().cpu().numpy()
+    values: NDArray[np.float32] = text_probabilities(log_probs, columns, targets).cpu().numpy()
     return values
 
 

@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 from augment.errors import ConfigError
 from recognizers.charset import Charset
-from recognizers.ctc import Readings, ctc_loss, read_by_beam, read_greedily
+from recognizers.ctc import (
+    Readings,
+    ctc_loss,
+    read_by_beam,
+    read_greedily,
+    text_probabilities,
+)
 
 __all__ = ["COLUMN", "SIZES", "TextConfig", "TextRecognizer"]
 
@@ -150,6 +156,14 @@ class TextRecognizer(nn.Module):
         if beam:
             return read_by_beam(log_probs, columns, self.charset, beam=beam)
         return read_greedily(log_probs, columns, self.charset)
+
+    @torch.no_grad()
+    def probabilities(
+        self, images: Tensor, targets: Tensor, widths: Tensor | None = None
+    ) -> Tensor:
+        """p(text | image), (N,) in [0, 1]; arguments as for ``loss``."""
+        log_probs = self(images, widths)
+        return text_probabilities(log_probs, self._columns(log_probs, widths), targets)
 
     def _columns(self, log_probs: Tensor, widths: Tensor | None) -> Tensor:
         count, length = log_probs.shape[:2]

@@ -1,6 +1,6 @@
 """Training a text recognizer on a stream of batches, and reading lines with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from recognizers.ctc import Readings
 from recognizers.fit import Budget, optimize
 from recognizers.scene_text import TextRecognizer
 
-__all__ = ["TextBatch", "TextStream", "fit_texts", "read_lines"]
+__all__ = ["TextBatch", "TextStream", "fit_texts", "probabilities_of", "read_lines"]
 
 
 class TextBatch(NamedTuple):
@@ -61,7 +61,6 @@ def fit_texts(
     )
 
 
-@torch.no_grad()
 def read_lines(
     model: TextRecognizer, lines: Lines, *, beam: int = 0, batch_size: int = 256
 ) -> Readings:
@@ -73,20 +72,49 @@ def read_lines(
         beam: see ``TextRecognizer.read``.
         batch_size: lines at a time.
     """
-    device = next(model.parameters()).device
-    half = is_faster_in_bf16(device)
-    order = np.argsort(lines.widths, kind="stable")
-    texts = [""] * len(order)
-    confidences = np.empty(len(order), np.float32)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        images, widths = _on_device(Lines(lines.pixels[rows], lines.widths[rows]), device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+    texts = [""] * len(lines.widths)
+    confidences = np.empty(len(texts), np.float32)
+    for rows, images, widths in _batches(model, lines, batch_size):
+        with _fastest(images):
             readings = model.read(images, widths, beam=beam)
         for row, text in zip(rows, readings.texts, strict=True):
             texts[row] = text
         confidences[rows] = readings.confidences
     return Readings(texts, confidences)
+
+
+def probabilities_of(
+    model: TextRecognizer, lines: Lines, texts: Sequence[str], *, batch_size: int = 256
+) -> NDArray[np.float32]:
+    """Probability of each text given its line, (N,) in [0, 1]; 0 where it does not fit.
+
+    Raises:
+        LabelError: a text is empty or has a character that the model does not read.
+    """
+    targets = torch.from_numpy(model.charset.encode(texts)[0])
+    values = np.empty(len(texts), np.float32)
+    for rows, images, widths in _batches(model, lines, batch_size):
+        with _fastest(images):
+            probabilities = model.probabilities(images, targets[rows].to(images.device), widths)
+        values[rows] = probabilities.cpu()
+    return values
+
+
+def _fastest(images: Tensor) -> torch.autocast:
+    """The precision that is fastest where the images are."""
+    device = images.device
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_faster_in_bf16(device))
+
+
+def _batches(
+    model: TextRecognizer, lines: Lines, batch_size: int
+) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor | None]]:
+    """Rows, images and widths of lines of like width."""
+    device = next(model.parameters()).device
+    order = np.argsort(lines.widths, kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        yield rows, *_on_device(Lines(lines.pixels[rows], lines.widths[rows]), device)
 
 
 def _on_device(lines: Lines, device: torch.device) -> tuple[Tensor, Tensor | None]:

@@ -1,0 +1,258 @@
+"""Read-back of texts: independent recognizers judge whether a line shows what its label says.
+
+A generator of styled text fails in one known way: a character is missing or wrong though the
+label has it. A line is kept if a recognizer reads exactly its text, with a confidence within a
+band: doubtful ones are dropped below it, those too easy to teach anything above it. Where real
+lines are few the recognizers are cross-fitted, as in ``recognizers.reader``.
+
+``reader_quality`` measures a reader on planted errors: lines drawn with another text than their
+label. A line's score is the probability that the recognizer gives the label's text; a threshold
+on it trades wrong lines dropped for right ones lost.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from augment.data.texts import Lines
+from augment.errors import ConfigError, DataError
+from recognizers.charset import Charset
+from recognizers.ctc import Readings
+from recognizers.scene_text import TextRecognizer
+from recognizers.text_fit import probabilities_of, read_lines
+
+__all__ = [
+    "CrossFittedTextReader",
+    "Planted",
+    "ReaderQuality",
+    "plant_errors",
+    "reader_quality",
+    "train_text_reader",
+]
+
+EVERYTHING = (0.0, 1.0)
+"""The band of all confidences."""
+WRONG_DROPPED = 0.95
+"""Share of wrong lines that a threshold has to drop."""
+MOST_CURVE_POINTS = 200
+MOST_TRIES = 1000
+
+
+class CrossFittedTextReader:
+    """Reads lines by recognizers, each trained without one fold of the real lines.
+
+    Args:
+        members: member f was trained without fold f.
+        band: least and greatest confidence of a line that is kept.
+
+    Raises:
+        ConfigError: no members, or a band that does not rise within [0, 1].
+    """
+
+    def __init__(
+        self, members: Sequence[TextRecognizer], band: tuple[float, float] = EVERYTHING
+    ) -> None:
+        if not members or not 0 <= band[0] < band[1] <= 1:
+            raise ConfigError(
+                f"expected one or more members and a band that rises within [0, 1], got "
+                f"{len(members)} and {band}."
+            )
+        self.members, self.band = list(members), band
+
+    @property
+    def charset(self) -> Charset:
+        """What the members read."""
+        return self.members[0].charset
+
+    def read(self, lines: Lines, folds: NDArray[np.int64] | None = None) -> Readings:
+        """Read lines.
+
+        Args:
+            lines: N.
+            folds: (N,) fold of the real line each was drawn from; -1 (and None) where it was
+                drawn from none: then the member that is surest decides.
+        """
+        readings = [read_lines(member, lines) for member in self.members]
+        confidences = np.stack([reading.confidences for reading in readings])  # (members, N)
+        judge = _judges(confidences, folds)
+        texts = [readings[j].texts[row] for row, j in enumerate(judge)]
+        return Readings(texts, confidences[judge, np.arange(len(judge))])
+
+    def keeps(
+        self, lines: Lines, texts: Sequence[str], folds: NDArray[np.int64] | None = None
+    ) -> NDArray[np.bool_]:
+        """(N,) whether each line reads exactly as its text, within the band."""
+        readings = self.read(lines, folds)
+        low, high = self.band
+        inside = (readings.confidences >= low) & (readings.confidences <= high)
+        return inside & _same(readings.texts, texts, self.charset)
+
+    def scores(
+        self, lines: Lines, texts: Sequence[str], folds: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """(N,) probability of each text given its line, in [0, 1]; arguments as of ``read``."""
+        scores = np.stack([probabilities_of(member, lines, texts) for member in self.members])
+        kept: NDArray[np.float32] = scores[_judges(scores, folds), np.arange(len(texts))]
+        return kept
+
+
+def train_text_reader(
+    folds: NDArray[np.int64],
+    fit_without: Callable[[NDArray[np.int64], int], TextRecognizer],
+    band: tuple[float, float] = EVERYTHING,
+) -> CrossFittedTextReader:
+    """Train one member without each fold; a single fold trains one member on everything.
+
+    Args:
+        folds: (N,) fold of each real line, 0 to F - 1.
+        fit_without: (rows to train on, seed) to a trained recognizer.
+        band: see ``CrossFittedTextReader``.
+    """
+    count = int(folds.max()) + 1
+    if count == 1:
+        return CrossFittedTextReader([fit_without(np.arange(len(folds)), 0)], band)
+    members = [fit_without(np.flatnonzero(folds != fold), fold) for fold in range(count)]
+    return CrossFittedTextReader(members, band)
+
+
+class Planted(NamedTuple):
+    """Texts to draw where some differ from their label."""
+
+    drawn: list[str]  # what the lines will show
+    is_wrong: NDArray[np.bool_]  # (N,) whether that is not the label
+
+
+def plant_errors(
+    texts: Sequence[str],
+    alphabet: str,
+    *,
+    share: float = 0.05,
+    seed: int = 0,
+    allows: Callable[[str], bool] = bool,
+) -> Planted:
+    """Spoil a share of the texts: a character is missing, another one, or doubled.
+
+    Args:
+        texts: labels.
+        alphabet: what a character is replaced by.
+        share: of the texts that are spoilt; at least one is.
+        seed: which ones and how.
+        allows: whether a spoilt text can be drawn; ``Layout.allows``, say.
+
+    Raises:
+        ConfigError: a share outside (0, 1).
+        DataError: no way to spoil a text was found that can be drawn.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"share must be in (0, 1), got {share}.")
+    rng = np.random.default_rng(seed)
+    is_wrong = np.zeros(len(texts), bool)
+    is_wrong[rng.permutation(len(texts))[: max(1, round(share * len(texts)))]] = True
+    drawn = [
+        _spoilt(text, alphabet, rng, allows) if wrong else text
+        for text, wrong in zip(texts, is_wrong, strict=True)
+    ]
+    return Planted(drawn, is_wrong)
+
+
+@dataclass(frozen=True)
+class ReaderQuality:
+    """How well a reader tells wrong lines from right ones.
+
+    Attributes:
+        n_right, n_wrong: lines of each kind.
+        auc: area under the ROC curve, in [0, 1].
+        right_lost: share of the right lines dropped at the threshold that drops 95 % of the
+            wrong ones.
+        threshold: that probability of the label's text.
+        exact_wrong_dropped, exact_right_lost: shares dropped by exact match instead.
+        curve: (share of right lines lost, share of wrong lines dropped) pairs.
+    """
+
+    n_right: int
+    n_wrong: int
+    auc: float
+    right_lost: float
+    threshold: float
+    exact_wrong_dropped: float
+    exact_right_lost: float
+    curve: list[tuple[float, float]]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+def reader_quality(
+    reader: CrossFittedTextReader,
+    lines: Lines,
+    texts: Sequence[str],
+    is_wrong: NDArray[np.bool_],
+    *,
+    dropped: float = WRONG_DROPPED,
+) -> ReaderQuality:
+    """Measure a reader on lines some of which do not show their text.
+
+    Args:
+        reader: its band takes no part.
+        lines: N.
+        texts: the labels.
+        is_wrong: (N,) which lines were drawn with another text.
+        dropped: share of the wrong lines that the threshold has to drop.
+
+    Raises:
+        DataError: no right or no wrong lines.
+    """
+    if is_wrong.all() or not is_wrong.any():
+        raise DataError(
+            f"expected right and wrong lines, got {int(is_wrong.sum())} wrong of {len(is_wrong)}."
+        )
+    scores = reader.scores(lines, texts)
+    right_lost, wrong_dropped, thresholds = roc_curve(is_wrong, -scores)
+    at = int(np.argmax(wrong_dropped >= dropped))
+    differs = ~_same(reader.read(lines).texts, texts, reader.charset)
+    shown = np.unique(np.linspace(0, len(right_lost) - 1, MOST_CURVE_POINTS).round().astype(int))
+    return ReaderQuality(
+        n_right=int((~is_wrong).sum()),
+        n_wrong=int(is_wrong.sum()),
+        auc=float(roc_auc_score(is_wrong, -scores)),
+        right_lost=float(right_lost[at]),
+        threshold=float(-thresholds[at]),
+        exact_wrong_dropped=float(differs[is_wrong].mean()),
+        exact_right_lost=float(differs[~is_wrong].mean()),
+        curve=[(float(right_lost[i]), float(wrong_dropped[i])) for i in shown],
+    )
+
+
+def _same(read: Sequence[str], texts: Sequence[str], charset: Charset) -> NDArray[np.bool_]:
+    """(N,) whether texts are the same in what the reader is trained to tell apart."""
+    exact = Charset(charset.training)
+    pairs = zip(read, texts, strict=True)
+    return np.array([r == exact.comparable(t) for r, t in pairs], bool)
+
+
+def _judges(confidences: NDArray[np.float32], folds: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """(N,) which member's word counts, from (members, N) confidences."""
+    surest: NDArray[np.int64] = confidences.argmax(axis=0)
+    return surest if folds is None else np.where(folds >= 0, folds, surest)
+
+
+def _spoilt(
+    text: str, alphabet: str, rng: np.random.Generator, allows: Callable[[str], bool]
+) -> str:
+    """A text that differs from ``text``, and not by case alone."""
+    for _ in range(MOST_TRIES):
+        place = int(rng.integers(len(text)))
+        before, character, after = text[:place], text[place], text[place + 1 :]
+        instead = ("", alphabet[int(rng.integers(len(alphabet)))], 2 * character)
+        spoilt = before + instead[int(rng.integers(3))] + after
+        if spoilt.lower() != text.lower() and allows(spoilt):
+            return spoilt
+    raise DataError(
+        f"expected a way to spoil {text!r} with characters of {alphabet!r}, found none that can be "
+        "drawn; give more characters."
+    )

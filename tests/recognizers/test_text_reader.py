@@ -1,0 +1,155 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from augment.data.texts import Lines, LineShape
+from augment.errors import ConfigError, DataError
+from recognizers.charset import Charset
+from recognizers.fit import Budget
+from recognizers.scene_text import TextConfig, TextRecognizer
+from recognizers.text_fit import TextBatch, fit_texts
+from recognizers.text_reader import (
+    CrossFittedTextReader,
+    plant_errors,
+    reader_quality,
+    train_text_reader,
+)
+
+CHARSET = Charset("abcd")
+SHAPE = LineShape(height=16, least_width=16, most_width=32, channels=1)
+TEXTS = ["".join(word) for word in np.random.default_rng(0).choice(list("abcd"), (40, 2))]
+
+
+def drawn(texts: Sequence[str], seed: int = 0) -> Lines:
+    """A character is a bar of its own height, 8 pixels wide."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for text in texts:
+        image = rng.integers(0, 40, (16, 32, 1))
+        for place, character in enumerate(text):
+            rows = 3 * (1 + CHARSET.training.index(character))
+            image[:rows, 8 * place + 2 : 8 * place + 8] += 180
+        images.append(image.astype(np.uint8))
+    return SHAPE.stack(images)
+
+
+def trained(rows: np.ndarray, seed: int) -> TextRecognizer:
+    targets = CHARSET.encode(TEXTS)[0]
+    lines = drawn(TEXTS)
+    batch = TextBatch(Lines(lines.pixels[rows], lines.widths[rows]), targets[rows])
+    config = TextConfig(width=8, hidden=16, dropout=0.0)
+    return fit_texts(
+        lambda: TextRecognizer(CHARSET, height=16, channels=1, config=config),
+        lambda step: batch,
+        Budget(steps=150, learning_rate=1e-2),
+        seed=seed,
+    )
+
+
+@pytest.fixture(scope="module")
+def reader() -> CrossFittedTextReader:
+    return train_text_reader(np.arange(len(TEXTS)) % 2, trained)
+
+
+def test_members_are_trained_without_their_fold() -> None:
+    seen: list[tuple[list[int], int]] = []
+    model = TextRecognizer(CHARSET, height=16, channels=1, config=TextConfig(width=4, hidden=4))
+
+    def fit_without(rows: np.ndarray, seed: int) -> TextRecognizer:
+        seen.append((rows.tolist(), seed))
+        return model
+
+    assert len(train_text_reader(np.array([0, 1, 0, 2]), fit_without).members) == 3
+    assert seen == [([1, 3], 0), ([0, 2, 3], 1), ([0, 1, 2], 2)]
+    train_text_reader(np.zeros(3, int), fit_without)
+    assert seen[-1] == ([0, 1, 2], 0)
+
+
+def test_a_line_is_kept_if_it_reads_as_its_text(reader: CrossFittedTextReader) -> None:
+    texts = ["ab", "cd", "da"]
+    assert reader.keeps(drawn(texts, seed=5), texts).tolist() == [True] * 3
+    assert reader.keeps(drawn(texts, seed=5), ["ab", "cc", "d"]).tolist() == [True, False, False]
+
+
+def test_lines_outside_the_band_are_dropped(reader: CrossFittedTextReader) -> None:
+    texts = ["ab", "cd"]
+    lines = drawn(texts, seed=5)
+    confidences = reader.read(lines).confidences
+    middle = float(confidences.mean())
+    for band in ((0.0, middle), (middle, 1.0)):
+        kept = CrossFittedTextReader(reader.members, band).keeps(lines, texts)
+        expected = (confidences >= band[0]) & (confidences <= band[1])
+        np.testing.assert_array_equal(kept, expected)
+
+
+def test_a_line_drawn_from_a_fold_is_read_by_the_member_without_it(
+    reader: CrossFittedTextReader,
+) -> None:
+    lines = drawn(["ab", "cd"])
+    for fold in (0, 1):
+        only = CrossFittedTextReader([reader.members[fold]]).read(lines)
+        judged = reader.read(lines, np.array([fold, fold]))
+        np.testing.assert_array_equal(judged.confidences, only.confidences)
+    surest = reader.read(lines, np.array([-1, -1])).confidences
+    assert (surest >= judged.confidences).all()
+
+
+def test_planted_errors_are_as_many_as_asked_and_differ() -> None:
+    planted = plant_errors(TEXTS * 5, "abcd", share=0.05, seed=3)
+    assert planted.is_wrong.sum() == 10
+    for text, shown, wrong in zip(TEXTS * 5, planted.drawn, planted.is_wrong, strict=True):
+        assert (text != shown) == wrong
+    assert planted.drawn == plant_errors(TEXTS * 5, "abcd", share=0.05, seed=3).drawn
+    assert {len(t) for t, w in zip(planted.drawn, planted.is_wrong, strict=True) if w} > {2}
+
+
+def test_planted_errors_can_be_drawn_and_are_no_mere_change_of_case() -> None:
+    planted = plant_errors(["Ab"] * 40, "aAbB", share=0.9, allows=lambda text: len(text) == 2)
+    wrong = [text for text, bad in zip(planted.drawn, planted.is_wrong, strict=True) if bad]
+    assert all(len(text) == 2 and text.lower() != "ab" for text in wrong)
+    with pytest.raises(DataError, match="none that can be drawn"):
+        plant_errors(["ab"], "ab", share=0.5, allows=lambda text: False)
+
+
+def test_a_good_reader_loses_few_right_lines_with_the_wrong_ones(
+    reader: CrossFittedTextReader,
+) -> None:
+    planted = plant_errors(TEXTS * 4, "abcd", share=0.2, seed=1)
+    quality = reader_quality(reader, drawn(planted.drawn, seed=9), TEXTS * 4, planted.is_wrong)
+    assert (quality.n_right, quality.n_wrong) == (128, 32)
+    assert quality.auc > 0.98
+    assert quality.right_lost <= 0.05
+    assert quality.exact_wrong_dropped > 0.9
+    assert quality.curve[0][0] == 0
+    assert quality.curve[-1] == (1.0, 1.0)
+    assert quality.to_mapping()["auc"] == quality.auc
+
+
+def test_a_reader_that_knows_nothing_tells_nothing_apart() -> None:
+    config = TextConfig(width=4, hidden=4)
+    model = TextRecognizer(CHARSET, height=16, channels=1, config=config).eval()
+    planted = plant_errors(TEXTS * 4, "abcd", share=0.3, seed=1, allows=lambda t: len(t) == 2)
+    lines = drawn(planted.drawn)
+    quality = reader_quality(CrossFittedTextReader([model]), lines, TEXTS * 4, planted.is_wrong)
+    assert 0.3 < quality.auc < 0.7
+    assert quality.right_lost > 0.5
+
+
+def test_measuring_needs_lines_of_both_kinds(reader: CrossFittedTextReader) -> None:
+    with pytest.raises(DataError, match="0 wrong of 2"):
+        reader_quality(reader, drawn(["ab", "cd"]), ["ab", "cd"], np.zeros(2, bool))
+
+
+@pytest.mark.parametrize("band", [(0.5, 0.5), (-0.1, 1.0), (0.2, 1.2)])
+def test_bands_out_of_range_are_refused(
+    reader: CrossFittedTextReader, band: tuple[float, float]
+) -> None:
+    with pytest.raises(ConfigError, match="band"):
+        CrossFittedTextReader(reader.members, band)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_shares_out_of_range_are_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match="share"):
+        plant_errors(["ab"], "ab", share=share)
