@@ -28,7 +28,7 @@ __all__ = ["CONFIGS", "GlyphConfig", "SAAEGenerator", "SAAESampler"]
 MAX_STYLES = 4096
 """Styles kept in a bundle's bank; of larger sets every n-th image is taken."""
 MAX_EXAMPLES = 64
-"""Real images of a class that are kept as contents: their ink, or the photographs in gray."""
+"""Real images of a class that a bundle keeps as contents: their ink, or photographs in gray."""
 
 _CONTENT, _SOURCE, _STYLE_A, _STYLE_B, _MIX, _MIXES, _WARP = range(7)
 
