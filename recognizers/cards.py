@@ -76,8 +76,9 @@ def format_card(name: str, info: BundleInfo, measured: Measured) -> str:
         classes += f" and {len(info.classes) - CLASSES_NAMED} more"
     colours = "gray" if info.channels == 1 else "RGB"
     text = f"# {name}\n\n"
-    text += f"A {info.architecture} generator of labelled images, {height}×{width}, {colours}.\n\n"
+    text += f"Draws labelled images of {height}×{width} pixels, {colours}.\n\n"
     facts = {
+        "architecture": info.architecture,
         "digest": info.digest,
         "training data": data.get("uri", "not recorded"),
         "digest of the training data": data.get("digest", "not recorded"),

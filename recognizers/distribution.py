@@ -33,8 +33,8 @@ __all__ = [
 
 NEIGHBOURS = 5
 """k: an image's neighbourhood reaches to its k-th nearest in its own set (Naeem et al.)."""
-KID_SUBSETS, KID_SUBSET_SIZE = 20, 1000
-"""Pairs of subsets that KID is averaged over, and images in each, at most."""
+KID_SIZE, KID_HALVES = 1000, 20
+"""Images a side that KID is computed on, at most, and pairs of halves that tell its noise."""
 
 Features = NDArray[np.float32]
 """(N, D), one row an image."""
@@ -52,7 +52,7 @@ class Distribution:
             the features have dimensions, for its covariance is then singular.
         kid: squared kernel distance, 0 on average for equal distributions; unbiased, so it may
             be below 0.
-        kid_std: its standard deviation over subsets; 0 where all are the whole set.
+        kid_std: standard deviation over random halves of the sets; less is noise.
         precision: share of generated images inside the real ones' neighbourhoods.
         recall: share of real images inside the generated ones' neighbourhoods.
         density: real neighbourhoods that a generated image lies in, over k; 1 on average for
@@ -78,7 +78,7 @@ def compare_sets(real: Features, generated: Features, seed: int = 0) -> Distribu
     Args:
         real: (N, D).
         generated: (M, D).
-        seed: of KID's subsets.
+        seed: of KID's choices.
 
     Raises:
         DataError: features that are not finite or of different dimensions, or too few images.
@@ -189,15 +189,15 @@ def _frechet_distance(x: Tensor, y: Tensor) -> float:
 
 
 def _kernel_distance(x: Tensor, y: Tensor, seed: int) -> tuple[float, float]:
-    """Unbiased MMD² by the kernel (a·b / D + 1)³: mean and deviation over pairs of subsets."""
+    """Unbiased MMD² by the kernel (a·b / D + 1)³, and its deviation over halves."""
     rng = np.random.default_rng(seed)
-    size = min(len(x), len(y), KID_SUBSET_SIZE)
-    whole = len(x) == len(y) == size
-    values = [
-        float(poly_mmd(x[rng.permutation(len(x))[:size]], y[rng.permutation(len(y))[:size]]))
-        for _ in range(1 if whole else KID_SUBSETS)
-    ]
-    return float(np.mean(values)), float(np.std(values))
+    size = min(len(x), len(y), KID_SIZE)
+
+    def between(count: int) -> float:
+        rows, others = rng.permutation(len(x))[:count], rng.permutation(len(y))[:count]
+        return float(poly_mmd(x[rows], y[others]))
+
+    return between(size), float(np.std([between(size // 2) for _ in range(KID_HALVES)]))
 
 
 def _neighbourhoods(x: Tensor, y: Tensor) -> dict[str, float]:

@@ -212,6 +212,7 @@ def measure_fidelity(evaluated: Evaluated) -> Section:
         section[name] = {
             **vars(found),
             "kid_thousandfold": 1000 * found.kid,
+            "kid_noise_thousandfold": 1000 * found.kid_std,
             "note": describe_difference(found),
         }
     return section
@@ -280,9 +281,9 @@ def measure_privacy(evaluated: Evaluated) -> Section:
         expected, here = evaluated.sampler.info.data.get("digest"), referee.train.digest()
         if expected != here:
             raise RequestError(
-                f"expected the images that the bundle was trained on, digest {expected}, as the "
-                f"train split of {referee.train.uri}, got digest {here}: who is a member is "
-                "not known. Give the data it was trained on."
+                "expected the images that the bundle was trained on, digest "
+                f"{str(expected)[:12]}, as the train split of {referee.train.uri}, got digest "
+                f"{here[:12]}: who is a member is not known. Give the data it was trained on."
             )
 
     def features(images: Pixels) -> Features:

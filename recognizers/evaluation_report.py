@@ -5,6 +5,7 @@ images always in the first row, and the pictures a person wants to see.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ class Column:
         if self.interval is not None:
             low, high = (self.form.format(end) for end in found[self.interval]["mean"])
             text += f" ({low} to {high})"
-        return text.replace("-", "−")
+        return _set(text)
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def _set_columns(space: str) -> tuple[Column, ...]:
     return (
         Column("FID ↓", (space, "fid"), "{:.2f}"),
         Column("KID × 1,000 ↓", (space, "kid_thousandfold"), "{:.1f}"),
+        Column("its noise", (space, "kid_noise_thousandfold"), "{:.1f}"),
         Column("precision ↑", (space, "precision"), "{:.1%}"),
         Column("recall ↑", (space, "recall"), "{:.1%}"),
         Column("density ↑", (space, "density"), "{:.2f}"),
@@ -128,7 +130,7 @@ TABLES: tuple[Table, ...] = (
         "Distances between as many generated and held-out real images, in the features of a "
         "recognizer trained on the real training images; precision and density ask for "
         "faithfulness, recall and coverage for variety. The first row is what another set of "
-        "real images scores: nobody should expect better.",
+        "real images scores: nobody should expect better. KID's noise: its deviation over halves.",
         _set_columns("domain"),
     ),
     Table(
@@ -141,10 +143,10 @@ TABLES: tuple[Table, ...] = (
         "diversity",
         "Do two images of one class differ?",
         "Mean 1 − cosine between the recognizer's features of two images of a class; below 100 % "
-        "of real, a class looks more alike than it does in life.",
+        "of real, a class looks more alike than it does in life; far above, labels are not obeyed.",
         (
             Column("within a class", ("intra_class",), "{:.3f}"),
-            Column("of real ↑", ("of_real",), "{:.0%}"),
+            Column("of real", ("of_real",), "{:.0%}"),
         ),
     ),
     Table(
@@ -173,9 +175,9 @@ TABLES: tuple[Table, ...] = (
             Column(title, ("attacks", key, "auc"), "{:.3f}", "ci95")
             for title, key in (
                 ("pixels ↓", "pixels"),
-                ("calibrated ↓", "pixels_calibrated"),
+                ("pixels, calibrated ↓", "pixels_calibrated"),
                 ("features ↓", "features"),
-                ("calibrated ↓", "features_calibrated"),
+                ("features, calibrated ↓", "features_calibrated"),
             )
         ),
     ),
@@ -225,7 +227,12 @@ def in_words(measures: Section, real: Section) -> list[str]:
         said.append(f"Images of one class differ {share:.0%} as much as real ones do.")
     if "privacy" in measures:
         said += _privacy_in_words(measures["privacy"])
-    return said
+    return [_set(sentence) for sentence in said]
+
+
+def _set(text: str) -> str:
+    """Text as it is printed: a true minus sign, a space before %."""
+    return re.sub(r"-(?=\d)", "−", re.sub(r"(?<=\d)%", " %", text))
 
 
 def _privacy_in_words(section: Section) -> list[str]:
@@ -292,7 +299,10 @@ def _notes(report: Report) -> list[str]:
             f"Not compared for want of held-out images: {len(report['left_out_classes'])} "
             f"classes ({names})."
         )
-    notes += [f"Not measured: {measure}. {why}" for measure, why in report["left_out"].items()]
+    notes += [
+        f"{measure.capitalize()} was not measured: {why}"
+        for measure, why in report["left_out"].items()
+    ]
     for space, found in report["real"].get("fidelity", {}).items():
         if isinstance(found["note"], str):
             notes.append(f"{space.capitalize()} features: {found['note']}")

@@ -43,7 +43,14 @@ def test_kernel_distance_is_the_unbiased_sum_written_out():
     by_hand = (xx.sum() - np.trace(xx)) / pairs + (yy.sum() - np.trace(yy)) / pairs - 2 * xy.mean()
     found = compare_sets(x.astype(np.float32), y.astype(np.float32))
     assert found.kid == pytest.approx(by_hand, rel=1e-5)
-    assert found.kid_std == 0
+    assert found.kid_std > 0
+
+
+def test_the_noise_of_the_kernel_distance_is_what_other_draws_would_have_changed():
+    found = [compare_sets(normal(100, 2 * i), normal(100, 2 * i + 1)) for i in range(20)]
+    apart = np.std([one.kid for one in found])
+    told = np.mean([one.kid_std for one in found])
+    assert apart < told < 4 * apart  # halves are noisier than the whole
 
 
 def test_a_set_beside_another_of_its_distribution_is_near_it_and_beside_a_far_one_is_not():

@@ -88,8 +88,8 @@ def test_seeds_become_means_with_each_value_beside_them():
 
 def test_a_cell_has_the_mean_its_deviation_and_its_interval():
     column = Column("top", ("top1",), "{:.1%}")
-    assert column.cell(summarize([section(0.5)])) == "50.0%"
-    assert column.cell(summarize([section(0.4), section(0.6)])) == "50.0% ± 14.1%"
+    assert column.cell(summarize([section(0.5)])) == "50.0 %"
+    assert column.cell(summarize([section(0.4), section(0.6)])) == "50.0 % ± 14.1 %"
     assert Column("", ("read_back",), "{:.1%}").cell(summarize([section(0.5)])) == "–"
     auc = Column("AUC", ("attacks", "pixels", "auc"), "{:.2f}", "ci95")
     assert auc.cell(summarize([privacy(0.8)])) == "0.80 (0.75 to 0.85)"
@@ -101,7 +101,7 @@ def test_a_cell_has_the_mean_its_deviation_and_its_interval():
 def test_the_words_name_the_strongest_attack_and_whether_it_tells_anything():
     report = report_of(0.9)
     said = in_words(report["bundles"]["digits/1"]["measures"], report["real"])
-    assert said[0] == "90.0% of its images are read as asked (real images: 98.0%)."
+    assert said[0] == "90.0 % of its images are read as asked (real images: 98.0 %)."
     assert said[-1] == "The strongest attack (pixels) gives training images away: AUC 0.80."
     harmless = in_words({"privacy": summarize([privacy(0.52)])}, report["real"])
     assert "tells no training images from others: AUC 0.52" in harmless[-1]
@@ -109,8 +109,8 @@ def test_the_words_name_the_strongest_attack_and_whether_it_tells_anything():
 
 def test_tables_have_real_images_first_and_leave_out_what_was_not_measured():
     text = format_measures(report_of(0.9, 0.7))
-    assert "| real, held out | 98.0% |" in text
-    assert "| digits/1 | 80.0% ± 14.1% |" in text
+    assert "| real, held out | 98.0 % |" in text
+    assert "| digits/1 | 80.0 % ± 14.1 % |" in text
     assert "GAN-train" not in text
     assert text.count("| real, held out |") == 3  # labels, copies, attacks
 
@@ -136,7 +136,7 @@ def test_the_page_shows_bundles_side_by_side_with_their_pictures(tmp_path: Path,
     parser.feed(page)
     assert parser.open == []
     for text in (
-        "digits/1", "&lt;other&gt;", "Not measured: utility. too few images.", "0.321", "0.012",
+        "digits/1", "&lt;other&gt;", "Utility was not measured: too few images.", "0.321", "0.012",
         "1 classes (b)", "a &amp; b", 'href="parzen.md"', "from one style to another", "→ b",
     ):  # fmt: skip
         assert text in page
@@ -164,7 +164,7 @@ def test_a_card_says_what_the_bundle_is_and_how_it_was_measured(tmp_path: Path):
     card = card_files("digits/1", INFO, tmp_path, measured(0.9, "python -m x"))[CARD_FILE]
     for text in (
         "# digits/1", INFO.digest, "| training images | 60 |", "2: a, b", "## Intended use",
-        "| this bundle | 90.0% |", "    python -m x", "not differentially private",
+        "| this bundle | 90.0 % |", "    python -m x", "not differentially private",
     ):  # fmt: skip
         assert text in card
 
@@ -178,7 +178,7 @@ def test_a_card_keeps_earlier_measures_and_replaces_those_taken_again(tmp_path: 
     files = card_files("d", INFO, tmp_path, new)
     assert "    first" in files[CARD_FILE]
     assert "    second" in files[CARD_FILE]
-    assert "50.0%" in card_files("d", INFO, tmp_path, measured(0.5, "third"))[CARD_FILE]
+    assert "50.0 %" in card_files("d", INFO, tmp_path, measured(0.5, "third"))[CARD_FILE]
     assert json.loads(files[MEASURES_FILE]).keys() == {"labels", "privacy"}
 
 
