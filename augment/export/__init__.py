@@ -20,8 +20,11 @@ suffix ``.partial`` and gets its name at the end, so nothing half-written looks 
 
 from augment.export.base import FolderExport, Writer
 from augment.export.card import Card
+from augment.export.ccpd import CcpdWriter
 from augment.export.image_folder import FolderWriter, ZipStream, ZipWriter, zip_stream
+from augment.export.insightface import InsightFaceWriter
 from augment.export.key_value import LmdbWriter
+from augment.export.lfw import LfwWriter
 from augment.export.lists import (
     CsvWriter,
     EasyOCRWriter,
@@ -62,10 +65,13 @@ __all__ = [
 ]
 
 WRITERS: dict[str, type[Writer]] = {
+    "ccpd": CcpdWriter,
     "csv": CsvWriter,
     "easyocr": EasyOCRWriter,
     "folder": FolderWriter,
+    "insightface": InsightFaceWriter,
     "jsonl": JsonlWriter,
+    "lfw": LfwWriter,
     "lmdb": LmdbWriter,
     "mmocr": MMOCRWriter,
     "paddleocr": PaddleOCRWriter,
