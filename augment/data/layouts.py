@@ -31,6 +31,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -158,12 +159,17 @@ class Layout:
 
     def boxes(self) -> NDArray[np.float64]:
         """Boxes of the characters: (k, 4) = left, top, right, bottom as shares of the sides."""
+        return self._boxes
+
+    @cached_property
+    def _boxes(self) -> NDArray[np.float64]:
         if self.size is None:
             return np.zeros((0, 4))
         boxes = np.array([position.box for position in self.positions])
         boxes[:, 2:] += boxes[:, :2]
-        shares: NDArray[np.float64] = boxes / np.tile(self.size, 2)
-        return shares
+        boxes /= np.tile(self.size, 2)
+        boxes.flags.writeable = False
+        return boxes
 
     def random_text(self, rng: np.random.Generator) -> str:
         """Draw a text: each character uniform over what its position allows."""

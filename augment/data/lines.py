@@ -102,16 +102,17 @@ def line_width(text: str, height: int = 32) -> int:
         LabelError: it needs more than ``LONGEST_LINE`` heights.
     """
     check_line(text)
-    ink = line_ink(text, Font())
-    natural = ink.coverage.shape[1] * _ink_scale(ink, height) + 2 * _INK_MARGIN * height
+    glyphs = _glyphs(Font())
+    _, (left, top, right, bottom) = _set_line(text, glyphs, 0.0)
+    scale = _ink_scale(bottom - top, glyphs.x_height, height)
+    natural = (right - left) * scale + 2 * _INK_MARGIN * height
     limit = LONGEST_LINE * height
     if natural > limit / _NARROWEST_LETTERS:
         raise LabelError(
             f"a text may be {limit} pixels wide at height {height}, got {text!r} which needs "
             f"{round(natural * _NARROWEST_LETTERS)} with narrow letters; shorten it."
         )
-    width: int = min(_WIDTH_STEP * max(1, round(natural / _WIDTH_STEP)), limit)
-    return width
+    return min(_WIDTH_STEP * max(1, round(natural / _WIDTH_STEP)), limit)
 
 
 def draw_contents(
@@ -198,21 +199,36 @@ def line_ink(text: str, font: Font, spacing: float = 0.0) -> LineInk:
     Returns:
         The ink, cropped.
     """
-    font_glyphs = _glyphs(font)
-    glyphs = [font_glyphs[character] for character in text]
-    extra = spacing * _FONT_SIZE
-    width = int(sum(glyph.advance for glyph in glyphs) + extra * len(glyphs)) + 2 * _FONT_SIZE
-    canvas = np.zeros((3 * _FONT_SIZE, width), np.uint8)
-    baseline, origin = 2 * _FONT_SIZE, float(_FONT_SIZE)
-    for glyph in glyphs:
+    glyphs = _glyphs(font)
+    placed, (left, top, right, bottom) = _set_line(text, glyphs, spacing)
+    canvas = np.zeros((bottom - top, right - left), np.uint8)
+    for x, glyph in placed:
         ink_height, ink_width = glyph.ink.shape
-        left = round(origin + (glyph.advance - ink_width) / 2)
-        top = baseline - glyph.above
-        place = canvas[top : top + ink_height, left : left + ink_width]
+        first = -glyph.above - top
+        place = canvas[first : first + ink_height, x - left : x - left + ink_width]
         np.maximum(place, glyph.ink, out=place)
-        origin += glyph.advance + extra
-    left, top, ink_width, ink_height = cv2.boundingRect(canvas)
-    return LineInk(canvas[top : top + ink_height, left : left + ink_width], font_glyphs.x_height)
+    return LineInk(canvas, glyphs.x_height)
+
+
+def _set_line(
+    text: str, glyphs: "_Glyphs", spacing: float
+) -> tuple[list[tuple[int, "_Glyph"]], tuple[int, int, int, int]]:
+    """Set a free text: the left edge of each character's ink, and left, top, right, bottom of all.
+
+    Counted from the start of the baseline, pixels.
+    """
+    placed, origin = [], 0.0
+    left, top, right, bottom = 1 << 30, 1 << 30, -(1 << 30), -(1 << 30)
+    for character in text:
+        glyph = glyphs[character]
+        if glyph.ink.size:  # not a space
+            height, width = glyph.ink.shape
+            x = round(origin + (glyph.advance - width) / 2)
+            placed.append((x, glyph))
+            left, right = min(left, x), max(right, x + width)
+            top, bottom = min(top, -glyph.above), max(bottom, height - glyph.above)
+        origin += glyph.advance + spacing * _FONT_SIZE
+    return placed, (left, top, right, bottom)
 
 
 def _spread(text: str, font: Font, height: int, width: int) -> Pixels:
@@ -224,7 +240,7 @@ def _spread(text: str, font: Font, height: int, width: int) -> Pixels:
             "shorten it or widen the image."
         )
     ink = line_ink(text, font)
-    scale = _ink_scale(ink, height)
+    scale = _ink_scale(ink.coverage.shape[0], ink.x_height, height)
     taken = min(width, _WIDEST * natural)
     ink_height = int(np.clip(round(ink.coverage.shape[0] * scale), 1, height))
     ink_width = taken * (1 - 2 * _INK_MARGIN * height / natural)
@@ -237,16 +253,15 @@ def _spread(text: str, font: Font, height: int, width: int) -> Pixels:
     return picture
 
 
-def _ink_scale(ink: LineInk, height: int) -> float:
+def _ink_scale(ink_height: int, x_height: int, height: int) -> float:
     """Pixels of the image for one of the ink: full height, but marks no larger than letters."""
-    scale: float = _INK_HEIGHT * height / max(ink.coverage.shape[0], ink.x_height)
-    return scale
+    return _INK_HEIGHT * height / max(ink_height, x_height)
 
 
 class _Glyph(NamedTuple):
     """A character of free text."""
 
-    ink: Pixels  # (h, w)
+    ink: Pixels  # (h, w); (0, 0) of a space
     above: int  # rows above the baseline
     advance: int  # pixels to the next character
 
@@ -263,6 +278,8 @@ class _Glyphs(dict[str, _Glyph]):
         font = _able(character, self.font)
         advance = advance_width(character, font, _FONT_SIZE)
         ink, above = draw_ink(character, font, _FONT_SIZE)
+        if character == " ":
+            ink = np.zeros((0, 0), np.uint8)
         glyph = _Glyph(ink, above, max(advance, ink.shape[1]))
         return self.setdefault(character, glyph)
 

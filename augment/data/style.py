@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from augment.images import Pixels
 
-__all__ = ["StyleSheet", "measure_styles", "to_template"]
+__all__ = [
+    "StyleSheet",
+    "edge_width",
+    "fine_noise",
+    "main_axis",
+    "measure_styles",
+    "solid_level",
+    "to_template",
+]
 
 Floats = NDArray[np.float32]
 
@@ -80,7 +88,7 @@ def _measure(image: Pixels) -> tuple[float, tuple[Any, ...]]:
     """Return an image's contrast and the columns of its row in a StyleSheet."""
     height, width, channels = image.shape
     values = image.astype(np.float32)
-    axis = _main_axis(values.reshape(-1, channels))
+    axis = main_axis(values.reshape(-1, channels))
     level = values @ axis
     low, high = float(level.min()), float(level.max())
     scaled = ((level - low) * (255 / max(high - low, 1.0))).astype(np.uint8)
@@ -94,15 +102,15 @@ def _measure(image: Pixels) -> tuple[float, tuple[Any, ...]]:
     box = centred[top : top + box_height, left : left + box_width]
     ground_level = float(np.median(level[ink == 0])) if (ink == 0).any() else low
     distance = np.abs(level - ground_level)
-    contrast = _solid_level(distance[centred == 1])
+    contrast = solid_level(distance[centred == 1])
     solid = values[(centred == 1) & (distance >= contrast)]
     colour = solid.mean(axis=0) if len(solid) else values.mean(axis=(0, 1))
     row = (
         colour.astype(np.float32),
         _smooth_ground(values, ink),
         np.array([left + box_width / 2, top + box_height / 2, box_width, box_height], np.float32),
-        np.float32(_edge_width(level, contrast)),
-        np.float32(_fine_noise(values, ink)),
+        np.float32(edge_width(level, contrast)),
+        np.float32(fine_noise(values, ink)),
         np.float32(box.mean()),
         neighbours,
         to_template(box * np.uint8(255)),
@@ -110,7 +118,7 @@ def _measure(image: Pixels) -> tuple[float, tuple[Any, ...]]:
     return contrast, row
 
 
-def _main_axis(colours: Floats) -> Floats:
+def main_axis(colours: Floats) -> Floats:
     """The direction of largest variance of (P, C) colours, pointing to brighter."""
     if colours.shape[1] == 1:
         return np.ones(1, np.float32)
@@ -119,7 +127,7 @@ def _main_axis(colours: Floats) -> Floats:
     return (axis * (1 if axis.sum() >= 0 else -1)).astype(np.float32)
 
 
-def _solid_level(distances: Floats) -> float:
+def solid_level(distances: Floats) -> float:
     """The distance of solid strokes from the ground: beyond the soft edges of thin ones."""
     return float(np.quantile(distances, 0.7)) if len(distances) else 0.0
 
@@ -157,7 +165,7 @@ def _smooth_ground(values: Floats, ink: NDArray[np.uint8]) -> Pixels:
     return ground
 
 
-def _edge_width(level: Floats, contrast: float) -> float:
+def edge_width(level: Floats, contrast: float) -> float:
     """Standard deviation, pixels, of the blur: a blurred step's slope is contrast / (σ·√2π)."""
     slope_x = cv2.Sobel(level, cv2.CV_32F, 1, 0, ksize=3) / 8
     slope_y = cv2.Sobel(level, cv2.CV_32F, 0, 1, ksize=3) / 8
@@ -165,7 +173,7 @@ def _edge_width(level: Floats, contrast: float) -> float:
     return contrast / (steepest * float(np.sqrt(2 * np.pi)) + 1e-3)
 
 
-def _fine_noise(values: Floats, ink: NDArray[np.uint8]) -> float:
+def fine_noise(values: Floats, ink: NDArray[np.uint8]) -> float:
     """Standard deviation of fine noise away from the ink (Immerkær's kernel, median form)."""
     ground = cv2.dilate(ink, np.ones((5, 5), np.uint8)) == 0
     if ground.sum() < 8:
