@@ -14,7 +14,8 @@ OUT/report.json and the bundle's MODEL_CARD.md:
 | utility | what a recognizer learns from generated images alone (GAN-train, GAN-test) |
 | privacy | near-copies of training images; attacks that tell who was trained on |
 
-Of the papers' tables, into OUT/MEASURE.json, OUT/MEASURE.md and pictures:
+``--set inception=FILE`` adds fidelity in the features of torchvision's Inception v3, whose weights
+the file holds. Of the papers' tables, into OUT/MEASURE.json, OUT/MEASURE.md and pictures:
 
 | --only | of | table |
 |---|---|---|
@@ -90,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings = replace(
             settings, identity_data=absolute_uri(settings.identity_data, "identity_data")
         )
+    if settings.inception is not None:
+        settings = replace(settings, inception=absolute_location(settings.inception, "inception"))
     out = Path(absolute_location(arguments.out, "--out"))
     folders = {_short(name): find_bundle(name) for name in arguments.bundles}
     if len(folders) < len(arguments.bundles):

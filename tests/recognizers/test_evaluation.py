@@ -9,6 +9,7 @@ import pytest
 from augment.data.datasets import LabelledImages
 from augment.errors import DataError, RequestError
 from augment.generate import Samples
+from recognizers import evaluation
 from recognizers.evaluation import MEASURES, Evaluated, Referee, draw_evenly
 from recognizers.evaluation_pictures import take_bundle_pictures
 from recognizers.fit import Budget
@@ -120,6 +121,22 @@ def test_fidelity_of_real_images_beats_one_repeated_and_says_that_there_are_too_
     assert real["coverage"] > 0.6 > one["coverage"]
     assert real["fid"] is None
     assert "read KID" in real["note"]
+
+
+def test_sets_are_compared_in_inceptions_features_too_where_its_weights_are_at_hand(
+    referee, data, monkeypatch
+):
+    def open_weights(path: Path, device: str):
+        assert path == Path("weights.pth")
+        return lambda images: images[:, 0, :7, 0].astype(np.float32)
+
+    monkeypatch.setattr(evaluation, "InceptionFeatures", open_weights)
+    folder = referee.folder.parent
+    other = Referee(data, "character", referee.budget, 0, folder, inception=Path("weights.pth"))
+    section = MEASURES["fidelity"](Evaluated(None, other, 30))
+    assert section["domain"]["dimension"] == 128
+    assert section["inception"]["dimension"] == 7
+    assert section["inception"]["fid"] is not None
 
 
 def test_recognizers_are_kept_for_the_next_process(referee, data, evaluated):
