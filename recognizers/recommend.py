@@ -8,7 +8,7 @@ from recognizers.arms import Plan
 from recognizers.gain import GainReport
 from recognizers.report_parts import percent, words
 
-__all__ = ["recommend"]
+__all__ = ["recommend", "why_best"]
 
 WITH_GENERATED = ("synthetic", "synthetic_only")
 
@@ -33,7 +33,7 @@ def recommend(
     recipe = plan.recipes[arm]
     shares = {"real": recipe.real, "rendered": recipe.rendered, "generated": recipe.generated}
     mix = {source: round(share, 4) for source, share in shares.items() if share > 0}
-    why = _why(gain, arm)
+    why = why_best(gain, arm)
     if arm not in WITH_GENERATED:
         return {"mix": mix, "why": f"{why} Generated images are not recommended here yet."}
     parts = ["python", "-m", "jobs.generate", str(bundle)]
@@ -48,7 +48,7 @@ def recommend(
     return {"mix": mix, "why": f"{why}.", "command": command}
 
 
-def _why(gain: GainReport, arm: str) -> str:
+def why_best(gain: GainReport, arm: str) -> str:
     """The best arm and its lead, and what the verdict adds to that."""
     scores = {name: summary.mean for name, summary in gain.arms.items()}
     best = percent(scores.pop(arm), 2)

@@ -152,6 +152,10 @@ class Words(TextScenario):
     others_uri: str | None = None
     other_sources: tuple[str, ...] = ()
 
+    def with_data(self, uri: str) -> "Words":
+        """The same scenario on other data, and no other sources."""
+        return replace(self, uri=uri, others_uri=None)
+
     def others(self, data: TextImages) -> dict[str, TextImages]:
         """Test words whose picture has no word in train, and the other sources' usual sets."""
         is_test = data.splits == "test"

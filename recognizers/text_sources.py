@@ -1,0 +1,119 @@
+"""Where lines besides the real ones come from: which texts, how they are rendered.
+
+Rendered and generated lines show the same texts. Those of plates are drawn uniformly from the
+layout, so that a province with few real plates is written as often as any other. Words follow
+the letters of the real training words: half of them are these words, half are new ones, each
+character drawn by the two before it.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from augment.data.layouts import Layout
+from augment.data.line_rendering import LineRenderer
+from augment.data.lines import line_width
+from augment.data.texts import LineShape, TextImages
+from augment.errors import DataError, LabelError
+from recognizers.charset import Charset
+from recognizers.ctc import columns_needed
+from recognizers.scene_text import COLUMN
+from recognizers.text_mixing import LabelledLines
+
+__all__ = ["render_lines", "sample_texts", "that_fit"]
+
+MOST_LETTERS = 16
+"""Characters of a new word."""
+_CONTEXT = 2  # characters that the next one is drawn by
+
+
+def sample_texts(
+    train: TextImages, layout: Layout, charset: Charset, count: int, seed: int
+) -> list[str]:
+    """Texts to draw lines of; the first of them are the same for any larger count.
+
+    Args:
+        train: the real training lines.
+        layout: of plates, or free text.
+        charset: texts with other characters are left out.
+        count: how many.
+        seed: of the draws.
+
+    Raises:
+        DataError: no training line has a text of the layout and the charset.
+    """
+    rng = np.random.default_rng(seed)
+    if not layout.is_free:
+        return [layout.random_text(rng) for _ in range(count)]
+    known = [text for text in train.texts if charset.knows(text) and _is_drawable(text, layout)]
+    if not known:
+        raise DataError(
+            f"expected training texts that {layout.name} allows and in characters of "
+            f"{charset.training!r}, got none of {len(train)}; check layout and data."
+        )
+    follows = _followers(known)
+    texts: list[str] = []
+    while len(texts) < count:
+        old = rng.random() < 0.5
+        text = known[int(rng.integers(len(known)))] if old else _new_word(follows, rng)
+        if old or _is_drawable(text, layout):
+            texts.append(text)
+    return texts
+
+
+def render_lines(
+    train: TextImages, layout: Layout, shape: LineShape, texts: Sequence[str], seed: int
+) -> LabelledLines:
+    """Texts drawn by fonts, in the looks of the real training lines.
+
+    Args:
+        train: gives looks, and nothing else.
+        layout: of plates, or free text.
+        shape: what lines are brought to.
+        texts: one a line.
+        seed: equal seed and texts give equal lines.
+    """
+    renderer = LineRenderer(layout, train.images(channels=shape.channels), channels=shape.channels)
+    if shape.least_width == shape.most_width:
+        size = (shape.height, shape.most_width)
+        return LabelledLines.stacked(list(renderer(texts, seed, size)), texts, shape)
+    images = [
+        renderer.render_line(text, seed, shape.height, index=i) for i, text in enumerate(texts)
+    ]
+    return LabelledLines.stacked(images, texts, shape)
+
+
+def that_fit(lines: LabelledLines, charset: Charset) -> LabelledLines:
+    """The lines that are wide enough for a recognizer to read their text."""
+    needed = columns_needed(torch.from_numpy(charset.encode(lines.texts)[0])).numpy()
+    return lines.subset(np.flatnonzero(needed <= lines.lines.widths // COLUMN))
+
+
+def _is_drawable(text: str, layout: Layout) -> bool:
+    """Whether the layout allows the text and a line can be long enough for it."""
+    try:
+        line_width(text)
+    except LabelError:
+        return False
+    return layout.allows(text)
+
+
+def _followers(words: Sequence[str]) -> dict[str, list[str]]:
+    """Two characters to what came after them, as often as it did; "" ends a word."""
+    follows: defaultdict[str, list[str]] = defaultdict(list)
+    for word in words:
+        for place in range(len(word) + 1):
+            follows[word[max(0, place - _CONTEXT) : place]].append(word[place : place + 1])
+    return dict(follows)
+
+
+def _new_word(follows: dict[str, list[str]], rng: np.random.Generator) -> str:
+    word = ""
+    while len(word) < MOST_LETTERS:
+        choices = follows[word[-_CONTEXT:]]
+        if not (character := choices[int(rng.integers(len(choices)))]):
+            break
+        word += character
+    return word
