@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from augment.errors import ConfigError
+from augment.losses.perceptual import perceptual_share
 
 __all__ = [
     "OUTPUT",
@@ -21,6 +22,7 @@ __all__ = [
     "FrozenNetwork",
     "LearningNetwork",
     "PerceptualConfig",
+    "perceptual_term",
 ]
 
 OUTPUT = "output"
@@ -72,6 +74,31 @@ class LearningNetwork:
         """(N, C, H, W) in [-1, 1] to what the part makes of them (N, …)."""
         features: Tensor = self.network(images)
         return features
+
+
+def perceptual_term(
+    config: PerceptualConfig, comparator: Comparator | None, images: Tensor, targets: Tensor
+) -> Tensor:
+    """A generator's perceptual term, before weighting: the share of features that is missed.
+
+    Args:
+        config: which comparator.
+        comparator: the one it names.
+        images: (N, C, H, W) in [-1, 1].
+        targets: the same; constants.
+
+    Returns:
+        (N,).
+
+    Raises:
+        ConfigError: no comparator.
+    """
+    if comparator is None:
+        raise ConfigError(
+            f"expected the comparator {config.comparator} to train with, got none; set the "
+            "model's attribute comparator, as build_model of its generator does."
+        )
+    return perceptual_share(comparator, images, targets)
 
 
 class FrozenNetwork(nn.Module):

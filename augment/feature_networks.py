@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision import models
 
 from augment.bundle import open_bundle
 from augment.comparators import FrozenNetwork
@@ -128,6 +127,8 @@ OPENERS: dict[str, Opener] = {"exemplar": _open_exemplar, "untrained": _open_unt
 
 
 def _build(name: str, architecture: str) -> nn.Module:
+    from torchvision import models  # slow to import, and few need it
+
     known = models.list_models(module=models)
     if architecture not in known:
         raise ConfigError(
@@ -158,7 +159,9 @@ def _for_imagenet(images: Tensor) -> Tensor:
 
 def _published_weights(name: str, architecture: str) -> dict[str, Tensor]:
     """Torchvision's default weights, from its cache or the internet."""
-    weights = models.get_model_weights(architecture).DEFAULT
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(architecture).DEFAULT
     try:
         state: dict[str, Tensor] = weights.get_state_dict(
             progress=False, check_hash=True, map_location="cpu", weights_only=True

@@ -13,6 +13,7 @@ from augment.bundle import BundleInfo, save_bundle
 from augment.config import config_digest, merged, to_mapping
 from augment.data.content import DEFAULT_FONTS, Font, book_fonts
 from augment.data.datasets import LabelledImages
+from augment.feature_networks import open_comparator
 from augment.generate import Sampler
 from augment.images import Pixels, tile
 from augment.models import MODELS
@@ -66,12 +67,17 @@ class GeneratorConfig(ABC):
         """The network for ``data``, with weights from ``training.seed``."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.training.seed)
-            return MODELS[self.architecture].model(
+            model = MODELS[self.architecture].model(
                 self.model,
                 num_classes=len(self.classes(data)),
                 image_size=data.image_size,
                 channels=data.channels,
             )
+        perceptual = getattr(self.model, "perceptual", None)  # not every model can have the term
+        if perceptual is not None:
+            name = perceptual.comparator
+            model.comparator = open_comparator(name, data.image_size, data.channels)
+        return model
 
     @abstractmethod
     def batches(self, data: LabelledImages) -> Callable[[int, int, int], Any]:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from augment.comparators import Comparator, perceptual_term
 from augment.diffaugment import diff_augment
 from augment.errors import ConfigError
 from augment.losses.adversarial import real_or_fake
@@ -63,6 +64,7 @@ class CVAEGAN(nn.Module):
         centres = num_classes, self.networks.num_features, config.centre_momentum
         self.centres = ClassCentres(*centres)  # E_c f_C(x)
         self.generated_centres = ClassCentres(*centres)  # E_c f_C(G(z, c))
+        self.comparator: Comparator | None = None  # of the perceptual term; not among the weights
 
     def forward(self, z: Tensor, vectors: Tensor) -> Tensor:
         """G(z, c): (N, latent_dim) and class vectors (N, label_dim) to (N, C, H, W)."""
@@ -269,6 +271,10 @@ class CVAEGAN(nn.Module):
                 with torch.no_grad():
                     real = f(x)
                 total = total + self._reduce(feature_distance(f(x_f), real), real)
+        perceptual = self.config.perceptual
+        if perceptual is not None:
+            share = perceptual_term(perceptual, self.comparator, x_f, x)
+            total = total + perceptual.weight * share
         return total
 
     def _kl(self, mu: Tensor, log_var: Tensor) -> Tensor:

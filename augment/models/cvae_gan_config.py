@@ -26,6 +26,7 @@ own that ``LABELMINT`` turns on:
                          same terms in less time.
     classifier_steps     C first learns alone, at a tenth of the cost of a step of all: what G is to
                          match are the features of a network that knows the classes.
+    perceptual           L_G also compares the features of a frozen network, by a weight of its own.
     swap_share           of the z that G is trained on without a target, part are encodings of
                          other images of the batch, as in sampling, instead of draws from N(0, I).
 """
@@ -33,6 +34,7 @@ own that ``LABELMINT`` turns on:
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from augment.comparators import PerceptualConfig
 from augment.errors import ConfigError
 
 __all__ = ["ABLATIONS", "LABELMINT", "PAPER", "CVAEGANConfig", "CVAEGANSampling"]
@@ -64,6 +66,7 @@ class CVAEGANConfig:
     joint: bool = False
     classifier_steps: int = 0
     swap_share: float = 0.0
+    perceptual: PerceptualConfig | None = None
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -77,6 +80,8 @@ class CVAEGANConfig:
         for name in ("centre_momentum", "swap_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in [0, 1]; got {getattr(self, name)}.")
+        if not self.encodes and self.perceptual is not None:
+            raise ConfigError("perceptual needs an encoder: set encodes, or perceptual to null.")
         if not self.encodes and self.swap_share:
             raise ConfigError("swap_share needs an encoder: set encodes, or swap_share to 0.")
 

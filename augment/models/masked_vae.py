@@ -26,6 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from augment.comparators import Comparator, perceptual_term
 from augment.errors import ConfigError
 from augment.losses.divergence import kl_to_standard_normal, sample_posterior
 from augment.losses.structure import (
@@ -137,6 +138,7 @@ class MaskedVAE(nn.Module):
         super().__init__()
         self.config, self.image_size = config, image_size
         self.latent_dim = config.latent_dim
+        self.comparator: Comparator | None = None  # of the perceptual term; not among the weights
         least = max(2 ** len(config.encoder), config.ssim_window if config.uses_ssim else 1)
         if min(image_size) < least:
             raise ConfigError(
@@ -230,6 +232,8 @@ class MaskedVAE(nn.Module):
             terms |= {"mask_entropy": entropy, "mask_dice": dice}
         rebuilt = self.reconstruction_terms(self.decode(z), batch.images, face_masks)
         weights = {"l1": config.l1_weight, "l2": config.l2_weight, "ssim": 1.0}
+        if config.perceptual is not None:
+            weights["perceptual"] = config.perceptual.weight
         for name, values in rebuilt.items():
             total = total + weights[name] * values.mean()
         return Losses(total, terms | rebuilt)
@@ -245,7 +249,7 @@ class MaskedVAE(nn.Module):
             face_masks: (N, 1, H, W), 1 = face.
 
         Returns:
-            l1, l2 and ssim (2 − SSIM), as configured, each (N,), on [0, 1].
+            l1, l2 and ssim (2 − SSIM), as configured, each (N,), on [0, 1]; perceptual likewise.
         """
         x = (images.float() + 1) / 2
         x_hat = _composite((decoded.float() + 1) / 2, x, face_masks)
@@ -258,6 +262,10 @@ class MaskedVAE(nn.Module):
             else:
                 similarity = ssim_within(x_hat, x, face_masks, window=self.config.ssim_window)
                 terms[name] = 2 - similarity
+        if self.config.perceptual is not None:
+            terms["perceptual"] = perceptual_term(
+                self.config.perceptual, self.comparator, 2 * x_hat - 1, images
+            )
         return terms
 
     def _mask_logits(self, z: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from augment.comparators import PerceptualConfig
 from augment.errors import ConfigError
 
 __all__ = ["LABELMINT", "PAPER", "MaskedVAEConfig", "MaskedVAESampling"]
@@ -32,6 +33,7 @@ class MaskedVAEConfig:
     l2_weight: float = 100.0
     ssim_window: int = 9  # pixels a side
     steps: int = 400_000  # 100 epochs of 4,000
+    perceptual: PerceptualConfig | None = None  # between composites, beside the other terms
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from augment.comparators import Comparator, perceptual_term
 from augment.data.pairs import Batch
 from augment.diffaugment import diff_augment
 from augment.layers import (
@@ -221,6 +222,7 @@ class SAAE(nn.Module):
         self.style_encoder = StyleEncoder(config, channels, self.style_size)
         self.decoder = Decoder(config, channels, image_size)
         self.discriminator = Discriminator(config, num_classes, channels, image_size)
+        self.comparator: Comparator | None = None  # of the perceptual term; not among the weights
 
     def forward(self, contents: Tensor, z_s: Tensor) -> Tensor:
         """G(c, s) with the style already encoded: (N, 1, H, W), (N, style_dim) to (N, C, H, W)."""
@@ -323,7 +325,11 @@ class SAAE(nn.Module):
 
     def _distance(self, images: Tensor, targets: Tensor) -> Tensor:
         measure = l1_distance if self.config.reconstruction == "l1" else l2_distance
-        return measure(images, targets)
+        distance, perceptual = measure(images, targets), self.config.perceptual
+        if perceptual is None or not len(images):
+            return distance
+        share = perceptual_term(perceptual, self.comparator, images, targets)
+        return distance + perceptual.weight * share
 
     def _seen(self, images: Tensor, draws: torch.Generator) -> Tensor:
         return diff_augment(images, draws) if self.config.diff_augment else images

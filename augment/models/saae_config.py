@@ -19,6 +19,7 @@ own that ``LABELMINT`` turns on:
                               last layer stays free, for bounded logits cannot tell k classes.
     style_weight              the style read from an image of content and style that differ in
                               origin should be the style asked for.
+    perceptual                reconstruction is also measured in the features of a frozen network.
 
 What is known of the paper names three steps of training and does not specify them; ours are an
 interpretation. In particular ``unpaired_share`` of the images that D sees and G is judged on in
@@ -29,6 +30,7 @@ learns to copy the style image and never looks at the content (EXPERIMENTS.md).
 from dataclasses import dataclass, field
 from typing import Literal
 
+from augment.comparators import PerceptualConfig
 from augment.errors import ConfigError
 
 __all__ = ["LABELMINT", "PAPER", "SAAEConfig", "SAAESampling", "Steps"]
@@ -68,6 +70,7 @@ class SAAEConfig:
     r1_weight: float = 0.0
     diff_augment: bool = False
     style_weight: float = 0.0
+    perceptual: PerceptualConfig | None = None
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from augment.comparators import Comparator, perceptual_term
 from augment.diffaugment import diff_augment
 from augment.errors import ConfigError
 from augment.losses.adversarial import real_or_fake
@@ -166,6 +167,7 @@ class VAEGAN(nn.Module):
         self.encoder = None if config.variant == "gan" else Encoder(config, *sizes)
         self.decoder = Decoder(config, *sizes)
         self.discriminator = None if config.variant == "vae" else Discriminator(config, *sizes)
+        self.comparator: Comparator | None = None  # of the perceptual term; not among the weights
 
     def forward(self, z: Tensor, attributes: Tensor | None = None) -> Tensor:
         """``decode``, as sampling calls it."""
@@ -243,8 +245,9 @@ class VAEGAN(nn.Module):
         prior = kl_to_standard_normal(mu, log_var)  # L_prior
         llike = gaussian_nll(features[1], features[0])  # L_llike of Dis_l
         pixels = gaussian_nll(x_tilde, x)
-        total = (prior + llike + self.config.pixel_weight * pixels).mean()
-        return Losses(total, {"prior": prior, "llike": llike, "pixels": pixels})
+        terms = {"prior": prior, "llike": llike, "pixels": pixels}
+        error = llike + self.config.pixel_weight * pixels + self._perceive(x_tilde, x, terms)
+        return Losses((prior + error).mean(), terms)
 
     def _decode(self, batch: Batch, draws: torch.Generator) -> Losses:
         x, attributes = batch
@@ -259,10 +262,9 @@ class VAEGAN(nn.Module):
             return Losses(-gan.mean(), {"real": real, "fake": fake})
         llike, pixels = gaussian_nll(features[1], features[0]), gaussian_nll(fakes[0], x)
         gamma = self.config.gamma * PAPER_FEATURES / self._dis.num_features
-        total = (
-            gamma * (llike + self.config.pixel_weight * pixels) - (1 - gamma) * gan
-        ).mean()  # Alg. 1
-        return Losses(total, {"real": real, "fake": fake, "llike": llike, "pixels": pixels})
+        terms = {"real": real, "fake": fake, "llike": llike, "pixels": pixels}
+        error = llike + self.config.pixel_weight * pixels + self._perceive(fakes[0], x, terms)
+        return Losses((gamma * error - (1 - gamma) * gan).mean(), terms)  # Alg. 1
 
     def _discriminate(self, batch: Batch, draws: torch.Generator) -> Losses:
         with torch.no_grad():
@@ -275,7 +277,17 @@ class VAEGAN(nn.Module):
         mu, log_var = self.encode(*batch)
         x_tilde = self.decode(sample_posterior(mu, log_var, draws), batch.attributes)
         prior, pixels = kl_to_standard_normal(mu, log_var), gaussian_nll(x_tilde, batch.images)
-        return Losses((prior + pixels).mean(), {"prior": prior, "pixels": pixels})
+        terms = {"prior": prior, "pixels": pixels}
+        total = prior + pixels + self._perceive(x_tilde, batch.images, terms)
+        return Losses(total.mean(), terms)
+
+    def _perceive(self, x_tilde: Tensor, x: Tensor, terms: dict[str, Tensor]) -> Tensor | float:
+        """The perceptual term, weighted, if there is one; also noted in ``terms``."""
+        perceptual = self.config.perceptual
+        if perceptual is None:
+            return 0.0
+        terms["perceptual"] = perceptual_term(perceptual, self.comparator, x_tilde, x)
+        return perceptual.weight * x[0].numel() * terms["perceptual"]  # as large as other sums
 
     def _generate(self, batch: Batch, draws: torch.Generator) -> list[Tensor]:
         """x̃ = Dec(Enc(x)), if there is an encoder, and x_p = Dec(z_p) with z_p ~ N(0, I)."""

@@ -9,6 +9,9 @@ own that ``LABELMINT`` turns on:
                         never depends on its neighbours, nor on statistics that lag behind
                         averaged weights.
     diff_augment        a discriminator that does not memorize a few thousand images.
+    perceptual          part of the reconstruction is measured in the features of a frozen network:
+                        weight times the share that is missed, times the numbers of an image, to
+                        stand beside sums.
     pixel_weight        part of the reconstruction is measured in pixels: Dis_l says little of
                         colours before the discriminator has learned to tell them apart.
 
@@ -21,6 +24,7 @@ images of the paper's training. A GPU can afford ``width`` 64 and ten times the 
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from augment.comparators import PerceptualConfig
 from augment.errors import ConfigError
 
 __all__ = ["ABLATIONS", "LABELMINT", "PAPER", "VAEGANConfig", "VAEGANSampling"]
@@ -45,6 +49,7 @@ class VAEGANConfig:
     norm: Literal["batch", "group"] = "batch"
     diff_augment: bool = False
     pixel_weight: float = 0.0
+    perceptual: PerceptualConfig | None = None
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -60,6 +65,8 @@ class VAEGANConfig:
             raise ConfigError(
                 f"margin must be in [0, equilibrium = {self.equilibrium}]; got {self.margin}."
             )
+        if self.variant == "gan" and self.perceptual is not None:
+            raise ConfigError("a GAN reconstructs nothing: set perceptual to null.")
         if self.pixel_weight < 0:
             raise ConfigError(f"pixel_weight must not be negative; got {self.pixel_weight}.")
 

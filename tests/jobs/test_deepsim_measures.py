@@ -81,6 +81,6 @@ def test_codes_and_inversions_are_measured_in_one_report(registry, pictures, tmp
     }
 
 
-def test_bundles_of_other_architectures_are_refused(picture_registry, pictures, tmp_path):
-    with pytest.raises(RequestError, match="masked: expected a deepsim bundle, got one of masked"):
-        run(picture_registry, ["masked"], pictures, tmp_path)
+def test_bundles_of_other_architectures_are_refused(demo_registry, pictures, tmp_path):
+    with pytest.raises(RequestError, match="digits: expected a deepsim bundle, got one of saae"):
+        run(demo_registry, ["digits"], pictures, tmp_path)
