@@ -14,6 +14,7 @@ from recognizers.character import CharacterRecognizer
 from recognizers.fit import Budget
 from recognizers.mixing import LabelledPixels
 from recognizers.plans import plan_for
+from recognizers.scenarios import data_root
 from recognizers.verification_arms import (
     CANDIDATES,
     FACES_VERIFY,
@@ -251,3 +252,16 @@ def test_view_2_scores_every_arm_once_a_set_and_in_its_own_words(
     assert len(told) == 1 + len(VERIFICATION_ARMS)
     assert told[1].count("±") == 1, "real is not compared"
     assert told[-1].count("±") == 2
+
+
+def test_lfws_own_sets_hold_600_pairs_of_people_who_are_not_trained_on():
+    path = data_root() / "faces" / "lfw_all_64.zip"
+    if not path.exists():
+        pytest.skip(f"needs the benchmark data, and there is no {path}")
+    draw = FACES_VERIFY_VIEW_2.draw(3)
+    pairs = FACES_VERIFY_VIEW_2.test_pairs(draw.test, 3)
+    assert (len(pairs.same), int(pairs.same.sum())) == (600, 300)
+    tested = {name.split("/")[0] for name in draw.test.names}
+    assert not tested & set(draw.train.classes)
+    assert not tested & {name.split("/")[0] for name in draw.dev.names}
+    assert len(draw.train.classes) > 1000
