@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -20,7 +21,18 @@ from recognizers.base import find_recognizer
 from recognizers.scenarios import Draw, Scenario
 from recognizers.tuning import tuning_draws
 
-__all__ = ["SeedTask", "run_tasks"]
+__all__ = ["HasSeed", "SeedTask", "run_tasks", "say"]
+
+
+class HasSeed(Protocol):
+    """A task that can be sent to another process."""
+
+    @property
+    def seed(self) -> int:
+        """Which of the benchmark's seeds it is."""
+
+
+Task = TypeVar("Task", bound=HasSeed)
 
 
 @dataclass(frozen=True)
@@ -79,9 +91,7 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def run_tasks(
-    work: Callable[[SeedTask], object], tasks: Sequence[SeedTask], *, processes: int = 1
-) -> None:
+def run_tasks(work: Callable[[Task], object], tasks: Sequence[Task], *, processes: int = 1) -> None:
     """Do the work of every task, up to ``processes`` of them at a time.
 
     Args:

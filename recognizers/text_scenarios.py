@@ -187,8 +187,7 @@ TEXT_SCENARIOS: dict[str, TextScenario] = {
     for scenario in (
         Plates(
             "plates",
-            "Chinese license plates, 300 real ones; share of test plates with every character "
-            "right",
+            "Chinese license plates; share of test plates with every character right",
             "zip:{data}/text/cn_plates.zip",
             layout="plates-cn",
             charset=PLATES_CN,
@@ -197,8 +196,8 @@ TEXT_SCENARIOS: dict[str, TextScenario] = {
         ),
         Words(
             "words",
-            "IIIT 5K-Word, all 2,000 training words (seeds change the training only); share of "
-            "test words right, without regard to case",
+            "IIIT 5K-Word; share of test words right, without regard to case; with all training "
+            "words drawn, seeds change the training alone",
             "zip:{data}/text/iiit5k_words.zip",
             layout="words",
             charset=WORDS,

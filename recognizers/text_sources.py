@@ -22,7 +22,7 @@ from recognizers.ctc import columns_needed
 from recognizers.scene_text import COLUMN
 from recognizers.text_mixing import LabelledLines
 
-__all__ = ["render_lines", "sample_texts", "that_fit"]
+__all__ = ["is_drawable", "render_lines", "sample_texts", "that_fit"]
 
 MOST_LETTERS = 16
 """Characters of a new word."""
@@ -47,7 +47,7 @@ def sample_texts(
     rng = np.random.default_rng(seed)
     if not layout.is_free:
         return [layout.random_text(rng) for _ in range(count)]
-    known = [text for text in train.texts if charset.knows(text) and _is_drawable(text, layout)]
+    known = [text for text in train.texts if charset.knows(text) and is_drawable(text, layout)]
     if not known:
         raise DataError(
             f"expected training texts that {layout.name} allows and in characters of "
@@ -58,9 +58,19 @@ def sample_texts(
     while len(texts) < count:
         old = rng.random() < 0.5
         text = known[int(rng.integers(len(known)))] if old else _new_word(follows, rng)
-        if old or _is_drawable(text, layout):
+        if old or is_drawable(text, layout):
             texts.append(text)
     return texts
+
+
+def is_drawable(text: str, layout: Layout) -> bool:
+    """Whether the layout allows the text and, where its width is free, a line can hold it."""
+    if layout.is_free:
+        try:
+            line_width(text)
+        except LabelError:
+            return False
+    return layout.allows(text)
 
 
 def render_lines(
@@ -89,15 +99,6 @@ def that_fit(lines: LabelledLines, charset: Charset) -> LabelledLines:
     """The lines that are wide enough for a recognizer to read their text."""
     needed = columns_needed(torch.from_numpy(charset.encode(lines.texts)[0])).numpy()
     return lines.subset(np.flatnonzero(needed <= lines.lines.widths // COLUMN))
-
-
-def _is_drawable(text: str, layout: Layout) -> bool:
-    """Whether the layout allows the text and a line can be long enough for it."""
-    try:
-        line_width(text)
-    except LabelError:
-        return False
-    return layout.allows(text)
 
 
 def _followers(words: Sequence[str]) -> dict[str, list[str]]:

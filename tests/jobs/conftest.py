@@ -1,6 +1,8 @@
 """Small pictures in CelebA's published layout, and a registry of generators trained on them."""
 
 import csv
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,8 @@ import pytest
 from augment.bundle import Registry
 from augment.config import with_overrides
 from augment.data.datasets import open_data
+from augment.data.layouts import load_layout
+from augment.data.line_rendering import LineRenderer
 from augment.generators import GENERATORS
 from augment.generators.base import train_generator, write_bundle
 from augment.images import encode_png
@@ -77,3 +81,24 @@ def picture_registry(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -
         write_bundle(root / name, model, data, config)
         Registry(root / "registry").publish(name, root / name)
     return root / "registry"
+
+
+@pytest.fixture
+def text_zip(tmp_path: Path) -> Callable[[str, Sequence[str]], str]:
+    """Called with a layout and texts: rendered lines of them, as the URI of a zip.
+
+    Every third is of the test, each of a picture of its own.
+    """
+
+    def write(layout: str, texts: Sequence[str]) -> str:
+        render = LineRenderer(load_layout(layout)).render_line
+        rows = ["file,text,split"]
+        with zipfile.ZipFile(tmp_path / f"{layout}.zip", "w") as file:
+            for number, text in enumerate(texts):
+                rows.append(f"{number}_1.png,{text},{'train' if number % 3 else 'test'}")
+                image = render(text, 0, 32, index=number)
+                file.writestr(f"{number}_1.png", encode_png(image))
+            file.writestr("labels.csv", "\n".join(rows))
+        return f"zip:{tmp_path / layout}.zip"
+
+    return write

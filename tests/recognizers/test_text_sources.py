@@ -7,7 +7,7 @@ from augment.data.texts import LineShape, TextImages
 from augment.errors import DataError
 from recognizers.charset import PLATES_CN, WORDS
 from recognizers.text_mixing import LabelledLines
-from recognizers.text_sources import render_lines, sample_texts, that_fit
+from recognizers.text_sources import is_drawable, render_lines, sample_texts, that_fit
 
 PLATES, FREE = load_layout("plates-cn"), load_layout("words")
 
@@ -48,6 +48,13 @@ def test_texts_that_no_line_can_show_are_left_out() -> None:
     assert all(line_width(text) for text in texts)
     with pytest.raises(DataError, match="none of 1"):
         sample_texts(words("né"), FREE, WORDS, 5, seed=0)
+
+
+def test_a_text_is_drawable_if_the_layout_allows_it_and_a_line_can_hold_it() -> None:
+    assert is_drawable("皖A12345", PLATES)
+    assert not is_drawable("皖A1234", PLATES)
+    assert is_drawable("Hotel", FREE)
+    assert not is_drawable("W" * 60, FREE)
 
 
 def test_rendered_lines_have_the_shape_that_is_asked_for() -> None:
