@@ -1,0 +1,142 @@
+"""Which texts to draw: any, a user's list or grammar, or those that a recognizer needs most.
+
+A sampler is a function of the text's index. It depends on the seed it was made with and the
+index alone, so shards that take different indices never repeat each other's draws.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data.layouts import Layout
+from augment.data.text_grammar import parse_grammar
+from augment.errors import ConfigError, DataError, LabelError
+
+__all__ = ["TextSampler", "balanced", "from_list", "grammar", "towards_confusions", "uniform"]
+
+TextSampler = Callable[[int], str]
+
+_LEAST_WEIGHT = 0.05
+"""Of a character that is never confused, against one that always is."""
+
+
+def uniform(layout: Layout, seed: int) -> TextSampler:
+    """Any text of a layout: each character equally likely."""
+    return lambda index: layout.random_text(_generator(seed, index))
+
+
+def from_list(path: str | Path, seed: int) -> TextSampler:
+    """The lines of a text file, in another random order each time they are used up.
+
+    Raises:
+        DataError: no such file, not UTF-8, or no line in it.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"expected a UTF-8 file with a text a line, got {path} ({error})."
+        ) from error
+    texts = [line.strip() for line in lines if line.strip()]
+    if not texts:
+        raise DataError(f"{path}: expected a text a line, got none.")
+
+    @lru_cache(maxsize=2)
+    def order(turn: int) -> NDArray[np.int64]:
+        return _generator(seed, turn).permutation(len(texts))
+
+    return lambda index: texts[order(index // len(texts))[index % len(texts)]]
+
+
+def grammar(pattern: str, seed: int) -> TextSampler:
+    """Texts of a pattern; ``augment.data.text_grammar`` describes them.
+
+    Raises:
+        ConfigError: the pattern is faulty.
+    """
+    draw = parse_grammar(pattern)
+    return lambda index: draw(_generator(seed, index))
+
+
+def balanced(
+    layout: Layout, counts: Mapping[str, int], seed: int, *, strength: float = 0.5
+) -> TextSampler:
+    """Texts of a layout in which characters that are rare in real data are frequent.
+
+    Args:
+        layout: whose texts to draw.
+        counts: how often each character occurs in the real data; missing ones do not.
+        seed: of the draws.
+        strength: a character's odds are (count + 1)^-strength: 0 is uniform, 1 makes up for the
+            real data's frequencies.
+
+    Raises:
+        ConfigError: strength outside [0, 1], or a negative count.
+    """
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"strength must be in [0, 1], got {strength}.")
+    if any(count < 0 for count in counts.values()):
+        raise ConfigError(f"counts must not be negative, got {min(counts.values())}.")
+    weights = {
+        character: (counts.get(character, 0) + 1.0) ** -strength for character in layout.alphabet
+    }
+    return _weighted(layout, weights, seed)
+
+
+def towards_confusions(
+    layout: Layout, alphabet: Sequence[str], confusion: NDArray[np.integer], seed: int
+) -> TextSampler:
+    """Texts of a layout in which characters that a recognizer confuses are frequent.
+
+    A character's odds are 0.05 + the share of its occurrences read as another, plus the readings
+    of others as it, against its occurrences; measure the matrix on validation data.
+
+    Args:
+        layout: whose texts to draw.
+        alphabet: the k characters of the matrix; those it lacks count as never confused.
+        confusion: (k, k), how often row i was read as column j.
+        seed: of the draws.
+
+    Raises:
+        LabelError: a matrix of another shape, or with negative entries.
+    """
+    matrix = np.asarray(confusion, np.float64)
+    if matrix.shape != (len(alphabet), len(alphabet)) or (matrix < 0).any():
+        raise LabelError(
+            f"expected a matrix of counts, {len(alphabet)} × {len(alphabet)} as the alphabet, got "
+            f"shape {matrix.shape}, least entry {matrix.min() if matrix.size else 'none'}."
+        )
+    right = np.diag(matrix)
+    wrong = matrix.sum(axis=1) + matrix.sum(axis=0) - 2 * right
+    rates = wrong / (matrix.sum(axis=1) + 1.0)
+    found = dict(zip(alphabet, rates.tolist(), strict=True))
+    weights = {c: _LEAST_WEIGHT + found.get(c, 0.0) for c in layout.alphabet}
+    return _weighted(layout, weights, seed)
+
+
+def _weighted(layout: Layout, weights: Mapping[str, float], seed: int) -> TextSampler:
+    """Draw the characters of each position by their weights."""
+    bounds = []
+    for allowed in layout.allowed:
+        sums = np.cumsum([weights[character] for character in allowed])
+        bounds.append(sums / sums[-1])
+
+    def draw(index: int) -> str:
+        rng = _generator(seed, index)
+        positions = list(zip(layout.allowed, bounds, strict=True))
+        if layout.lengths is not None:
+            positions *= int(rng.integers(layout.lengths[0], layout.lengths[1] + 1))
+        places = rng.random(len(positions))
+        return "".join(
+            allowed[int(np.searchsorted(bound, place, side="right"))]
+            for (allowed, bound), place in zip(positions, places, strict=True)
+        )
+
+    return draw
+
+
+def _generator(seed: int, index: int) -> np.random.Generator:
+    return np.random.default_rng([seed, index])
