@@ -309,7 +309,7 @@ def character_boxes(text: str, layout: Layout, ink: Pixels, look: int) -> Tensor
         edges = np.stack([starts / ink.shape[1], zeros, ends / ink.shape[1], zeros + 1], axis=1)
     else:
         edges = layout.boxes()
-    left, top, right, bottom = torch.from_numpy(edges).float().unbind(dim=1)
+    left, top, right, bottom = torch.from_numpy(edges.astype(np.float32)).unbind(dim=1)
     boxes = torch.zeros(len(edges), 2, 3)
     boxes[:, 0, 0], boxes[:, 0, 2] = (right - left) * BOX_MARGIN, right + left - 1
     boxes[:, 1, 1], boxes[:, 1, 2] = bottom - top, bottom + top - 1

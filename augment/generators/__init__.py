@@ -2,21 +2,23 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from augment.bundle import open_bundle
 from augment.errors import RequestError
 from augment.generate import Sampler
-from augment.generators import cvae_gan, deepsim, exemplar_cnn, masked_vae, saae, vae_gan
+from augment.generators import cvae_gan, deepsim, exemplar_cnn, line_saae, masked_vae, saae, vae_gan
 from augment.generators.base import GeneratorConfig
 
 __all__ = ["GENERATORS", "load_sampler"]
 
-GENERATORS: dict[str, Mapping[str, GeneratorConfig]] = {
+GENERATORS: dict[str, Mapping[str, GeneratorConfig[Any]]] = {
     "cvae_gan": cvae_gan.CONFIGS,
     "deepsim": deepsim.CONFIGS,
     "exemplar_cnn": exemplar_cnn.CONFIGS,
+    "line_saae": line_saae.CONFIGS,
     "masked_vae": masked_vae.CONFIGS,
     "saae": saae.CONFIGS,
     "vae_gan": vae_gan.CONFIGS,

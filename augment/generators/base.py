@@ -3,16 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from augment.bundle import BundleInfo, save_bundle
 from augment.config import config_digest, merged, to_mapping
 from augment.data.content import DEFAULT_FONTS, Font, book_fonts
 from augment.data.datasets import LabelledImages
+from augment.data.line_pairs import LineData
 from augment.feature_networks import open_comparator
 from augment.generate import Sampler
 from augment.images import Pixels, tile
@@ -21,13 +23,16 @@ from augment.training import Context, TrainingConfig, train
 
 __all__ = ["GeneratorConfig", "sample_sheet", "train_generator", "write_bundle"]
 
+Data = TypeVar("Data", bound=LabelledImages | LineData, default=LabelledImages)
+"""What a generator is trained on."""
+
 PROBE_STEP = 2**31
 """Step whose batch, never trained on in this order, tracks the progress."""
 SHEET_ROWS, SHEET_COLUMNS = 64, 12
 """Classes, at most, and samples of each in samples.png."""
 
 
-class GeneratorConfig(ABC):
+class GeneratorConfig(ABC, Generic[Data]):
     """Everything that decides what a trained generator is, besides its data.
 
     Each architecture has a frozen dataclass of its own, whose fields are sections of settings:
@@ -55,15 +60,15 @@ class GeneratorConfig(ABC):
         )
         return merged(self, {"model": {"steps": fewer}})
 
-    def classes(self, data: LabelledImages) -> tuple[str, ...]:
+    def classes(self, data: Data) -> tuple[str, ...]:
         """What the generator is told apart by."""
         return data.classes
 
-    def attributes(self, data: LabelledImages) -> tuple[str, ...]:
+    def attributes(self, data: Data) -> tuple[str, ...]:
         """Attributes that the bundle's images can be edited by."""
         return ()
 
-    def build_model(self, data: LabelledImages) -> nn.Module:
+    def build_model(self, data: Data) -> nn.Module:
         """The network for ``data``, with weights from ``training.seed``."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.training.seed)
@@ -80,7 +85,7 @@ class GeneratorConfig(ABC):
         return model
 
     @abstractmethod
-    def batches(self, data: LabelledImages) -> Callable[[int, int, int], Any]:
+    def batches(self, data: Data) -> Callable[[int, int, int], Any]:
         """(step, rank, world_size) to a NamedTuple of tensors; a pure function."""
 
     @abstractmethod
@@ -88,27 +93,33 @@ class GeneratorConfig(ABC):
         """Score a model in eval mode on a batch of training images; smaller is better."""
 
     @abstractmethod
-    def banks(self, model: nn.Module, data: LabelledImages) -> dict[str, Tensor]:
+    def banks(self, model: nn.Module, data: Data) -> dict[str, Tensor]:
         """What samples are made of, besides weights; names start with ``bank.``."""
 
     def samples(
-        self, info: BundleInfo, model: nn.Module, banks: dict[str, Tensor], data: LabelledImages
+        self, info: BundleInfo, model: nn.Module, banks: dict[str, Tensor], data: Data
     ) -> Pixels:
         """The picture of samples, (H, W, C) uint8."""
         assert self.sampler is not None, "an architecture without a sampler makes its own picture"
+        assert isinstance(data, LabelledImages), "so does one that draws no classes"
         return sample_sheet(self.sampler(info, model, banks), data)
 
     def describe_model(self, model: nn.Module) -> dict[str, Any]:
         """The settings that the bundle builds its model by."""
         return to_mapping(self.model)
 
-    def describe_data(self, data: LabelledImages) -> dict[str, Any]:
+    def describe_data(self, data: Data) -> dict[str, Any]:
         """What the bundle says of its training data."""
         return {"uri": data.uri, "digest": data.digest(), "images": len(data)}
 
 
 def train_generator(
-    data: LabelledImages, config: GeneratorConfig, context: Context, *, scratch: Path
+    data: Data,
+    config: GeneratorConfig[Data],
+    context: Context,
+    *,
+    scratch: Path,
+    prepare: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
     """Train a generator on ``data``.
 
@@ -117,10 +128,15 @@ def train_generator(
         config: settings.
         context: the worker this is.
         scratch: folder for checkpoints in the making.
+        prepare: called with the model before it is trained, to hand it what no configuration
+            holds, such as a recognizer to listen to.
 
     Returns:
         The trained model, in eval mode.
     """
+    model = config.build_model(data)
+    if prepare is not None:
+        prepare(model)
     batches = config.batches(data)
     probe = batches(PROBE_STEP, 0, 1)
     probe = type(probe)(*(values.to(context.device) for values in probe))
@@ -130,7 +146,7 @@ def train_generator(
             return config.validate(averaged, probe)
 
     return train(
-        config.build_model(data),
+        model,
         batches,
         config.training,
         context,
@@ -143,8 +159,8 @@ def train_generator(
 def write_bundle(
     folder: Path,
     model: nn.Module,
-    data: LabelledImages,
-    config: GeneratorConfig,
+    data: Data,
+    config: GeneratorConfig[Data],
     metrics: dict[str, float] | None = None,
 ) -> BundleInfo:
     """Write the bundle of a trained model; the banks are made from ``data``.

@@ -6,7 +6,7 @@ plates and words. Symbols and the three-step training are those of ``augment.mod
 Departures from the paper are listed in ``line_saae_config``.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from augment.data.line_pairs import NO_CHARACTER, LineBatch
 from augment.data.line_poses import sample_boxes
 from augment.diffaugment import diff_augment
+from augment.errors import ConfigError
 from augment.losses.adversarial import class_or_fake, real_or_fake
+from augment.losses.reading import ctc_distance
 from augment.losses.reconstruction import l1_distance, l2_distance
 from augment.models.line_saae_config import LABELMINT, PAPER, LineSAAEConfig
 from augment.models.line_saae_networks import (
@@ -27,12 +29,10 @@ from augment.models.line_saae_networks import (
 )
 from augment.phases import Losses, Phase, Stage
 
-__all__ = ["LABELMINT", "PAPER", "LineSAAE", "LineSAAEConfig", "ReadLoss"]
+__all__ = ["LABELMINT", "PAPER", "UNREAD", "LineSAAE", "LineSAAEConfig"]
 
-ReadLoss = Callable[[Tensor, Tensor], Tensor]
-"""Images (N, C, H, W) in [-1, 1] and labels (N, L), padded with NO_CHARACTER, to the negative
-log-likelihood (N,) that a recognizer gives the labels."""
-
+UNREAD = -1
+"""Number of a character that a recognizer does not know."""
 INK_REACH = 2
 """Pixels around ink that are not called ground."""
 
@@ -62,7 +62,7 @@ class LineSAAE(nn.Module):
         self.decoder = Decoder(config, channels)
         self.discriminator = CharacterDiscriminator(config, num_classes, channels)
         self.line_discriminator = LineDiscriminator(config, channels)
-        self.read_loss: ReadLoss | None = None
+        self._listening: tuple[nn.Module, Tensor] | None = None
 
     def forward(self, contents: Tensor, styles: Tensor) -> Tensor:
         """G(c, s), the style encoded: (N, 2, H, W), (N, style_length) to (N, C, H, W)."""
@@ -74,6 +74,17 @@ class LineSAAE(nn.Module):
         style: Tensor = self.style_encoder(images)
         return style
 
+    def listen_to(self, recognizer: nn.Module, numbers: Sequence[int]) -> None:
+        """Have ``recognizer_weight`` weigh what a recognizer reads; it stays as it is.
+
+        Args:
+            recognizer: (N, C, H, W) in [-1, 1] to log-probabilities (N, T, K), the blank first.
+            numbers: its class, above 0, for each of the k characters; UNREAD where it has none.
+                Lines with such a character are not weighed.
+        """
+        recognizer.eval().requires_grad_(False)
+        self._listening = recognizer, torch.tensor(numbers)
+
     def players(self) -> dict[str, list[nn.Module]]:
         """Which networks each player moves."""
         return {
@@ -82,7 +93,16 @@ class LineSAAE(nn.Module):
         }
 
     def stages(self) -> list[Stage]:
-        """The three-step training."""
+        """The three-step training.
+
+        Raises:
+            ConfigError: ``recognizer_weight`` without a recognizer to listen to.
+        """
+        if self.config.recognizer_weight and self._listening is None:
+            raise ConfigError(
+                f"recognizer_weight is {self.config.recognizer_weight}, but there is no "
+                "recognizer; hand one to listen_to, or set it to 0."
+            )
         reconstruct = Phase(
             "reconstruct", "generator", "the distance between x and G(c, s)", self._reconstruct
         )
@@ -142,8 +162,8 @@ class LineSAAE(nn.Module):
             old, new = batch.contents[:unpaired, :1], wanted.contents[:unpaired, :1]
             ground = ground_distance(images[:unpaired], batch.images[:unpaired], old, new)
             total, terms["ground"] = total + config.ground_weight * ground.mean(), ground
-        if config.recognizer_weight and self.read_loss is not None:
-            read = self.read_loss(images, wanted.labels)
+        if config.recognizer_weight:
+            read = self._misread(images, wanted.labels)
             total, terms["read"] = total + config.recognizer_weight * read.mean(), read
         return Losses(total, terms)
 
@@ -180,6 +200,17 @@ class LineSAAE(nn.Module):
         cost = class_or_fake(logits, told.labels[present] if real else None)
         table = torch.zeros(present.shape, device=cost.device).masked_scatter(present, cost)
         return table.sum(dim=1) / present.sum(dim=1).clamp_min(1)
+
+    def _misread(self, images: Tensor, labels: Tensor) -> Tensor:
+        """-log p(text) a character by the recognizer listened to, (N,)."""
+        assert self._listening is not None, "stages() has seen to it"
+        recognizer, numbers = self._listening
+        present = labels != NO_CHARACTER
+        targets = numbers.to(labels.device)[labels.clamp_min(0)]
+        known = ((targets != UNREAD) | ~present).all(dim=1)
+        lengths = present.sum(dim=1) * known
+        log_probs = recognizer.to(images.device)(images)
+        return ctc_distance(log_probs, targets.clamp_min(1), lengths)
 
     def _judge(self, images: Tensor, draws: torch.Generator, *, real: bool) -> Tensor:
         """The line discriminator's cross-entropy over the patches of each line, (N,)."""

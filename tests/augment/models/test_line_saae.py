@@ -8,6 +8,7 @@ from augment.errors import ConfigError
 from augment.models.line_saae import (
     LABELMINT,
     PAPER,
+    UNREAD,
     LineSAAE,
     LineSAAEConfig,
     ground_distance,
@@ -19,6 +20,19 @@ SMALL = {"width": 8, "style_dim": 16, "discriminator_width": 8, "box_size": (12,
 EVERYTHING = replace(LABELMINT, recognizer_weight=0.5)
 
 
+class Recognizer(torch.nn.Module):
+    """Eight columns of six classes from the brightness of as many places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.classify = torch.nn.Linear(1, CLASSES + 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        columns = torch.nn.functional.adaptive_avg_pool2d(images.float().mean(1), (1, 8))[:, 0]
+        return torch.log_softmax(self.classify(columns[..., None]), dim=2)
+
+
 def make_model(config: LineSAAEConfig) -> LineSAAE:
     torch.manual_seed(0)
     small = {**SMALL, "style_grid": config.style_grid and (4, 2, 3)}
@@ -26,7 +40,7 @@ def make_model(config: LineSAAEConfig) -> LineSAAE:
         replace(config, **small), num_classes=CLASSES, image_size=SIZE, channels=CHANNELS
     )
     if config.recognizer_weight:
-        model.read_loss = lambda images, labels: images.float().mean(dim=(1, 2, 3)) + 1
+        model.listen_to(Recognizer(), [1, 2, 3, UNREAD, 5])
     return model
 
 
@@ -158,13 +172,38 @@ def test_ground_is_what_no_ink_comes_near():
     assert distance[1] == pytest.approx(16 / (16 * 40 - 50))
 
 
-def test_a_recognizer_pulls_only_where_it_is_weighed():
-    batch = make_batch()
+def test_a_recognizer_is_heard_only_where_it_is_weighed():
     for weight, expected in ((0.0, set()), (0.5, {"read"})):
         model = make_model(replace(LABELMINT, recognizer_weight=weight))
-        model.read_loss = lambda images, labels: images.float().mean(dim=(1, 2, 3))
-        losses = phase_of(model, "generator").losses(batch, torch.Generator().manual_seed(3))
+        losses = phase_of(model, "generator").losses(make_batch(), torch.Generator())
         assert set(losses.terms) & {"read"} == expected
+
+
+def test_the_generator_hears_of_every_line_whose_characters_the_recognizer_knows():
+    model, batch = make_model(EVERYTHING), make_batch()
+    images = batch.images.clone().requires_grad_(True)
+    misread = model._misread(images, batch.labels)
+    unknown = (batch.labels == 3).any(dim=1)
+    assert 0 < unknown.sum() < 8
+    assert torch.equal(misread > 0, ~unknown)
+    (pull,) = torch.autograd.grad(misread.sum(), images)
+    assert torch.equal(pull.abs().sum(dim=(1, 2, 3)) > 0, ~unknown)
+
+
+def test_the_recognizer_is_no_part_of_the_model_and_stays_as_it_is():
+    model = make_model(EVERYTHING)
+    assert not any("listening" in name or "classify" in name for name in model.state_dict())
+    phase_of(model, "generator").losses(make_batch(), torch.Generator()).total.backward()
+    recognizer = model._listening[0]
+    assert not recognizer.training
+    assert all(p.grad is None and not p.requires_grad for p in recognizer.parameters())
+
+
+def test_a_weight_without_a_recognizer_is_refused():
+    model = make_model(PAPER)
+    model.config = replace(model.config, recognizer_weight=1.0)
+    with pytest.raises(ConfigError, match="listen_to"):
+        model.stages()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""What a bundle of lines can write, known from its description without its weights."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from augment.bundle import BundleInfo
+from augment.config import from_mapping
+from augment.data.layouts import Layout
+from augment.data.lines import line_width
+from augment.data.texts import LineShape
+from augment.errors import BundleError, ConfigError, LabelError, RequestError
+from augment.models.line_saae_config import LineSampling
+
+__all__ = ["LineForm"]
+
+TRIES = 100
+"""Random texts drawn for one that fits the width."""
+MOST_SHOWN = 80
+"""Characters of a text that an error quotes."""
+
+
+@dataclass(frozen=True)
+class LineForm:
+    """Layout, shape and alphabet of a bundle's lines.
+
+    Attributes:
+        layout: of a plate, or free text.
+        shape: of the training lines; H is that of all.
+        classes: the alphabet.
+        sources: where the styles come from.
+        max_width: of free text, pixels.
+    """
+
+    layout: Layout
+    shape: LineShape
+    classes: tuple[str, ...]
+    sources: tuple[str, ...]
+    max_width: int
+
+    @classmethod
+    def of(cls, info: BundleInfo) -> Self:
+        """Read it from a bundle's description.
+
+        Raises:
+            BundleError: it lacks layout, shape or sources.
+        """
+        try:
+            return cls(
+                from_mapping(Layout, info.data["layout"]),
+                from_mapping(LineShape, info.data["shape"]),
+                info.classes,
+                tuple(info.data["sources"]),
+                from_mapping(LineSampling, info.sampling).max_width,
+            )
+        except (KeyError, TypeError, ConfigError) as error:
+            raise BundleError(
+                f"expected layout, shape and sources in the data of a bundle of lines ({error}); "
+                "it was changed or written by another version."
+            ) from error
+
+    def width_of(self, text: str) -> int:
+        """Width, in pixels, of the line that says ``text``.
+
+        Raises:
+            RequestError: the bundle cannot write it; names the character or the limit.
+        """
+        try:
+            if self.layout.is_free:
+                width = line_width(text, self.shape.height)
+            else:
+                width = self.shape.most_width
+                self.layout.check(text)
+        except LabelError as error:
+            raise RequestError(str(error)) from error
+        if self.layout.is_free and width > self.max_width:
+            raise RequestError(
+                f"a text may be {self.max_width} pixels wide, got {text[:MOST_SHOWN]!r} which "
+                f"needs {width}; shorten it."
+            )
+        for place, character in enumerate(text, start=1):
+            if character not in self.classes:
+                raise RequestError(
+                    f"a text must be of the characters {''.join(self.classes)}, got "
+                    f"{character!a} at position {place} of {text[:MOST_SHOWN]!r}; write it without."
+                )
+        return width
+
+    def random_texts(self, count: int, seed: int, *, first: int = 0) -> list[str]:
+        """Draw random texts ``first``, … of the layout that fit; text i depends on (seed, i)."""
+        numbers = range(first, first + count)
+        return [self._random_text(np.random.default_rng((seed, i))) for i in numbers]
+
+    def _random_text(self, rng: np.random.Generator) -> str:
+        for _ in range(TRIES):
+            text = self.layout.random_text(rng)
+            try:
+                self.width_of(text)
+            except RequestError:
+                continue
+            return text
+        raise RequestError(
+            f"none of {TRIES} random texts of layout {self.layout.name} fits {self.max_width} "
+            "pixels; send texts."
+        )

@@ -1,0 +1,330 @@
+"""(generator, texts, seed) to lines: sampling that is the same wherever it runs.
+
+Sample i of a text depends only on (weights, seed, text, i, style, selection). Its random numbers
+are hashed from these, and lines of one width are drawn in batches of one shape, padded with
+repetitions, so neither the batch around a sample nor the worker that draws it can change it.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from augment.bundle import BundleInfo
+from augment.config import from_mapping
+from augment.data.line_pairs import fit_to_images, look_count, place_contents
+from augment.data.lines import draw_contents
+from augment.draws import Uniforms
+from augment.errors import RequestError
+from augment.export import Record
+from augment.generators.line_form import LineForm
+from augment.generators.line_styles import COLOURS, StyleSelection
+from augment.images import Pixels, encode_png, to_tensor
+from augment.models.line_saae_config import LineSampling
+from augment.network import sampling_network
+from augment.training import is_faster_in_bf16
+
+__all__ = ["LineSampler", "LineSamples", "LineStyle", "line_records"]
+
+LEAST_SIDE = 8
+"""Pixels a side that a style image needs."""
+MOST_RATIO = 16
+"""Widths a height, or heights a width, that a style image may have."""
+STEEPEST = 0.8
+"""Half-heights that a lent pose may climb within half a width."""
+
+_STYLE_A, _STYLE_B, _MIX, _MIXES, _LOOK = range(5)
+
+
+@dataclass(frozen=True)
+class LineStyle:
+    """One fixed style for all lines of a request; see ``LineSampler.style``."""
+
+    vector: tuple[float, ...]
+    pose: tuple[float, ...] | None = None  # of 2 × 3, row by row; None: upright
+    look: int | None = None  # None: drawn for each sample
+    width: int = 0  # pixels, of the line that the pose is of
+
+
+class LineSamples(NamedTuple):
+    """Generated lines and what they were made from; row j belongs to text j."""
+
+    images: list[Pixels]  # (H, W, C) each; W follows from layout or text
+    texts: tuple[str, ...]
+    indices: NDArray[np.int64]  # (N,)
+    seeds: NDArray[np.int64]  # (N,)
+    styles: NDArray[np.int64]  # (N, 2) indices into the style bank; -1 where none was used
+    mixes: NDArray[np.float32]  # (N,) share of the second style
+
+
+class LineSampler:
+    """A loaded generator of lines.
+
+    Banks, one row a training line: ``bank.styles`` (S, style_length), ``bank.poses`` (S, 2, 3),
+    ``bank.looks`` (S,), ``bank.widths`` (S,), ``bank.sources`` (S,), ``bank.colours`` (S,),
+    ``bank.brightness`` (S,), ``bank.sharpness`` (S,).
+
+    Args:
+        info: the bundle's description.
+        model: its network with trained weights.
+        banks: the bundle's other tensors.
+        device: where to run.
+        batch_size: lines of one width drawn at a time; part of what makes samples reproducible.
+        half: as for ``augment.generate.Sampler``.
+        compile: compile the network, once for every width.
+
+    Raises:
+        BundleError: the description lacks layout or shape.
+        ConfigError: ``compile`` without a compiler on this machine.
+    """
+
+    def __init__(
+        self,
+        info: BundleInfo,
+        model: nn.Module,
+        banks: Mapping[str, Tensor],
+        *,
+        device: str | torch.device = "cpu",
+        batch_size: int = 32,
+        half: bool | None = None,
+        compile: bool = False,
+    ) -> None:
+        self.info, self.device, self.batch_size = info, torch.device(device), batch_size
+        self.classes, self.channels, self.digest = info.classes, info.channels, info.digest
+        self.image_size = info.image_size
+        self.form = LineForm.of(info)
+        self.layout, self.shape = self.form.layout, self.form.shape
+        self.sources = self.form.sources
+        self.sampling = from_mapping(LineSampling, info.sampling)
+        layout = torch.channels_last
+        self.model = model.eval().to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.half = is_faster_in_bf16(self.device) if half is None else half
+        self.network = sampling_network(self.model, self.device, half=self.half, compiled=compile)
+        self.styles = banks["bank.styles"].to(self.device)
+        self.poses = banks["bank.poses"]
+        names = ("looks", "widths", "sources", "colours", "brightness", "sharpness")
+        self.bank = {name: banks[f"bank.{name}"].numpy() for name in names}
+
+    @property
+    def num_styles(self) -> int:
+        """Styles in the bank."""
+        return len(self.styles)
+
+    def select(self, selection: StyleSelection) -> NDArray[np.int64]:
+        """The styles of the bank, by index, that a selection leaves.
+
+        Raises:
+            RequestError: an unknown source, or nothing is left.
+        """
+        chosen = np.ones(self.num_styles, np.bool_)
+        if selection.sources:
+            for source in selection.sources:
+                if source not in self.sources:
+                    raise RequestError(
+                        f"unknown source {source[:40]!r}; the styles come from: "
+                        f"{', '.join(self.sources)}."
+                    )
+            wanted = [self.sources.index(source) for source in selection.sources]
+            chosen &= np.isin(self.bank["sources"], wanted)
+        if selection.colours:
+            numbers = [COLOURS.index(colour) for colour in selection.colours]
+            chosen &= np.isin(self.bank["colours"], numbers)
+        for name in ("brightness", "sharpness"):
+            least, most = getattr(selection, name)
+            ranks = np.argsort(np.argsort(self.bank[name], kind="stable"))
+            shares = (ranks + 0.5) / self.num_styles
+            chosen &= (least <= shares) & (shares <= most)
+        if not chosen.any():
+            raise RequestError(f"no style of the bank is as selected ({selection}); ask for less.")
+        return np.flatnonzero(chosen)
+
+    def style(
+        self,
+        *,
+        ids: Sequence[int] = (),
+        images: Sequence[Pixels] = (),
+        texts: Sequence[str | None] = (),
+        weights: Sequence[float] = (),
+    ) -> LineStyle:
+        """A style, or a mix of several, from the bank and from images.
+
+        Pose and look are those of the first: of an image they are found if its text is told,
+        otherwise the line stands upright.
+
+        Args:
+            ids: indices into the style bank.
+            images: (H, W, C) uint8 style images.
+            texts: what the images say, as far as known; empty: nothing is known.
+            weights: one per id, then one per image; empty for equal shares. Scaled to sum 1.
+
+        Raises:
+            RequestError: no style, an id outside the bank, an image of unusable size, a text that
+                the layout does not know, or unfit weights.
+        """
+        for index in ids:
+            if not 0 <= index < self.num_styles:
+                raise RequestError(f"style ids must be in [0, {self.num_styles - 1}], got {index}.")
+        count = len(ids) + len(images)
+        shares = np.asarray(weights or [1.0] * count, dtype=np.float64)
+        if count == 0 or len(shares) != count or (shares < 0).any() or shares.sum() == 0:
+            raise RequestError(
+                f"expected a weight >= 0, not all 0, for each of {count} styles (at least one); "
+                f"got {list(weights)}."
+            )
+        lines = [self._fitted(image) for image in images]
+        vectors = torch.cat([self.styles[list(ids)], *map(self._encoded, lines)]).double()
+        vector = torch.from_numpy(shares / shares.sum()).to(self.device) @ vectors
+        if ids:
+            first = ids[0]
+            pose, look = self.poses[first], int(self.bank["looks"][first])
+            width = int(self.bank["widths"][first])
+        elif texts and texts[0] is not None:
+            self.form.width_of(texts[0])
+            fits = fit_to_images(lines[:1], [texts[0]], self.layout)
+            pose, look, width = fits.poses[0], int(fits.looks[0]), lines[0].shape[1]
+        else:
+            return LineStyle(tuple(vector.tolist()))
+        return LineStyle(tuple(vector.tolist()), tuple(pose.flatten().tolist()), look, width)
+
+    def draw_texts(
+        self,
+        texts: Sequence[str],
+        indices: NDArray[np.int64],
+        seed: int | NDArray[np.int64],
+        *,
+        style: LineStyle | None = None,
+        select: StyleSelection | None = None,
+    ) -> LineSamples:
+        """Draw sample ``indices[j]`` of text ``texts[j]`` for every j.
+
+        Args:
+            texts: N texts.
+            indices: (N,) at least 0; numbered within each text.
+            seed: of the request; (N,) where several requests share a batch.
+            style: one style for all; None draws from the bank for each sample.
+            select: which styles of the bank may be drawn; None: all.
+
+        Raises:
+            RequestError: a text that the bundle cannot write, or a selection of nothing.
+        """
+        widths = np.array([self.form.width_of(text) for text in texts], np.int64)
+        uniforms = Uniforms(seed, _hashed(texts), indices)
+        pool = np.arange(self.num_styles) if select is None else self.select(select)
+        styles = np.full((len(texts), 2), -1, np.int64)
+        mixes = np.zeros(len(texts), np.float32)
+        if style is None:
+            for column, stream in enumerate((_STYLE_A, _STYLE_B)):
+                styles[:, column] = pool[(uniforms(stream) * len(pool)).astype(np.int64)]
+            mixed = uniforms(_MIXES) < self.sampling.style_mix
+            mixes = np.where(mixed, uniforms(_MIX), 0.0).astype(np.float32)
+            looks = self.bank["looks"][styles[:, 0]]
+        elif style.look is None:
+            looks = (uniforms(_LOOK) * look_count(self.layout)).astype(np.int64)
+        else:
+            looks = np.full(len(texts), style.look)
+        poses = self._poses(styles[:, 0], widths, style)
+        images: list[Pixels] = [np.empty(0, np.uint8)] * len(texts)
+        for width in np.unique(widths):
+            same = np.flatnonzero(widths == width)
+            for start in range(0, len(same), self.batch_size):
+                part = same[start : start + self.batch_size]
+                rows = np.resize(part, self.batch_size)  # repeated until full
+                inks = draw_contents(
+                    [texts[row] for row in rows.tolist()],
+                    self.layout,
+                    size=(self.shape.height, int(width)),
+                    looks=looks[rows],
+                )
+                contents = place_contents(inks, poses[rows]).to(self.device)
+                vectors = self._vectors(styles[rows], mixes[rows], style)
+                drawn = self.network(contents, vectors).cpu().numpy()
+                for row, image in zip(part, drawn, strict=False):
+                    images[row] = image
+        seeds = np.broadcast_to(np.asarray(seed, np.int64), len(texts))
+        return LineSamples(images, tuple(texts), indices, seeds, styles, mixes)
+
+    def _poses(
+        self, lenders: NDArray[np.int64], widths: NDArray[np.int64], style: LineStyle | None
+    ) -> Tensor:
+        """How each line stands: as the lender of its style does, at its own width."""
+        upright = torch.eye(2, 3).repeat(len(widths), 1, 1)
+        if not self.sampling.align:
+            return upright
+        if style is None:
+            lent, own = self.poses[lenders], self.bank["widths"][lenders]
+        elif style.pose is not None:
+            lent = torch.tensor(style.pose).view(1, 2, 3).repeat(len(widths), 1, 1)
+            own = np.full(len(widths), style.width)
+        else:
+            return upright
+        stretch = torch.from_numpy(widths / own).float()
+        poses = lent.clone()
+        poses[:, 0, 1] /= stretch  # the same angles in pixels
+        poses[:, 1, 0] = (poses[:, 1, 0] * stretch).clamp(-STEEPEST, STEEPEST)
+        return poses
+
+    def _vectors(
+        self, ids: NDArray[np.int64], mixes: NDArray[np.float32], style: LineStyle | None
+    ) -> Tensor:
+        """(N, style_length): the style given, else the first of each row mixed with the second."""
+        if style is not None:
+            return torch.tensor(style.vector, device=self.device).repeat(len(ids), 1)
+        first, second = self.styles[ids[:, 0]], self.styles[ids[:, 1]]
+        return torch.lerp(first, second, torch.from_numpy(mixes).to(self.device)[:, None])
+
+    def _fitted(self, image: Pixels) -> Pixels:
+        """A style image at the model's height and its own width."""
+        height, width, channels = image.shape
+        if channels != self.channels:
+            raise RequestError(
+                f"a style image must have {self.channels} channels, got {channels}; convert it."
+            )
+        ratio = max(height, width) / min(height, width)
+        if min(height, width) < LEAST_SIDE or ratio > MOST_RATIO:
+            raise RequestError(
+                f"a style image must have sides of at least {LEAST_SIDE} pixels, the longer one at "
+                f"most {MOST_RATIO} times the shorter; got {width}×{height}: cut out one line."
+            )
+        return self.shape.fit(image)
+
+    def _encoded(self, line: Pixels) -> Tensor:
+        with torch.no_grad():
+            vector: Tensor = self.model.encode_style(to_tensor(line[None]).to(self.device))
+        return vector.float()
+
+
+def line_records(samples: LineSamples, bundle: str, rows: Sequence[int]) -> list[Record]:
+    """Some rows of samples, encoded as PNG, on their way out.
+
+    Args:
+        samples: generated lines.
+        bundle: the bundle's digest.
+        rows: which of them.
+    """
+    records = []
+    for row in rows:
+        given = samples.styles[row, 0] < 0
+        first, second = samples.styles[row].tolist()
+        records.append(
+            Record(
+                png=encode_png(samples.images[row]),
+                label=samples.texts[row],
+                index=int(samples.indices[row]),
+                seed=int(samples.seeds[row]),
+                bundle=bundle,
+                styles=None if given else (first, second),
+                mix=None if given else float(samples.mixes[row]),
+            )
+        )
+    return records
+
+
+def _hashed(texts: Sequence[str]) -> NDArray[np.int64]:
+    """A number for each text, (N,)."""
+    digests = (hashlib.sha256(text.encode(errors="surrogatepass")).digest() for text in texts)
+    return np.array([int.from_bytes(d[:8], "little", signed=True) for d in digests], np.int64)
