@@ -1,0 +1,121 @@
+"""Write lines of text rendered by fonts, without a bundle: ``jobs.generate renderer:LAYOUT``."""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from augment.data.layouts import Layout, load_layout
+from augment.data.line_rendering import LineRenderer
+from augment.data.text_sampling import TextSampler, from_list, grammar, uniform
+from augment.data.texts import open_texts
+from augment.errors import ConfigError
+from augment.export import WRITERS, Card, Record
+from augment.images import Pixels, encode_png
+from jobs.cli import absolute_location, absolute_uri, print_plan, read_settings
+
+__all__ = ["RENDERER", "RenderingSettings", "add_rendering_options", "render_lines"]
+
+RENDERER = "renderer:"
+"""How a BUNDLE argument begins that names a layout instead of a bundle."""
+
+_GRAMMAR = "grammar:"
+_MOST_STYLES = 2000
+
+
+@dataclass(frozen=True)
+class RenderingSettings:
+    """Shape of the images; their width follows from the text or the layout."""
+
+    height: int = 32  # pixels
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if not 8 <= self.height <= 256 or self.channels not in (1, 3):
+            raise ConfigError(
+                f"height must be in [8, 256] and channels 1 or 3, got {self.height} and "
+                f"{self.channels}."
+            )
+
+
+def add_rendering_options(options: ArgumentParser) -> None:
+    """Add ``--style-from``."""
+    options.add_argument(
+        "--style-from",
+        metavar="URI",
+        help="of renderer:LAYOUT, images of text whose train split lends its looks",
+    )
+
+
+def render_lines(arguments: Namespace, out: Path) -> None:
+    """Run the job for a renderer.
+
+    Args:
+        arguments: of ``jobs.generate``.
+        out: where the export goes.
+
+    Raises:
+        ConfigError: an option that does not go with a renderer, no such layout, a faulty grammar.
+        DataError: texts or style images cannot be read.
+        LabelError: a text that the layout does not allow.
+    """
+    _check_options(arguments)
+    presets = {"default": RenderingSettings()}
+    settings = read_settings(presets, arguments.config, arguments.overrides)
+    layout = load_layout(arguments.bundle.removeprefix(RENDERER))
+    sampler = choose_texts(arguments.texts or "uniform", layout, arguments.seed)
+    styles = _style_images(arguments.style_from, settings.channels)
+    if arguments.dry_run:
+        print_plan("generate", arguments, settings)
+        return
+    renderer = LineRenderer(layout, styles, channels=settings.channels)
+    looks = f"the looks of {len(renderer.real_looks)} real images" if styles else "made-up looks"
+    card = Card(
+        title=f"Rendered lines of {layout.name}",
+        made_by=f"Rendered by Labelmint from fonts with {looks}, seed {arguments.seed}.",
+        licence=arguments.licence,
+    )
+    with WRITERS[arguments.format](out, classes=None, card=card) as writer:
+        for index in tqdm(range(arguments.count), desc="rendering", unit="line"):
+            text = sampler(index)
+            image = renderer.render_line(text, arguments.seed, settings.height, index=index)
+            png = encode_png(image)
+            writer.add(Record(png=png, label=text, index=index, seed=arguments.seed))
+        writer.close({"made": arguments.count, "kept": arguments.count, "dropped": 0})
+    print(f"{out}: {arguments.count} lines rendered with {looks}")
+
+
+def choose_texts(source: str, layout: Layout, seed: int) -> TextSampler:
+    """Read ``--texts``: ``uniform``, ``grammar:PATTERN`` or a file with a text a line.
+
+    Raises:
+        ConfigError: a faulty pattern.
+        DataError: no such file, or none of texts.
+    """
+    if source == "uniform":
+        return uniform(layout, seed)
+    if source.startswith(_GRAMMAR):
+        return grammar(source.removeprefix(_GRAMMAR), seed)
+    return from_list(absolute_location(source, "--texts"), seed)
+
+
+def _style_images(uri: str | None, channels: int) -> list[Pixels]:
+    if uri is None:
+        return []
+    data = open_texts(absolute_uri(uri, "--style-from")).split("train")
+    step = -(-len(data) // _MOST_STYLES)
+    return data.images(range(0, len(data), step), channels=channels)
+
+
+def _check_options(arguments: Namespace) -> None:
+    others = {
+        "--new-identities": arguments.new_identities,
+        "--with-real": arguments.with_real,
+        "--drop-copies": arguments.drop_copies,
+        "--labels": None if arguments.labels == "all" else arguments.labels,
+    }
+    given = [option for option, value in others.items() if value is not None]
+    if given:
+        raise ConfigError(f"{' and '.join(given)} does not go with a renderer; leave it out.")

@@ -1,0 +1,84 @@
+import json
+import re
+from pathlib import Path
+
+import cv2
+import pytest
+
+from augment.data.layouts import load_layout
+from augment.data.line_rendering import LineRenderer
+from augment.errors import AugmentError
+from augment.images import encode_png
+from jobs import generate
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    return [row for row in map(json.loads, lines) if "file" in row]
+
+
+def run(layout: str, out: Path, *options: str) -> None:
+    generate.main([f"renderer:{layout}", "--out", str(out), *options])
+
+
+def test_plates_are_rendered_with_texts_of_their_layout(tmp_path: Path) -> None:
+    run("plates-cn", tmp_path / "set", "--count", "5", "--format", "csv")
+    found = rows(tmp_path / "set")
+    assert len(found) == 5
+    assert all(load_layout("plates-cn").allows(str(row["label"])) for row in found)
+    picture = cv2.imread(str(tmp_path / "set" / str(found[0]["file"])))
+    assert picture.shape == (32, 101, 3)
+
+
+def test_words_are_rendered_of_a_grammar_and_a_file(tmp_path: Path) -> None:
+    run("words", tmp_path / "a", "--count", "4", "--format", "csv", "--texts", r"grammar:No\d{2}")
+    assert all(re.fullmatch(r"No\d{2}", str(row["label"])) for row in rows(tmp_path / "a"))
+    texts = tmp_path / "texts.txt"
+    texts.write_text("one\ntwo\n", encoding="utf-8")
+    run("words", tmp_path / "b", "--count", "4", "--format", "csv", "--texts", str(texts))
+    assert sorted(str(row["label"]) for row in rows(tmp_path / "b")) == ["one", "one", "two", "two"]
+
+
+def test_looks_come_from_the_style_images_given(tmp_path: Path) -> None:
+    source = tmp_path / "real"
+    source.mkdir()
+    texts = ["京A12345", "沪B67890", "皖C00000", "浙D11111"]
+    images = LineRenderer(load_layout("plates-cn"))(texts, 0, (48, 144))
+    lines = ["file,text,split"]
+    for number, (text, image) in enumerate(zip(texts, images, strict=True)):
+        (source / f"{number}.png").write_bytes(encode_png(image))
+        lines.append(f"{number}.png,{text},train")
+    (source / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    for out, options in (("plain", ()), ("styled", ("--style-from", f"csv:{source}/labels.csv"))):
+        run("plates-cn", tmp_path / out, "--count", "3", "--format", "csv", *options)
+    assert "looks of" in (tmp_path / "styled" / "README.md").read_text(encoding="utf-8")
+    first, second = (rows(tmp_path / out) for out in ("plain", "styled"))
+    assert [row["label"] for row in first] == [row["label"] for row in second]
+    assert [row["sha256"] for row in first] != [row["sha256"] for row in second]
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "message"),
+    [
+        ("plates-xx", (), "expected a layout"),
+        ("plates-cn", ("--labels", "A"), "--labels does not go with a renderer"),
+        ("plates-cn", ("--texts", "grammar:[A"), "grammar"),
+        ("plates-cn", ("--texts", "grammar:ABC"), "7 characters"),
+        ("words", ("--texts", "missing.txt"), "a text a line"),
+        ("words", ("--set", "height=4"), "height"),
+    ],
+)
+def test_what_cannot_be_rendered_is_refused_and_leaves_nothing(
+    tmp_path: Path, layout: str, options: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(AugmentError, match=message):
+        run(layout, tmp_path / "set", "--count", "2", *options)
+    assert not list(tmp_path.glob("set*"))
+
+
+def test_a_dry_run_prints_the_settings_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("words", tmp_path / "set", "--dry-run")
+    assert json.loads(capsys.readouterr().out)["settings"] == {"height": 32, "channels": 3}
+    assert not (tmp_path / "set").exists()
