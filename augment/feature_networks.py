@@ -28,7 +28,7 @@ from augment.comparators import FrozenNetwork
 from augment.errors import ConfigError
 from augment.models.exemplar_cnn import LAST_CONVOLUTION, ExemplarCNN
 
-__all__ = ["OPENERS", "Opener", "open_comparator"]
+__all__ = ["OPENERS", "Opener", "open_comparator", "with_path"]
 
 ALEXNET_LAYERS = {
     "conv1": "features.2",
@@ -71,6 +71,16 @@ def open_comparator(name: str, image_size: tuple[int, int], channels: int) -> Fr
     network = OPENERS[kind](rest) if kind in OPENERS else _open_torchvision(name)
     network.shape_of_features(image_size, channels)
     return network
+
+
+def with_path(name: str, change: Callable[[str], str]) -> str:
+    """The name with its path, if it has one, changed."""
+    kind, sign, rest = name.partition(":")
+    if sign and kind in OPENERS and kind != "untrained":
+        path, colon, layer = rest.partition(":")
+        return f"{kind}:{change(path)}{colon}{layer}"
+    spec, at, file = name.partition("@")
+    return f"{spec}@{change(file)}" if at else name
 
 
 def split_layer(rest: str) -> tuple[str, str]:

@@ -13,9 +13,11 @@ from typing import Any, NoReturn, TypeVar
 from augment.bundle import Registry
 from augment.config import merged, to_mapping, with_overrides
 from augment.errors import AugmentError, ConfigError
+from augment.feature_networks import with_path
 
 __all__ = [
     "absolute_location",
+    "absolute_networks",
     "absolute_uri",
     "annotate_bundle",
     "at_least",
@@ -164,6 +166,25 @@ def absolute_uri(uri: str, option: str = "--data") -> str:
             f"{option} must be a data URI such as digits: or folder:DIR; got {uri!r}."
         )
     return f"{scheme}:{absolute_location(path, option)}"
+
+
+def absolute_networks(config: T) -> T:
+    """Make the paths of a generator's feature networks absolute: workers start elsewhere.
+
+    Raises:
+        ConfigError: a relative path inside a submitted Ray job.
+    """
+    model = to_mapping(config)["model"]
+
+    def absolute(name: str) -> str:
+        return with_path(name, lambda path: absolute_location(path, f"the path in {name}"))
+
+    changes: dict[str, Any] = {
+        key: absolute(model[key]) for key in ("comparator", "network") if model.get(key)
+    }
+    if model.get("perceptual"):
+        changes["perceptual"] = {"comparator": absolute(model["perceptual"]["comparator"])}
+    return merged(config, {"model": changes})
 
 
 def find_bundle(location: str) -> Path:

@@ -26,6 +26,7 @@ from augment.generators.cvae_gan import CVAEGANGenerator
 from augment.generators.saae import SAAEGenerator
 from jobs.cli import (
     absolute_location,
+    absolute_networks,
     absolute_uri,
     at_least,
     job_parser,
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = read_settings(
         GENERATORS[arguments.architecture], arguments.config, arguments.overrides
     )
-    config = with_overrides(config, [f"training.seed={arguments.seed}"])
+    config = absolute_networks(with_overrides(config, [f"training.seed={arguments.seed}"]))
     size = tuple(arguments.image_size) if arguments.image_size else None
     data = open_data(
         absolute_uri(arguments.data), image_size=size, channels=arguments.channels

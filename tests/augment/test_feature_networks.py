@@ -9,7 +9,7 @@ from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, alexnet, 
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages
 from augment.errors import BundleNotFoundError, ConfigError
-from augment.feature_networks import ALEXNET_LAYERS, open_comparator
+from augment.feature_networks import ALEXNET_LAYERS, open_comparator, with_path
 from augment.generators.base import train_generator, write_bundle
 from augment.generators.exemplar_cnn import CONFIGS
 from augment.training import PlainContext
@@ -130,6 +130,21 @@ def test_small_and_gray_images_are_shown_enlarged_and_as_rgb() -> None:
 def test_names_that_mean_nothing_are_refused_with_those_that_do(name, message) -> None:
     with pytest.raises(ConfigError, match=message):
         open_comparator(name, SIZE, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "absolute"),
+    [
+        ("exemplar:reg/ex/1", "exemplar:/here/reg/ex/1"),
+        ("exemplar:reg/ex:convolutions.1", "exemplar:/here/reg/ex:convolutions.1"),
+        ("alexnet:conv5@weights.pth", "alexnet:conv5@/here/weights.pth"),
+        ("alexnet:conv5", "alexnet:conv5"),
+        ("untrained:alexnet:conv5", "untrained:alexnet:conv5"),
+        ("discriminator", "discriminator"),
+    ],
+)
+def test_only_the_path_in_a_name_is_changed(name, absolute) -> None:
+    assert with_path(name, lambda path: f"/here/{path}") == absolute
 
 
 def test_an_exemplar_cnn_serves_from_its_bundle(tmp_path) -> None:

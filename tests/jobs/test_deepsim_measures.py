@@ -10,7 +10,7 @@ from augment.errors import RequestError
 from augment.generators import GENERATORS
 from augment.generators.base import train_generator, write_bundle
 from augment.training import PlainContext
-from jobs import evaluate
+from jobs import evaluate, train
 
 SIDE = 16
 NETWORK = "model.network=untrained:squeezenet1_1:features.3"
@@ -79,6 +79,24 @@ def test_codes_and_inversions_are_measured_in_one_report(registry, pictures, tmp
         "deepsim-image-alone-again.png",
         "deepsim-inversions-0.png",
     }
+
+
+def test_paths_of_feature_networks_are_absolute_before_workers_start(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    term = json.dumps({"comparator": "exemplar:mine/1"})
+    for architecture, settings in {
+        "deepsim": ("model.use=inversion", "model.network=reader:mine/2:body"),
+        "vae_gan": (f"model.perceptual={term}",),
+    }.items():
+        sets = [word for setting in settings for word in ("--set", setting)]
+        train.main([architecture, "--out", "registry/any", "--dry-run", *sets])
+        model = json.loads(capsys.readouterr().out)["settings"]["model"]
+        if architecture == "deepsim":
+            assert model["network"] == f"reader:{tmp_path}/mine/2:body"
+            assert model["comparator"] == "discriminator"
+        else:
+            term = {"comparator": f"exemplar:{tmp_path}/mine/1", "weight": 1.0}
+            assert model["perceptual"] == term
 
 
 def test_bundles_of_other_architectures_are_refused(demo_registry, pictures, tmp_path):
