@@ -34,6 +34,7 @@ from jobs.cli import (
     run_job,
 )
 from jobs.seeds import SeedTask, run_tasks
+from jobs.texts import benchmark_texts
 from jobs.verification import verify, verify_sets
 from recognizers.arms import Cell, Plan, SeedRun
 from recognizers.gain import ArmResult, GainReport, measure_gain
@@ -49,6 +50,7 @@ from recognizers.sweeps import (
     shots_curve,
     shots_recipes,
 )
+from recognizers.text_scenarios import TEXT_SCENARIOS
 from recognizers.tuning import best_of, format_trials, measured_on, run_trials, summarize, trials_of
 from recognizers.verification_arms import (
     FACES_VERIFY,
@@ -70,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         out=None,
         config="default (the scenario's own plan), or a JSON file of settings to change",
     )
-    names = [*SCENARIOS, FACES_VERIFY.name, "chars"]
+    names = [*SCENARIOS, *TEXT_SCENARIOS, FACES_VERIFY.name, "chars"]
     options.add_argument("scenario", choices=names, help="chars needs --data")
     options.add_argument("--data", metavar="URI", help="another copy of the scenario's data")
     options.add_argument(
@@ -80,7 +82,11 @@ def parser() -> argparse.ArgumentParser:
         default=1,
         help=f"of {FACES_VERIFY.name}: 1 for development, 2 to report (ten sets, no seeds)",
     )
-    options.add_argument("--shots", type=at_least(1), help="real images a class (scenario's own)")
+    options.add_argument(
+        "--shots",
+        type=at_least(1),
+        help="real images a class, or real lines of text in all (scenario's own)",
+    )
     options.add_argument(
         "--seeds",
         type=at_least(1),
@@ -114,6 +120,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     if arguments.tune and arguments.sweep:
         raise ConfigError("--tune and --sweep exclude each other: tune first, then measure.")
+    command = shlex.join(
+        ["python", "-m", "jobs.benchmark"]
+        + [word for word in argv or sys.argv[1:] if word != "--resume"]
+    )
+    if arguments.scenario in TEXT_SCENARIOS:
+        device, out = choose_device(arguments.device), results_folder(arguments)
+        told = describe_device(device)
+        benchmark_texts(arguments, command=command, out=out, device=device, told=told)
+        return
     scenario = choose_scenario(arguments)
     verifies = isinstance(scenario, Verification)
     if verifies and (arguments.tune or arguments.sweep):
@@ -122,9 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
     plan = quicken(plan) if arguments.quick else plan
     device = choose_device(arguments.device)
-    out = Path(absolute_location(arguments.out, "--out"))
-    if (out / "seeds").exists() and not arguments.resume:
-        raise ConfigError(f"{out} has results already; go on with --resume or give another --out.")
+    out = results_folder(arguments)
     if arguments.dry_run:
         print_plan("benchmark", arguments, plan)
         return
@@ -140,8 +153,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.tune:
         tune(tasks, out, processes=arguments.parallel)
         return
-    words = [word for word in argv or sys.argv[1:] if word != "--resume"]
-    command = shlex.join(["python", "-m", "jobs.benchmark", *words])
     if verifies:
         told = describe_device(device)
         processes = arguments.parallel
@@ -155,6 +166,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = measure(runs, scenario, command=command, out=out, sweeps=sweeps)
     page = write_report(out, report, take_pictures(runs[0]))
     print(f"\n{format_table(report)}\n\n{page}")
+
+
+def results_folder(arguments: argparse.Namespace) -> Path:
+    """Where results go.
+
+    Raises:
+        ConfigError: there are some already, and ``--resume`` was not given.
+    """
+    out = Path(absolute_location(arguments.out, "--out"))
+    if (out / "seeds").exists() and not arguments.resume:
+        raise ConfigError(f"{out} has results already; go on with --resume or give another --out.")
+    return out
 
 
 def choose_scenario(arguments: argparse.Namespace) -> Scenario:

@@ -1,0 +1,118 @@
+"""Measure how well a reader of text tells wrongly drawn lines from right ones.
+
+    python -m jobs.read_back plates --out runs/read-back
+
+trains a reader on all training lines of a text scenario and on rendered ones, draws lines of
+which a share shows another text than its label, and writes reader.json: the ROC, and how many
+right lines are lost where 95 % of the wrong ones are dropped. The lines are drawn by a generator
+given as ``--bundle``, otherwise by the renderer, in the looks of lines that were not trained on.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from augment.errors import ConfigError
+from augment.generators.line_saae import load_line_sampler
+from jobs.cli import (
+    absolute_location,
+    absolute_uri,
+    at_least,
+    find_bundle,
+    job_parser,
+    print_plan,
+    read_settings,
+    run_job,
+)
+from recognizers.text_arms import TextPlan, TextRun
+from recognizers.text_mixing import LabelledLines
+from recognizers.text_plans import text_plan_for
+from recognizers.text_reader import Planted, ReaderQuality, plant_errors, reader_quality
+from recognizers.text_scenarios import TEXT_SCENARIOS
+from recognizers.text_sources import is_drawable, render_lines, sample_texts
+
+__all__ = ["main"]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    options = job_parser(
+        "read_back",
+        "Measure a reader of text on planted errors.",
+        out=None,
+        config="default (the scenario's own plan), or a JSON file of settings to change",
+    )
+    options.add_argument("scenario", choices=[*TEXT_SCENARIOS])
+    options.add_argument("--data", metavar="URI", help="another copy of the scenario's data")
+    options.add_argument("--bundle", help="a generator of lines; the renderer where none")
+    options.add_argument("--lines", type=at_least(20), default=2000, help="lines to draw")
+    options.add_argument("--share", type=float, default=0.05, help="of them that are wrong")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job.
+
+    Raises:
+        ConfigError: the same as a benchmark's, or results are there already.
+    """
+    arguments = parser().parse_args(argv)
+    plan = replace(text_plan_for(arguments.scenario), reader_folds=1)
+    plan = replace(plan, reader_steps=plan.budget.steps)
+    plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
+    out = Path(absolute_location(arguments.out, "--out"))
+    if (out / "reader.json").exists():
+        raise ConfigError(f"{out} has results already; give another --out.")
+    if arguments.dry_run:
+        print_plan("read_back", arguments, plan)
+        return
+    quality = measure(arguments, plan, out)
+    text = json.dumps(quality.to_mapping(), indent=1) + "\n"
+    (out / "reader.json").write_text(text, encoding="utf-8")
+    print(
+        f"{quality.n_wrong} wrong among {quality.n_wrong + quality.n_right:,} lines: AUC "
+        f"{quality.auc:.4f}; with 95 % of the wrong ones {100 * quality.right_lost:.1f} % of the "
+        f"right ones are dropped. By exact match {100 * quality.exact_wrong_dropped:.1f} % of the "
+        f"wrong and {100 * quality.exact_right_lost:.1f} % of the right ones are.\n\n"
+        f"{out / 'reader.json'}"
+    )
+
+
+def measure(arguments: argparse.Namespace, plan: TextPlan, out: Path) -> ReaderQuality:
+    """Train the reader, draw the lines and let it judge them."""
+    scenario = replace(TEXT_SCENARIOS[arguments.scenario], shots=None)
+    scenario = scenario.with_data(absolute_uri(arguments.data)) if arguments.data else scenario
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    draw = scenario.draw(arguments.seed)
+    run = TextRun(scenario, draw, arguments.seed, plan, out, device=device)
+    labels = sample_texts(draw.train, run.layout, run.charset, arguments.lines, arguments.seed + 1)
+    planted = plant_errors(
+        labels,
+        run.layout.alphabet,
+        share=arguments.share,
+        seed=arguments.seed,
+        allows=lambda text: is_drawable(text, run.layout),
+    )
+    drawn = draw_planted(arguments, run, planted)
+    return reader_quality(run.train_reader(), drawn.lines, labels, planted.is_wrong)
+
+
+def draw_planted(arguments: argparse.Namespace, run: TextRun, planted: Planted) -> LabelledLines:
+    """Lines that show the planted texts."""
+    if arguments.bundle:
+        sampler = load_line_sampler(find_bundle(arguments.bundle), device=run.device)
+        numbers = np.arange(len(planted.drawn))
+        images = sampler.draw_texts(planted.drawn, numbers, arguments.seed).images
+        return LabelledLines.stacked(images, planted.drawn, run.shape)
+    data = run.scenario.open()
+    held_back = data.subset(np.flatnonzero(data.splits != "train"))
+    return render_lines(held_back, run.layout, run.shape, planted.drawn, arguments.seed + 1)
+
+
+if __name__ == "__main__":
+    run_job(main)

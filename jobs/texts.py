@@ -1,0 +1,182 @@
+"""The benchmarks of text: their seeds, report and table; run by ``jobs.benchmark``."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from augment.errors import ConfigError
+from jobs.cli import absolute_uri, print_plan, read_settings
+from jobs.seeds import run_tasks, say
+from recognizers.report import format_table, write_report
+from recognizers.text_arms import TextPlan, TextRun
+from recognizers.text_plans import text_plan_for
+from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
+from recognizers.text_scenarios import TEXT_SCENARIOS, TextDraw, TextScenario
+from recognizers.text_tuning import (
+    best_text_recipes,
+    format_text_trials,
+    run_text_trials,
+    summarize_texts,
+    text_tuning_draws,
+)
+
+__all__ = ["TextTask", "benchmark_texts", "measure_texts", "quicken_texts", "tune_texts"]
+
+SEEDS, TUNE_SEEDS = 5, 1  # unless the command line says otherwise
+
+
+@dataclass(frozen=True)
+class TextTask:
+    """One seed of a text scenario, described so that another process can run it.
+
+    Attributes:
+        scenario: which lines are drawn.
+        seed: of everything random.
+        plan: budgets and recipes.
+        out: folder of the benchmark; what is finished is kept in its ``seeds``.
+        device: where everything is trained.
+    """
+
+    scenario: TextScenario
+    seed: int
+    plan: TextPlan
+    out: Path
+    device: str = "cpu"
+
+    def open(self) -> TextRun:
+        """Draw the seed's lines and continue its folder.
+
+        Raises:
+            DataError, ResumeError: see ``TextScenario.draw``, ``TextRun``.
+        """
+        return self._open(self.scenario.draw(self.seed), self.folder)
+
+    def open_for_tuning(self) -> list[TextRun]:
+        """Runs that try recipes on training lines: one on dev lines, or one a fold."""
+        draws = text_tuning_draws(self.scenario.draw(self.seed), self.seed)
+        return [self._open(draw, self.folder / f"part-{i}") for i, draw in enumerate(draws)]
+
+    @property
+    def folder(self) -> Path:
+        """Where the seed's finished pieces are kept."""
+        return self.out / "seeds" / str(self.seed)
+
+    def _open(self, draw: TextDraw, folder: Path) -> TextRun:
+        return TextRun(
+            self.scenario, draw, self.seed, self.plan, folder, say=say, device=self.device
+        )
+
+
+def benchmark_texts(
+    arguments: argparse.Namespace, *, command: str, out: Path, device: str, told: str
+) -> None:
+    """Measure or tune as the command line of ``jobs.benchmark`` asks.
+
+    Args:
+        arguments: the command line.
+        command: the same in words, for the report.
+        out: where results go.
+        device: where everything is trained.
+        told: that device in words.
+
+    Raises:
+        ConfigError: an option that text has not.
+    """
+    if arguments.sweep or arguments.recognizer or arguments.view == 2:
+        raise ConfigError(
+            f"{arguments.scenario} has no --sweep, --recognizer or --view 2; leave them out."
+        )
+    scenario = TEXT_SCENARIOS[arguments.scenario]
+    scenario = scenario.with_data(absolute_uri(arguments.data)) if arguments.data else scenario
+    scenario = scenario.with_shots(arguments.shots) if arguments.shots else scenario
+    plan = text_plan_for(scenario.name)
+    plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
+    plan = quicken_texts(plan) if arguments.quick else plan
+    if arguments.dry_run:
+        print_plan("benchmark", arguments, plan)
+        return
+    count = arguments.seeds or (TUNE_SEEDS if arguments.tune else SEEDS)
+    seeds = range(arguments.seed, arguments.seed + count)
+    tasks = [TextTask(scenario, seed, plan, out, device) for seed in seeds]
+    processes = arguments.parallel
+    if arguments.tune:
+        print("\n" + tune_texts(tasks, out=out, processes=processes))
+    else:
+        table = measure_texts(tasks, command=command, out=out, device=told, processes=processes)
+        print("\n" + table)
+
+
+def measure_texts(
+    tasks: Sequence[TextTask], *, command: str, out: Path, device: str, processes: int = 1
+) -> str:
+    """Train and measure all arms of all seeds; writes report.json and report.html.
+
+    Args:
+        tasks: one a seed.
+        command: measures it again.
+        out: folder of the report.
+        device: what it runs on, in words.
+        processes: seeds at a time.
+
+    Returns:
+        The result as lines for a console.
+    """
+    run_tasks(finish, tasks, processes=processes)
+    runs = [task.open() for task in tasks]
+    report = build_text_report(runs, device=device, command=command)
+    page = write_report(out, report, take_text_pictures(runs[0]))
+    return f"{format_table(report)}\n\n{format_text_scores(report)}\n\n{page}"
+
+
+def tune_texts(tasks: Sequence[TextTask], *, out: Path, processes: int = 1) -> str:
+    """Try recipes for every arm alike; writes tune.json and, for ``--config``, recipes.json.
+
+    Args:
+        tasks: one a draw.
+        out: folder of both files.
+        processes: draws at a time.
+
+    Returns:
+        The trials as lines for a console.
+    """
+    run_tasks(finish_trials, tasks, processes=processes)
+    runs = {task.seed: task.open_for_tuning() for task in tasks}
+    trials = summarize_texts(runs)
+    best = {arm: asdict(recipe) for arm, recipe in best_text_recipes(trials).items()}
+    parts = next(iter(runs.values()))
+    found = {
+        "scenario": tasks[0].scenario.name,
+        "measured_on": sum(len(run.draw.test) for run in parts),
+        "parts": len(parts),
+        "seeds": [task.seed for task in tasks],
+        "steps": tasks[0].plan.budget.steps,
+        "trials": [trial.to_mapping() for trial in trials],
+        "best": best,
+    }
+    for name, content in {"tune.json": found, "recipes.json": {"recipes": best}}.items():
+        (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return f"{format_text_trials(trials)}\n\nto measure: --config {out / 'recipes.json'}"
+
+
+def quicken_texts(plan: TextPlan) -> TextPlan:
+    """A tenth of all steps and lines: to see that everything runs, not to measure."""
+    return replace(
+        plan,
+        generator=plan.generator.shortened(10),
+        budget=replace(plan.budget, steps=max(10, plan.budget.steps // 10)),
+        reader_steps=max(10, plan.reader_steps // 10),
+        generated_lines=max(10, plan.generated_lines // 10),
+        rendered_lines=max(10, plan.rendered_lines // 10),
+    )
+
+
+def finish(task: TextTask) -> None:
+    """Train and measure every arm that a seed has not finished yet."""
+    task.open().run()
+
+
+def finish_trials(task: TextTask) -> None:
+    """Try every recipe that a seed has not tried yet."""
+    run_text_trials(task.open_for_tuning())

@@ -1,0 +1,366 @@
+"""One seed of a benchmark of text: the generator, its reader, and a recognizer in every arm.
+
+What ``recognizers.arms`` is to classes: all arms share the draw's real lines, the weights at the
+start, budget and augmentation. Generator, renderer and reader see the draw's training lines and
+nothing else. Everything finished is kept in the seed's folder, and never run twice.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.bundle import BundleInfo, load_bundle
+from augment.config import config_digest
+from augment.data.layouts import load_layout
+from augment.data.line_pairs import LineData
+from augment.data.texts import Lines, TextImages
+from augment.errors import ConfigError, DataError, ResumeError
+from augment.generate import Tally
+from augment.generators.base import train_generator, write_bundle
+from augment.generators.line_saae import CONFIGS, LineSAAEGenerator, load_line_sampler
+from augment.training import PlainContext, derive_seed
+from recognizers.arms import ARMS
+from recognizers.arrays import load_arrays, save_arrays
+from recognizers.fit import Budget
+from recognizers.gain import ArmResult
+from recognizers.scene_text import SIZES, TextConfig, TextRecognizer
+from recognizers.text_fit import fit_texts, read_lines
+from recognizers.text_metrics import right_texts
+from recognizers.text_mixing import LabelledLines, TextRecipe, mixed_lines
+from recognizers.text_reader import CrossFittedTextReader, train_text_reader
+from recognizers.text_scenarios import TextDraw, TextScenario
+from recognizers.text_sources import render_lines, sample_texts, that_fit
+
+__all__ = ["TEST", "TextCell", "TextPlan", "TextRun", "default_text_recipes"]
+
+TEST = "test"
+"""Name of the test set among all that are read."""
+CURVE_POINTS = 5
+MOST_CANDIDATES = 4
+"""Lines generated at most for each one that is wanted."""
+
+
+def default_text_recipes() -> dict[str, TextRecipe]:
+    """What each arm's batches are made of unless a plan has its own."""
+    return {
+        "real": TextRecipe(augmentation="none"),
+        "classical": TextRecipe(),
+        "rendered": TextRecipe(rendered=0.67),
+        "synthetic": TextRecipe(rendered=0.5, generated=0.25),
+        "synthetic_only": TextRecipe(generated=1.0),
+        "reader": TextRecipe(rendered=0.5),
+    }
+
+
+@dataclass(frozen=True)
+class TextPlan:
+    """Everything that a text scenario's arms share or choose; frozen before a benchmark starts."""
+
+    generator: LineSAAEGenerator = field(default_factory=lambda: CONFIGS["labelmint"])
+    recognizer: TextConfig = SIZES["small"]  # also reads generated lines
+    budget: Budget = field(default_factory=lambda: Budget(steps=2500, batch_size=48))
+    read_back: bool = True  # whether generated lines must read as their text to be kept
+    reader_steps: int = 1500
+    reader_folds: int = 2  # 1: the reader sees all real lines
+    reader_band: tuple[float, float] = (0.0, 1.0)  # confidences of generated lines that are kept
+    recipes: dict[str, TextRecipe] = field(default_factory=default_text_recipes)
+    generated_lines: int = 10_000
+    rendered_lines: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Check that every arm has a recipe, and the numbers."""
+        if missing := [name for name in (*ARMS, "reader") if name not in self.recipes]:
+            raise ConfigError(
+                f"expected a recipe for each of {', '.join(ARMS)} and the reader, "
+                f"got none for {', '.join(missing)}."
+            )
+        if self.recipes["reader"].generated:
+            raise ConfigError("the reader must be independent of what it reads: no generated share")
+        low, high = self.reader_band
+        if not 0 <= low < high <= 1:
+            raise ConfigError(f"reader_band must rise within [0, 1]; got {low} to {high}.")
+        for name in ("reader_steps", "reader_folds", "generated_lines", "rendered_lines"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class TextCell(ArmResult):
+    """One arm of one seed, finished: ``predictions`` are 1 for test lines that were misread.
+
+    Attributes:
+        read: what was read on each test set, by its name; ``TEST`` is the test itself.
+        seconds: what training and measuring took; making the lines to train on is left out.
+    """
+
+    read: Mapping[str, list[str]] = field(kw_only=True)
+    seconds: float = 0.0
+
+
+Say = Callable[[str], None]
+
+
+class TextRun:
+    """One seed of one text scenario.
+
+    Args:
+        scenario: says what is read, and in which shape.
+        draw: the seed's lines.
+        seed: of everything random.
+        plan: budgets and recipes.
+        folder: where finished pieces are kept; an existing one is continued.
+        say: receives progress lines.
+        device: where everything is trained.
+
+    Raises:
+        ResumeError: the folder holds pieces of another plan or another draw.
+    """
+
+    def __init__(
+        self,
+        scenario: TextScenario,
+        draw: TextDraw,
+        seed: int,
+        plan: TextPlan,
+        folder: Path,
+        *,
+        say: Say = print,
+        device: str = "cpu",
+    ) -> None:
+        self.scenario, self.draw, self.seed, self.plan = scenario, draw, seed, plan
+        self.folder, self.say, self.device = folder, say, device
+        self.charset, self.shape = scenario.charset, scenario.shape
+        self.layout = load_layout(scenario.layout)
+        self.bundle_folder = folder / "bundle"
+        self._sources = {"real": LabelledLines.of(draw.train, self.shape)}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._claim()
+
+    @property
+    def seconds(self) -> float:
+        """Time that the finished pieces took, in earlier sessions too."""
+        pieces = [*self.folder.glob("cells/*.npz"), *self.folder.glob("generated.npz")]
+        return sum(float(load_arrays(piece)["seconds"]) for piece in pieces)
+
+    @property
+    def tally(self) -> Tally:
+        """How many lines were generated and kept; zeros before any was."""
+        path = self.folder / "generated.npz"
+        return Tally(*load_arrays(path)["tally"].tolist()) if path.exists() else Tally()
+
+    def run(self, arms: Mapping[str, TextRecipe] | None = None) -> list[TextCell]:
+        """Train and measure every arm that is not finished yet.
+
+        Args:
+            arms: names and recipes; the plan's where None. A name stands for one recipe.
+        """
+        arms = {name: self.plan.recipes[name] for name in ARMS} if arms is None else arms
+        return [self._arm(name, recipe) for name, recipe in arms.items()]
+
+    def bundle(self) -> BundleInfo:
+        """The seed's generator, trained if there is none yet."""
+        if not (self.bundle_folder / "config.json").exists():
+            self.say(f"seed {self.seed}: training the generator")
+            data = LineData.select(self.draw.train, self.layout, self.shape)
+            context = PlainContext(self.folder / "generator", device=self.device, resume=True)
+            scratch = self.folder / "scratch"
+            model = train_generator(data, self.plan.generator, context, scratch=scratch)
+            write_bundle(self.bundle_folder, model, data, self.plan.generator)
+        return load_bundle(self.bundle_folder)
+
+    def texts(self, count: int) -> list[str]:
+        """Texts of rendered and generated lines."""
+        seed = derive_seed(self.seed, 2) % 2**31
+        return sample_texts(self.draw.train, self.layout, self.charset, count, seed)
+
+    def rendered(self) -> LabelledLines:
+        """Lines of the renderer, in the looks of the real ones."""
+        texts = self.texts(self.plan.rendered_lines)
+        seed = derive_seed(self.seed, 3) % 2**31
+        lines = render_lines(self.draw.train, self.layout, self.shape, texts, seed)
+        return that_fit(lines, self.charset)
+
+    def generated(self) -> LabelledLines:
+        """Lines of the seed's generator; if the plan reads back, those that read as their text.
+
+        Raises:
+            DataError: none did.
+        """
+        path = self.folder / "generated.npz"
+        if not path.exists():
+            self._generate(path)
+        arrays = load_arrays(path)
+        lines = Lines(arrays["pixels"], arrays["widths"])
+        return that_fit(LabelledLines(lines, tuple(arrays["texts"].tolist())), self.charset)
+
+    def train(
+        self,
+        recipe: TextRecipe,
+        *,
+        seed: int,
+        steps: int | None = None,
+        rows: NDArray[np.int64] | None = None,
+        on_checkpoint: Callable[[int, TextRecognizer], None] | None = None,
+    ) -> TextRecognizer:
+        """Train a recognizer by a recipe on the real lines, or on some rows of them.
+
+        Args:
+            recipe: composition of the batches.
+            seed: tells this training from others of the same run.
+            steps: the plan's budget where None.
+            rows: which real lines.
+            on_checkpoint: see ``recognizers.fit.optimize``.
+        """
+        sources = self._sources_of(recipe)
+        if rows is not None:
+            sources["real"] = sources["real"].subset(rows)
+        budget = self.plan.budget if steps is None else replace(self.plan.budget, steps=steps)
+        stream = mixed_lines(
+            recipe,
+            sources,
+            self.charset,
+            steps=budget.steps,
+            batch_size=budget.batch_size,
+            seed=derive_seed(self.seed, seed),
+        )
+        return fit_texts(
+            lambda: TextRecognizer(
+                self.charset,
+                height=self.shape.height,
+                channels=self.shape.channels,
+                config=self.plan.recognizer,
+            ),
+            stream,
+            budget,
+            seed=derive_seed(self.seed, seed) % 2**31,
+            device=self.device,
+            checkpoints=CURVE_POINTS if on_checkpoint else 0,
+            on_checkpoint=on_checkpoint,
+        )
+
+    def train_reader(self) -> CrossFittedTextReader:
+        """Train the recognizers that read generated lines back, on the real lines."""
+        _, of_group = np.unique(self.draw.train.groups, return_inverse=True)
+        dealt = np.random.default_rng(self.seed).permutation(of_group.max() + 1)
+        recipe = self.plan.recipes["reader"]
+        return train_text_reader(
+            dealt[of_group] % self.plan.reader_folds,
+            lambda rows, fold: self.train(
+                recipe, seed=100 + fold, steps=self.plan.reader_steps, rows=rows
+            ),
+            self.plan.reader_band,
+        )
+
+    def test_sets(self) -> dict[str, TextImages]:
+        """The test and the draw's other test sets, by name."""
+        return {TEST: self.draw.test, **self.draw.others}
+
+    def _generate(self, path: Path) -> None:
+        started = time.monotonic()
+        self.bundle()
+        reader = None
+        if self.plan.read_back:
+            self.say(f"seed {self.seed}: training the reader")
+            reader = self.train_reader()
+        self.say(f"seed {self.seed}: generating")
+        sampler = load_line_sampler(self.bundle_folder, device=self.device)
+        texts = self.texts(self.plan.generated_lines)
+        tally, kept = Tally(asked=len(texts)), list[LabelledLines]()
+        for candidate in range(MOST_CANDIDATES):
+            numbers = np.full(len(texts), candidate)
+            drawn = LabelledLines.stacked(
+                sampler.draw_texts(texts, numbers, self.seed).images, texts, self.shape
+            )
+            keep = np.ones(len(texts), bool)
+            if reader is not None:
+                keep = reader.keeps(drawn.lines, texts)
+            kept.append(drawn.subset(np.flatnonzero(keep)))
+            tally.made += len(keep)
+            tally.kept += int(keep.sum())
+            tally.dropped += int((~keep).sum())
+            texts = [text for text, good in zip(texts, keep, strict=True) if not good]
+            if not texts:
+                break
+        if not tally.kept:
+            raise DataError(
+                f"seed {self.seed}: expected generated lines that are read as their text, got "
+                f"none of {tally.made}; train the generator or the reader longer."
+            )
+        save_arrays(
+            path,
+            pixels=np.concatenate([lines.lines.pixels for lines in kept]),
+            widths=np.concatenate([lines.lines.widths for lines in kept]),
+            texts=np.array([text for lines in kept for text in lines.texts], np.str_),
+            tally=np.array([tally.asked, tally.made, tally.kept, tally.dropped]),
+            seconds=np.array(time.monotonic() - started),
+        )
+
+    def _sources_of(self, recipe: TextRecipe) -> dict[str, LabelledLines]:
+        """What the recipe draws from, made at first use and shared by all arms."""
+        sources = {"real": self._sources["real"]}
+        for name in ("rendered", "generated"):
+            if getattr(recipe, name):
+                if name not in self._sources:
+                    self._sources[name] = getattr(self, name)()
+                sources[name] = self._sources[name]
+        return sources
+
+    def _arm(self, name: str, recipe: TextRecipe) -> TextCell:
+        path = self.folder / "cells" / f"{name}.npz"
+        if not path.exists():
+            self.say(f"seed {self.seed}: arm {name}")
+            self._sources_of(recipe)  # made before the clock starts
+            self._finish(path, name, recipe)
+        arrays = load_arrays(path)
+        read = {which: arrays[f"read {which}"].tolist() for which in self.test_sets()}
+        return TextCell(
+            name,
+            self.seed,
+            (~right_texts(read[TEST], self.draw.test.texts, self.charset)).astype(np.int64),
+            [(int(step), float(value)) for step, value in arrays["curve"]],
+            read=read,
+            seconds=float(arrays["seconds"]),
+        )
+
+    def _finish(self, path: Path, name: str, recipe: TextRecipe) -> None:
+        """Train an arm, read the test sets and keep the result."""
+        started = time.monotonic()
+        curve: list[tuple[int, float]] = []
+
+        def measure(step: int, model: TextRecognizer) -> None:
+            read = read_lines(model, self._tested[TEST]).texts
+            right = right_texts(read, self.draw.test.texts, self.charset)
+            curve.append((step, float(right.mean())))
+
+        model = self.train(recipe, seed=1, on_checkpoint=measure)
+        read = {
+            f"read {which}": np.array(read_lines(model, lines).texts, np.str_)
+            for which, lines in self._tested.items()
+        }
+        seconds = time.monotonic() - started
+        self.say(f"seed {self.seed}: arm {name}: {curve[-1][1]:.4f} in {seconds:.0f} s")
+        save_arrays(path, **read, curve=np.array(curve), seconds=np.array(seconds))
+
+    @cached_property
+    def _tested(self) -> dict[str, Lines]:
+        return {which: data.shaped(self.shape) for which, data in self.test_sets().items()}
+
+    def _claim(self) -> None:
+        """Refuse a folder that was begun with another plan or other lines."""
+        path = self.folder / "plan.json"
+        claim = {"plan": config_digest(self.plan), "train": self.draw.train.digest()}
+        claim |= {which: data.digest() for which, data in self.test_sets().items()}
+        claim |= {"seed": str(self.seed)}
+        if path.exists() and (found := json.loads(path.read_text(encoding="utf-8"))) != claim:
+            changed = sorted(k for k in claim | found if found.get(k) != claim.get(k))
+            raise ResumeError(
+                f"{self.folder} was begun with another {' and another '.join(changed)}; "
+                "restore the settings or give another --out."
+            )
+        path.write_text(json.dumps(claim), encoding="utf-8")

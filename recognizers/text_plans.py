@@ -1,0 +1,46 @@
+"""The plan of each text scenario, and the recipes that are tried for its arms.
+
+``python -m jobs.benchmark plates --tune`` tries them on training lines outside the draw, or by
+cross-validation inside it, the same number for every arm. Test lines take no part.
+"""
+
+from recognizers.text_arms import TextPlan
+from recognizers.text_mixing import TextRecipe
+
+__all__ = ["text_candidates", "text_plan_for"]
+
+JOINT_SHARES = (0.5, 0.67, 0.8)
+"""Shares of a batch that are not real, in joint mixing."""
+SYNTHETIC_FIRST = 0.6
+"""Share of the steps without real lines where synthetic ones come first."""
+
+
+def text_candidates(arm: str) -> list[TextRecipe]:
+    """Recipes to try for ``classical``, ``rendered`` or ``synthetic``; equally many for each.
+
+    Of the two arms with lines that are not real three mix them jointly and one shows them first.
+    """
+    if arm == "classical":
+        return [
+            TextRecipe(augmentation=strength, towards_rare=power)
+            for strength in ("light", "strong")
+            for power in (0.0, 0.5)
+        ]
+    generated = 0.5 if arm == "synthetic" else 0.0  # of what is not real
+    mixes = [(share, 1.0) for share in JOINT_SHARES] + [(1.0, SYNTHETIC_FIRST)]
+    return [
+        TextRecipe(
+            rendered=round(share * (1 - generated), 4),
+            generated=round(share * generated, 4),
+            real_only_after=until,
+        )
+        for share, until in mixes
+    ]
+
+
+def text_plan_for(scenario: str) -> TextPlan:
+    """The plan of a text scenario; untuned so far, and the same for both."""
+    return _PLANS.get(scenario, TextPlan())
+
+
+_PLANS: dict[str, TextPlan] = {}

@@ -1,0 +1,192 @@
+"""What a benchmark of text reports: the gain by texts read whole, and what became of characters.
+
+A test line counts as one mistake unless every character that counts is right, so the machinery of
+``recognizers.gain`` applies as it is: paired over seeds and arms, resampled by plate or picture.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recognizers.gain import ArmResult, GainReport, measure_gain
+from recognizers.metrics import nearest_images
+from recognizers.mixing import LabelledPixels
+from recognizers.recommend import why_best
+from recognizers.report import ClassPictures, Neighbour, Pictures, build_report
+from recognizers.text_arms import TEST, TextCell, TextRun
+from recognizers.text_metrics import (
+    MISSING,
+    ErrorReport,
+    report_errors,
+    right_texts,
+    score_texts,
+    share_interval,
+)
+
+__all__ = ["build_text_report", "format_text_scores", "take_text_pictures"]
+
+NOTHING = "∅"
+"""How a report shows a character that was not read, or one that is not there."""
+SHOWN = 6
+"""Real and generated lines shown beside each other."""
+NEIGHBOURS = 24
+"""Generated lines shown beside the training line most like them."""
+
+
+def build_text_report(runs: Sequence[TextRun], *, device: str, command: str) -> dict[str, Any]:
+    """What report.json holds; arms not finished yet are run.
+
+    Args:
+        runs: one a seed.
+        device: what they ran on, in words.
+        command: measures it again.
+    """
+    cells = [cell for run in runs for cell in run.run()]
+    first = runs[0]
+    gains = {which: _gain(first, cells, which) for which in first.test_sets()}
+    gain, confirm = gains[TEST], first.scenario.confirm
+    made = {
+        name: sum(getattr(run.tally, name) for run in runs) for name in ("made", "kept", "dropped")
+    }
+    report = build_report(
+        gain,
+        scenario=first.scenario.name,
+        describe=first.scenario.describe,
+        n_train=len(first.draw.train),
+        steps=dict.fromkeys(gain.arms, first.plan.budget.steps),
+        generated=made,
+        bundle=first.bundle().digest,
+        seconds=sum(run.seconds for run in runs),
+        device=device,
+        command=command,
+        confusion=_confusion(first, cells, gain.baseline),
+        recommended=_recommended(first, gain),
+        confirmation=(confirm, gains[confirm]) if confirm in gains else None,
+    )
+    report["same_images"] = first.draw.dev is None
+    report["scores"] = _scores(first, cells)
+    report["others"] = {
+        which: _other(first, gains[which], len(data)) for which, data in first.draw.others.items()
+    }
+    report["errors"] = {
+        arm: _errors(first, cells, arm).to_mapping() for arm in (gain.baseline, "synthetic")
+    }
+    return report
+
+
+def format_text_scores(report: Mapping[str, Any]) -> str:
+    """Character scores and the other test sets for a console, in percent."""
+    lines = [f"  {'arm':<16}{'characters':>12}{'1 - NED':>10}"]
+    for arm, score in report["scores"].items():
+        characters, ned = 100 * score["character_accuracy"], 100 * score["one_minus_ned"]
+        lines.append(f"  {arm:<16}{characters:12.2f}{ned:10.2f}")
+    for which, other in report["others"].items():
+        lines += ["", f"  {which}, {other['n_test']:,} lines"]
+        for arm, share in other["arms"].items():
+            low, high = (100 * end for end in share["ci95"])
+            told = f"(95 % interval {low:.1f} to {high:.1f})"
+            lines.append(f"  {arm:<16}{100 * share['mean']:10.2f} %  {told}")
+    return "\n".join(lines)
+
+
+def take_text_pictures(run: TextRun) -> Pictures:
+    """Real and generated lines of a finished seed; the choice is random, made without looking."""
+    real = run.draw.train.shaped(run.shape)
+    generated = run.generated()
+    rng = np.random.default_rng(run.seed)
+    pixels = LabelledPixels(generated.lines.pixels, np.arange(len(generated)))
+    some_real = np.sort(rng.permutation(len(real.pixels))[:SHOWN])
+    some = np.sort(rng.permutation(len(pixels))[:SHOWN])
+    shown = np.sort(rng.permutation(len(pixels))[:NEIGHBOURS])
+    nearest, distances = nearest_images(pixels.images[shown], real.pixels)
+    return Pictures(
+        [ClassPictures("lines", real.pixels[some_real], pixels.images[some])],
+        [
+            Neighbour(generated.texts[row], pixels.images[row], real.pixels[index], float(distance))
+            for row, index, distance in zip(shown, nearest, distances, strict=True)
+        ],
+    )
+
+
+def _gain(run: TextRun, cells: Sequence[TextCell], which: str) -> GainReport:
+    """The gain on one test set, a mistake a line that was misread."""
+    data = run.test_sets()[which]
+    results = []
+    for cell in cells:
+        wrong = ~right_texts(cell.read[which], data.texts, run.charset)
+        curve = cell.curve if which == TEST else ()
+        results.append(ArmResult(cell.arm, cell.seed, wrong.astype(np.int64), curve))
+    return measure_gain(results, np.zeros(len(data), np.int64), data.groups, metric="accuracy")
+
+
+def _other(run: TextRun, gain: GainReport, count: int) -> dict[str, Any]:
+    """One further test set: shares with Wilson's interval, which takes seeds for no new lines."""
+    told = gain.to_mapping()
+    arms = {
+        arm: {
+            "mean": summary.mean,
+            "per_seed": summary.per_seed,
+            "ci95": list(share_interval(summary.mean, count)),
+        }
+        for arm, summary in gain.arms.items()
+    }
+    kept = ("baseline", "gain", "gain_over_classical", "verdict")
+    return {"n_test": count, "arms": arms} | {name: told[name] for name in kept}
+
+
+def _scores(run: TextRun, cells: Sequence[TextCell]) -> dict[str, dict[str, float]]:
+    """Scores of each arm on the test, averaged over the seeds."""
+    texts = run.draw.test.texts
+    arms: dict[str, list[dict[str, float]]] = {}
+    for cell in cells:
+        score = score_texts(cell.read[TEST], texts, run.charset)
+        arms.setdefault(cell.arm, []).append(score.to_mapping())
+    return {
+        arm: {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
+        for arm, scores in arms.items()
+    }
+
+
+def _errors(run: TextRun, cells: Sequence[TextCell], arm: str) -> ErrorReport:
+    """What became of the test's characters in one arm, all seeds together."""
+    of_arm = [cell for cell in cells if cell.arm == arm]
+    read = [text for cell in of_arm for text in cell.read[TEST]]
+    return report_errors(read, list(run.draw.test.texts) * len(of_arm), run.charset)
+
+
+def _confusion(run: TextRun, cells: Sequence[TextCell], baseline: str) -> dict[str, Any]:
+    """Which character was read as which before and after; ``NOTHING`` for none."""
+    reports = {arm: _errors(run, cells, arm) for arm in (baseline, "synthetic")}
+    seen = {c for report in reports.values() for pair in report.confusions for c in pair}
+    seen |= {c for report in reports.values() for c in report.by_class}
+    classes = [*sorted(seen - {MISSING}), MISSING]
+
+    def counted(arm: str) -> dict[str, Any]:
+        counts = np.zeros((len(classes), len(classes)), np.int64)
+        for (written, read), times in reports[arm].confusions.items():
+            counts[classes.index(written), classes.index(read)] = times
+        for written, (times, wrong) in reports[arm].by_class.items():
+            counts[classes.index(written), classes.index(written)] = times - wrong
+        return {"arm": arm, "counts": counts.tolist()}
+
+    return {
+        "classes": [*classes[:-1], NOTHING],
+        "before": counted(baseline),
+        "after": counted("synthetic"),
+    }
+
+
+def _recommended(run: TextRun, gain: GainReport) -> dict[str, Any]:
+    """The mix of the best arm, and why."""
+    arm = max(gain.arms, key=lambda name: gain.arms[name].mean)
+    recipe = run.plan.recipes[arm]
+    shares = {"real": recipe.real, "rendered": recipe.rendered, "generated": recipe.generated}
+    why = why_best(gain, arm)
+    if recipe.real_only_after < 1:
+        why += f" After {recipe.real_only_after:.0%} of the steps only real lines come."
+    if recipe.generated:
+        why += f" The generator's bundle is {Path(run.bundle_folder)}."
+    mix = {source: round(share, 4) for source, share in shares.items() if share > 0}
+    return {"mix": mix, "why": why}

@@ -1,0 +1,153 @@
+"""Choosing recipes of a text scenario: every arm gets equally many trials, test lines none.
+
+As in ``recognizers.tuning``: recipes are tried on the draw's ``dev`` lines, or by
+cross-validation inside the draw where nothing is left over.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data.texts import TextImages
+from augment.errors import DataError
+from recognizers.plans import TUNABLE_ARMS
+from recognizers.text_arms import TEST, TextRun
+from recognizers.text_metrics import score_texts
+from recognizers.text_mixing import TextRecipe
+from recognizers.text_plans import text_candidates
+from recognizers.text_scenarios import TextDraw
+
+__all__ = [
+    "TextTrial",
+    "best_text_recipes",
+    "format_text_trials",
+    "run_text_trials",
+    "summarize_texts",
+    "text_tuning_draws",
+]
+
+MOST_DEV = 1000
+"""Dev lines that recipes are tried on."""
+FOLDS = 3
+
+
+@dataclass(frozen=True)
+class TextTrial:
+    """One recipe tried for one arm.
+
+    Attributes:
+        arm: classical, rendered or synthetic.
+        recipe: what was tried.
+        per_seed: share of texts read right in each draw, in [0, 1].
+        characters: mean character accuracy, in [0, 1].
+        seconds: training and measuring, all draws together.
+    """
+
+    arm: str
+    recipe: TextRecipe
+    per_seed: list[float]
+    characters: float
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        """The share of texts read right, averaged over the draws."""
+        return float(np.mean(self.per_seed))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self) | {"mean": self.mean}
+
+
+def text_tuning_draws(draw: TextDraw, seed: int) -> list[TextDraw]:
+    """Draws to try recipes on; what they call ``test`` are training lines.
+
+    Args:
+        draw: a scenario's; its test lines are left alone.
+        seed: which of many dev lines are taken.
+
+    Returns:
+        One draw measured on dev lines, or one a fold.
+    """
+    if draw.dev is not None:
+        order = np.random.default_rng(seed).permutation(len(draw.dev))
+        dev = draw.dev.subset(np.sort(order[:MOST_DEV]))
+        return [TextDraw(train=draw.train, test=dev)]
+    folds = _grouped_folds(draw.train, FOLDS)
+    parts = [
+        (np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(FOLDS)
+    ]
+    return [TextDraw(draw.train.subset(others), draw.train.subset(own)) for others, own in parts]
+
+
+def run_text_trials(runs: Sequence[TextRun]) -> None:
+    """Train and measure every trial that is not finished yet, on one seed's runs."""
+    for run in runs:
+        for arm in TUNABLE_ARMS:
+            run.run({_cell(arm, recipe): recipe for recipe in text_candidates(arm)})
+
+
+def summarize_texts(runs_by_seed: Mapping[int, Sequence[TextRun]]) -> list[TextTrial]:
+    """What finished trials found; the folds of a seed are scored together."""
+    return [
+        _summary(arm, recipe, runs_by_seed)
+        for arm in TUNABLE_ARMS
+        for recipe in text_candidates(arm)
+    ]
+
+
+def best_text_recipes(trials: Sequence[TextTrial]) -> dict[str, TextRecipe]:
+    """The recipe with the best mean of each arm; the earlier one of equals."""
+    arms = dict.fromkeys(trial.arm for trial in trials)
+    return {
+        arm: max((t for t in trials if t.arm == arm), key=lambda t: t.mean).recipe for arm in arms
+    }
+
+
+def format_text_trials(trials: Sequence[TextTrial]) -> str:
+    """A table for the console, the best recipe of each arm marked."""
+    best = best_text_recipes(trials)
+    width = max(len(str(trial.recipe)) for trial in trials)
+    lines = [f"  {'arm':<11}{'recipe':<{width + 2}}{'mean':>7}  characters  seconds  each draw"]
+    for trial in trials:
+        each = " ".join(f"{100 * value:.1f}" for value in trial.per_seed)
+        mark = "   best" if trial.recipe == best[trial.arm] else ""
+        lines.append(
+            f"  {trial.arm:<11}{trial.recipe!s:<{width + 2}}{100 * trial.mean:7.2f}"
+            f"{100 * trial.characters:12.2f}{trial.seconds:9.0f}  {each}{mark}"
+        )
+    return "\n".join(lines)
+
+
+def _grouped_folds(data: TextImages, count: int) -> NDArray[np.int64]:
+    """(N,) fold of each line; groups stay whole."""
+    names, of_group = np.unique(data.groups, return_inverse=True)
+    if len(names) < count:
+        raise DataError(
+            f"cross-validation needs lines of {count} or more different groups, got {len(names)}; "
+            "give more --shots."
+        )
+    dealt: NDArray[np.int64] = np.random.default_rng(0).permutation(len(names)) % count
+    return dealt[of_group]
+
+
+def _cell(arm: str, recipe: TextRecipe) -> str:
+    return f"{arm},{recipe}"
+
+
+def _summary(
+    arm: str, recipe: TextRecipe, runs_by_seed: Mapping[int, Sequence[TextRun]]
+) -> TextTrial:
+    per_seed, characters, seconds = [], [], 0.0
+    for runs in runs_by_seed.values():
+        cells = [run.run({_cell(arm, recipe): recipe})[0] for run in runs]
+        read = [text for cell in cells for text in cell.read[TEST]]
+        texts = [text for run in runs for text in run.draw.test.texts]
+        score = score_texts(read, texts, runs[0].charset)
+        per_seed.append(score.text_accuracy)
+        characters.append(score.character_accuracy)
+        seconds += sum(cell.seconds for cell in cells)
+    return TextTrial(arm, recipe, per_seed, float(np.mean(characters)), seconds)

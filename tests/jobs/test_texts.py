@@ -1,0 +1,95 @@
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augment.data.layouts import load_layout
+from augment.errors import ConfigError, DataError
+from jobs.benchmark import main
+
+TINY = [
+    "budget.steps=4",
+    "budget.batch_size=8",
+    "read_back=false",
+    "recognizer.width=4",
+    "recognizer.hidden=4",
+    "generated_lines=6",
+    "rendered_lines=6",
+    "generator.model.width=4",
+    "generator.model.style_dim=6",
+    "generator.model.discriminator_width=4",
+    "generator.training.batch_size=4",
+    'generator.model.steps={"reconstruct": 1, "discriminate": 1, "alternate": 1}',
+]
+Zip = Callable[[str, Sequence[str]], str]
+WORDS = ("One", "open", "STREET", "hotel", "Station", "no", "exit", "Maple", "sale", "bar9")
+
+
+def tiny(name: str, uri: str, out: Path, *more: str) -> list[str]:
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    return [name, "--data", uri, "--out", str(out), "--device", "cpu", *settings, *more]
+
+
+@pytest.mark.parametrize("name", ["plates", "words"])
+def test_a_dry_run_prints_the_plan_and_reads_nothing(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([name, "--data", "zip:/nowhere.zip", "--out", str(tmp_path), "--dry-run", "--quick"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["settings"]["budget"]["steps"] == 250
+    assert printed["settings"]["recipes"]["rendered"]["rendered"] == 0.67
+    assert not list(tmp_path.iterdir())
+
+
+def test_plates_are_measured_and_resumed_without_training_anything_again(
+    text_zip: Zip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout, rng = load_layout("plates-cn"), np.random.default_rng(0)
+    texts = [layout.random_text(rng) for _ in range(30)]
+    uri = text_zip("plates-cn", texts)
+    command = tiny("plates", uri, tmp_path / "out", "--shots", "12", "--seeds", "1")
+    main(command)
+    first = capsys.readouterr().out
+    assert "plates: accuracy on 10 test images, 12 real training images, 1 seed" in first
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["scenario"] == "plates"
+    assert "--resume" not in report["command"]
+    assert (tmp_path / "out" / "report.html").exists()
+
+    with pytest.raises(ConfigError, match="--resume"):
+        main(command)
+    main([*command, "--resume"])
+    assert "arm" not in capsys.readouterr().out.split("plates: accuracy")[0]
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["arms"] == report["arms"]
+
+
+def test_words_are_tuned_by_cross_validation_and_measured_with_what_was_best(
+    text_zip: Zip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = text_zip("words", WORDS)
+    main(tiny("words", uri, tmp_path / "tune", "--tune"))
+    assert capsys.readouterr().out.count("best") == 3
+    tuned: dict[str, Any] = json.loads((tmp_path / "tune" / "tune.json").read_text())
+    assert (tuned["measured_on"], tuned["parts"]) == (6, 3)
+
+    recipes = str(tmp_path / "tune" / "recipes.json")
+    main(tiny("words", uri, tmp_path / "out", "--seeds", "1", "--config", recipes))
+    told = capsys.readouterr().out
+    assert "pictures without a word in train, 4 lines" in told
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["confirmation"]["on"] == "pictures without a word in train"
+
+
+@pytest.mark.parametrize("option", [["--sweep"], ["--recognizer", "a:B"]])
+def test_options_that_text_has_not_are_refused(option: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave them out"):
+        main(["plates", "--out", str(tmp_path), *option])
+
+
+def test_too_few_real_lines_are_an_error(text_zip: Zip, tmp_path: Path) -> None:
+    uri = text_zip("words", WORDS)
+    with pytest.raises(DataError, match="expected 50 training lines, got 6"):
+        main(tiny("words", uri, tmp_path / "out", "--shots", "50"))

@@ -1,0 +1,218 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augment.config import with_overrides
+from augment.data.texts import TextImages
+from augment.errors import ConfigError, DataError, ResumeError
+from recognizers import text_arms
+from recognizers.arms import ARMS
+from recognizers.gain import LEAST_SEEDS
+from recognizers.report import format_table, write_report
+from recognizers.text_arms import TEST, TextPlan, TextRun
+from recognizers.text_metrics import right_texts
+from recognizers.text_mixing import TextRecipe
+from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
+from recognizers.text_scenarios import RARE_PROVINCES, TextScenario
+from recognizers.text_tuning import (
+    best_text_recipes,
+    format_text_trials,
+    run_text_trials,
+    summarize_texts,
+    text_tuning_draws,
+)
+
+
+def quiet(text: str) -> None:
+    pass
+
+
+def start(scenario: TextScenario, plan: TextPlan, folder: Path, seed: int = 3) -> TextRun:
+    return TextRun(scenario, scenario.draw(seed), seed, plan, folder, say=quiet)
+
+
+@pytest.fixture
+def run(plates_scenario: TextScenario, tiny_text_plan: TextPlan, tmp_path: Path) -> TextRun:
+    return start(plates_scenario, tiny_text_plan, tmp_path / "run")
+
+
+def spy(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Record the calls of a function of ``recognizers.text_arms`` and pass them on."""
+    calls = []
+    original = getattr(text_arms, name)
+
+    def recorded(*values: Any, **named: Any) -> Any:
+        calls.append((values, named))
+        return original(*values, **named)
+
+    monkeypatch.setattr(text_arms, name, recorded)
+    return calls
+
+
+def test_every_arm_is_trained_alike_and_kept(run: TextRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits, streams = spy(monkeypatch, "fit_texts"), spy(monkeypatch, "mixed_lines")
+    cells = run.run()
+    assert [cell.arm for cell in cells] == list(ARMS)
+    assert len({(call[1]["seed"], call[0][2]) for call in fits}) == 1
+    assert len({(call[1]["seed"], call[1]["steps"]) for call in streams}) == 1
+    for (_, sources, _), _ in streams:
+        assert sources["real"].texts == run.draw.train.texts
+    for cell in cells:
+        assert set(cell.read) == {TEST, RARE_PROVINCES}
+        right = right_texts(cell.read[TEST], run.draw.test.texts, run.charset)
+        np.testing.assert_array_equal(cell.predictions, ~right)
+        assert cell.curve[-1] == (run.plan.budget.steps, pytest.approx(right.mean()))
+    assert run.seconds > sum(cell.seconds for cell in cells)
+
+    fits.clear()
+    again = start(run.scenario, run.plan, run.folder)
+    assert [cell.read for cell in again.run()] == [cell.read for cell in cells]
+    assert not fits
+
+
+def test_rendered_and_generated_lines_show_the_same_texts(run: TextRun) -> None:
+    rendered, generated = run.rendered(), run.generated()
+    assert rendered.texts == generated.texts == tuple(run.texts(6))
+    assert rendered.lines.pixels.shape == generated.lines.pixels.shape == (6, 32, 96, 3)
+    assert (run.tally.made, run.tally.kept, run.tally.dropped) == (6, 6, 0)
+
+
+def test_generator_reader_and_renderer_see_the_training_lines_alone(
+    plates_scenario: TextScenario,
+    tiny_text_plan: TextPlan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = replace(tiny_text_plan, read_back=True)
+    run = start(plates_scenario, plan, tmp_path)
+    calls = {name: spy(monkeypatch, name) for name in ("train_generator", "render_lines")}
+    streams = spy(monkeypatch, "mixed_lines")
+    with pytest.raises(DataError, match=r"none of 24; train the generator or the reader longer"):
+        run.generated()  # an untrained reader reads nothing right
+    allowed = set(run.draw.train.texts)
+    assert set(calls["train_generator"][0][0][0].texts.texts) <= allowed
+    assert set(calls["render_lines"][0][0][0].texts) == allowed
+    assert len(streams) == plan.reader_folds
+    read = [set(sources["real"].texts) for (_, sources, _), _ in streams]
+    assert set.union(*read) == allowed
+    assert not set.intersection(*read), "each member is trained without the other's fold"
+
+
+def test_lines_that_read_wrong_are_drawn_again_and_counted(
+    run: TextRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EveryOther:
+        def keeps(self, lines: Any, texts: Any) -> np.ndarray:
+            return np.arange(len(texts)) % 2 == 0
+
+    monkeypatch.setattr(TextRun, "train_reader", lambda self: EveryOther())
+    run = start(run.scenario, replace(run.plan, read_back=True), run.folder.parent / "other")
+    lines = run.generated()
+    assert sorted(lines.texts) == sorted(run.texts(6))  # 6, then 3, then 1
+    assert (run.tally.asked, run.tally.made, run.tally.kept, run.tally.dropped) == (6, 10, 6, 4)
+
+
+def test_a_folder_of_another_draw_or_plan_is_refused(
+    run: TextRun, plates_scenario: TextScenario
+) -> None:
+    with pytest.raises(ResumeError, match="another train"):
+        start(plates_scenario.with_shots(10), run.plan, run.folder)
+    with pytest.raises(ResumeError, match="another plan"):
+        start(plates_scenario, replace(run.plan, rendered_lines=7), run.folder)
+    with pytest.raises(ResumeError, match="another seed"):
+        TextRun(run.scenario, run.draw, 4, run.plan, run.folder, say=quiet)
+
+
+def test_a_report_tells_gain_characters_and_rare_provinces(
+    plates_scenario: TextScenario, tiny_text_plan: TextPlan, tmp_path: Path
+) -> None:
+    runs = [start(plates_scenario, tiny_text_plan, tmp_path / str(seed), seed) for seed in (1, 2)]
+    report = build_text_report(runs, device="a test", command="python -m jobs.benchmark plates")
+    assert report["n_train"] == 12
+    assert report["n_test"] == 12
+    assert report["seeds"] == [1, 2]
+    assert len(report["seeds"]) < LEAST_SEEDS
+    assert report["verdict"] is None
+    assert set(report["arms"]) == set(ARMS)
+    assert report["generated"] == {"made": 12, "kept": 12, "dropped": 0}
+    rare = report["others"][RARE_PROVINCES]
+    assert rare["n_test"] == 20, "every province is rare among so few"
+    low, high = rare["arms"]["classical"]["ci95"]
+    assert 0 <= low <= rare["arms"]["classical"]["mean"] <= high <= 1
+    written = sum(times for times, _ in report["errors"]["synthetic"]["by_class"].values())
+    assert written == 2 * 12 * 7
+    shares = report["scores"]["real"]
+    assert all(0 <= shares[name] <= 1 for name in ("character_accuracy", "one_minus_ned"))
+
+    page = write_report(tmp_path / "report", report, take_text_pictures(runs[0]))
+    assert json.loads((tmp_path / "report" / "report.json").read_text()) == json.loads(
+        json.dumps(report)
+    )
+    assert f"{RARE_PROVINCES}, 20" in page.read_text()
+    assert "its own real images" in page.read_text()
+    told = format_table(report) + format_text_scores(report)
+    assert RARE_PROVINCES in told
+    assert "95 % interval" in told
+
+
+def test_recipes_are_tried_on_training_lines_alone_equally_many_for_each_arm(
+    plates_scenario: TextScenario, tiny_text_plan: TextPlan, tmp_path: Path
+) -> None:
+    [draw] = text_tuning_draws(plates_scenario.draw(3), 3)
+    assert set(draw.test.splits) == {"train"}
+    assert not set(draw.test.names) & set(draw.train.names)
+    run = TextRun(plates_scenario, draw, 3, tiny_text_plan, tmp_path, say=quiet)
+    run_text_trials([run])
+    trials = summarize_texts({3: [run]})
+    counts = {arm: sum(trial.arm == arm for trial in trials) for arm in ARMS}
+    assert counts == {"classical": 4, "rendered": 4, "synthetic": 4, "real": 0, "synthetic_only": 0}
+    assert set(best_text_recipes(trials)) == {"classical", "rendered", "synthetic"}
+    assert format_text_trials(trials).count("best") == 3
+
+
+def test_without_lines_to_spare_recipes_are_tried_by_cross_validation(
+    plates_scenario: TextScenario,
+) -> None:
+    draw = replace(plates_scenario, shots=None).draw(0)
+    parts = text_tuning_draws(draw, 0)
+    assert len(parts) == 3
+    tried = [name for part in parts for name in part.test.names]
+    assert sorted(tried) == sorted(draw.train.names)
+    for part in parts:
+        assert not set(part.train.groups) & set(part.test.groups)
+
+
+def test_too_few_groups_cannot_be_cross_validated(plates_scenario: TextScenario) -> None:
+    draw = plates_scenario.draw(0)
+    twins = TextImages.from_images(draw.train.images()[:4], ["A1", "A1", "B2", "B2"])
+    with pytest.raises(DataError, match="3 or more different groups, got 2"):
+        text_tuning_draws(replace(draw, train=twins, dev=None), 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"recipes": {}}, "expected a recipe"),
+        ({"reader_band": (0.5, 0.4)}, "reader_band"),
+        ({"reader_folds": 0}, "reader_folds"),
+        ({"generated_lines": 0}, "generated_lines"),
+    ],
+)
+def test_plans_out_of_range_are_refused(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        TextPlan(**settings)
+
+
+def test_a_reader_may_not_learn_from_what_it_reads() -> None:
+    recipes = TextPlan().recipes | {"reader": TextRecipe(generated=0.5)}
+    with pytest.raises(ConfigError, match="independent"):
+        TextPlan(recipes=recipes)
+
+
+def test_settings_of_a_plan_can_be_changed_from_the_command_line() -> None:
+    plan = with_overrides(TextPlan(), ["recipes.rendered.real_only_after=0.5", "read_back=false"])
+    assert plan.recipes["rendered"] == TextRecipe(rendered=0.67, real_only_after=0.5)
