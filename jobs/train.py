@@ -19,10 +19,12 @@ import safetensors.torch
 from augment.bundle import READER_FOLDER, Registry
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages, open_data
+from augment.data.line_pairs import LineData
 from augment.errors import ConfigError
 from augment.generators import GENERATORS
-from augment.generators.base import GeneratorConfig, train_generator, write_bundle
+from augment.generators.base import Data, GeneratorConfig, train_generator, write_bundle
 from augment.generators.cvae_gan import CVAEGANGenerator
+from augment.generators.line_saae import LineSAAEGenerator, open_lines
 from augment.generators.saae import SAAEGenerator
 from jobs.cli import (
     absolute_location,
@@ -61,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
         "--data", default="digits:", metavar="URI", help="images to train on; their train split"
     )
     options.add_argument(
+        "--layout",
+        metavar="LAYOUT",
+        help="for line_saae, how its texts are laid out: plates-cn, plates-cn-green, words (free "
+        "text), or a .toml or .json file",
+    )
+    options.add_argument(
         "--attribute",
         metavar="NAME",
         help="make two classes, with it and without, of images with attributes",
@@ -96,12 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         GENERATORS[arguments.architecture], arguments.config, arguments.overrides
     )
     config = absolute_networks(with_overrides(config, [f"training.seed={arguments.seed}"]))
-    size = tuple(arguments.image_size) if arguments.image_size else None
-    data = open_data(
-        absolute_uri(arguments.data), image_size=size, channels=arguments.channels
-    ).split("train")
-    if arguments.attribute is not None:
-        data = data.by_attribute(arguments.attribute)
+    data = open_training_data(arguments)
     run = find_run(root, name, resume=arguments.resume)
     if arguments.dry_run:
         print_plan("train", arguments, config)
@@ -114,7 +117,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"published {root}/{reference}")
 
 
-def plan_reader(config: GeneratorConfig) -> Plan | None:
+def open_training_data(arguments: argparse.Namespace) -> LabelledImages | LineData:
+    """The train split of ``--data``: labelled images, or lines where the architecture takes them.
+
+    Raises:
+        ConfigError: a layout is missing, or does not go with the architecture.
+        DataError: as the loaders say.
+    """
+    uri, channels = absolute_uri(arguments.data), arguments.channels
+    size = tuple(arguments.image_size) if arguments.image_size else None
+    takes_lines = arguments.architecture == LineSAAEGenerator.architecture
+    if takes_lines != (arguments.layout is not None):
+        raise ConfigError(
+            f"--layout goes with {LineSAAEGenerator.architecture}, and only with it; got "
+            f"{arguments.architecture} and {arguments.layout or 'no layout'}."
+        )
+    if takes_lines:
+        return open_lines(uri, arguments.layout, size=size, channels=channels or 3)
+    data = open_data(uri, image_size=size, channels=channels).split("train")
+    return data if arguments.attribute is None else data.by_attribute(arguments.attribute)
+
+
+def plan_reader(config: GeneratorConfig[Any]) -> Plan | None:
     """How to train the recognizers that read a generator's images back.
 
     None for architectures whose labels are no classes of the data: there is nothing to read.
@@ -150,8 +174,8 @@ def find_run(root: str, name: str, *, resume: bool) -> str:
 
 
 def train_and_publish(
-    data: LabelledImages,
-    config: GeneratorConfig,
+    data: Data,
+    config: GeneratorConfig[Data],
     *,
     root: str,
     run: str,
@@ -180,6 +204,7 @@ def train_and_publish(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         if readers is not None:
+            assert isinstance(data, LabelledImages), "only classes have readers of their own"
             print("training the reader", flush=True)
             reader = fit_reader(data, readers, config.training.seed, Path(scratch) / "reader")
             save_reader(folder / READER_FOLDER, reader)

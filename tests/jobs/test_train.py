@@ -2,19 +2,32 @@ import json
 import multiprocessing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed
 
 from augment.bundle import Registry, load_tensors
+from augment.data.lines import draw_contents
 from augment.errors import ConfigError
 from augment.generators import GENERATORS
+from augment.images import encode_png
 from jobs import train
 from jobs.ray_context import RayContext
 
 
 def options(settings: tuple[str, ...]) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
+
+
+@pytest.fixture
+def line_options(tmp_path: Path) -> list[str]:
+    """Data and layout of one word."""
+    image = np.full((32, 64, 3), 40, np.uint8)
+    image[8:24, 8:56] = draw_contents(["Open"], size=(16, 48), looks=[0])[0]
+    (tmp_path / "0.png").write_bytes(encode_png(image))
+    (tmp_path / "labels.csv").write_text("file,text,split\n0.png,Open,train\n")
+    return ["--data", f"csv:{tmp_path / 'labels.csv'}", "--layout", "words"]
 
 
 def test_dry_run_prints_every_setting_and_starts_nothing(
@@ -29,6 +42,21 @@ def test_dry_run_prints_every_setting_and_starts_nothing(
 def test_the_seed_reaches_the_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train.main(["saae", "--out", str(tmp_path / "reg/digits"), "--seed", "7", "--dry-run"])
     assert json.loads(capsys.readouterr().out)["settings"]["training"]["seed"] == 7
+
+
+def test_lines_want_a_layout_and_nothing_else_does(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "reg/plates")]
+    with pytest.raises(ConfigError, match="no layout"):
+        train.main(["line_saae", "--data", "csv:labels.csv", *out])
+    with pytest.raises(ConfigError, match="goes with line_saae"):
+        train.main(["saae", "--layout", "words", *out])
+
+
+def test_lines_train_on_the_texts_of_a_table(line_options: list[str], tmp_path: Path) -> None:
+    words = ["line_saae", *line_options, "--out", str(tmp_path / "reg/words")]
+    data = train.open_training_data(train.parser().parse_args([*words, "--channels", "1"]))
+    assert data.channels == 1
+    assert data.texts.texts == ("Open",)
 
 
 def test_runs_are_named_after_the_version_they_make(demo_registry: Path, tmp_path: Path) -> None:
@@ -98,10 +126,14 @@ def test_two_workers_train_publish_and_resume(
     ("architecture", "preset"), [(name, p) for name, ps in GENERATORS.items() for p in ps]
 )
 def test_every_architecture_can_be_asked_for_in_all_its_configurations(
-    architecture: str, preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    architecture: str,
+    preset: str,
+    line_options: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = ["--out", str(tmp_path / "reg/any"), "--config", preset, "--dry-run"]
-    train.main([architecture, *out])
+    train.main([architecture, *out, *(line_options if architecture == "line_saae" else [])])
     settings = json.loads(capsys.readouterr().out)["settings"]
     assert {"model", "training", "sampling"} <= set(settings)
 
