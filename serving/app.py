@@ -21,6 +21,7 @@ from ray.serve.handle import DeploymentHandle
 from augment.bundle import Registry
 from augment.errors import BundleNotFoundError
 from augment.generate import Style
+from augment.generators.line_sampler import LineStyle
 from augment.restoration.faces import FaceDetector
 from serving.answers import answer_with_json, answer_with_zip
 from serving.catalog import Catalog, Entry
@@ -30,6 +31,7 @@ from serving.errors import AdmissionGate, BodyGuard, install_error_handlers
 from serving.fulfilment import Backend, Order
 from serving.generation import StyleSource
 from serving.image_routes import CAPABILITIES, image_routes
+from serving.line_routes import LINE_FORMS, line_order, line_routes
 from serving.schemas import (
     MAX_DRAWN_SEED,
     ErrorBody,
@@ -61,12 +63,13 @@ def create_app(catalog: Catalog, backend: Backend, *, max_queued: int = 256) -> 
         description="Labelled images for recognizers that lack them.",
         responses=ERRORS,
     )
-    app.add_middleware(BodyGuard, forms=CAPABILITIES)
+    app.add_middleware(BodyGuard, forms=(*CAPABILITIES, *LINE_FORMS))
     install_error_handlers(app)
     app.include_router(_model_routes(catalog))
     gate = AdmissionGate(max_queued)
     app.include_router(_generation_routes(catalog, backend, gate))
     app.include_router(image_routes(catalog, backend, gate))
+    app.include_router(line_routes(catalog, backend, gate))
 
     @app.get("/healthz")
     async def healthz(response: Response) -> Health:
@@ -123,6 +126,8 @@ def _generation_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) 
 
 async def _order(request: GenerateRequest, entry: Entry, backend: Backend) -> Order:
     """Check a request against its bundle; its style is encoded before anything is drawn."""
+    if request.asks_for_lines:
+        return await line_order(request, entry, await _style(request.style, entry, backend))
     entry.require("generate")
     classes = entry.info.classes
     if request.new_identities is not None:
@@ -142,7 +147,9 @@ async def _order(request: GenerateRequest, entry: Entry, backend: Backend) -> Or
     )
 
 
-async def _style(wanted: StyleRequest | None, entry: Entry, backend: Backend) -> Style | None:
+async def _style(
+    wanted: StyleRequest | None, entry: Entry, backend: Backend
+) -> Style | LineStyle | None:
     if wanted is None:
         return None
     images = []

@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from augment.errors import AugmentError
 from augment.generate import Style
+from augment.generators.line_sampler import LineStyle
 from augment.images import Pixels
 from serving.fulfilment import LocalBackend
 from serving.generation import Chunk, Drawing, StyleSource
@@ -96,9 +97,9 @@ class HandleBackend:
         drawing: Drawing = await self._call("draw", chunk)
         return drawing
 
-    async def style(self, source: StyleSource) -> Style:
+    async def style(self, source: StyleSource) -> Style | LineStyle:
         """As ``Backend.style``."""
-        style: Style = await self._call("style", source)
+        style: Style | LineStyle = await self._call("style", source)
         return style
 
     async def work(self, task: ImageTask) -> Pixels:

@@ -17,6 +17,8 @@ import numpy as np
 from augment.errors import AugmentError
 from augment.export import Record
 from augment.generate import Style, Tally
+from augment.generators.line_sampler import LineStyle
+from augment.generators.line_styles import StyleSelection
 from augment.images import Pixels
 from serving.generation import Chunk, Drawing, Generation, StyleSource
 from serving.image_tasks import Editing, ImageTask
@@ -40,7 +42,7 @@ class Backend(Protocol):
     async def draw(self, chunk: Chunk) -> Drawing:
         """Draw one chunk; raises AugmentError for a bad one."""
 
-    async def style(self, source: StyleSource) -> Style:
+    async def style(self, source: StyleSource) -> Style | LineStyle:
         """Look up or encode a style; raises AugmentError for a bad one."""
 
     async def work(self, task: ImageTask) -> Pixels:
@@ -66,7 +68,7 @@ class LocalBackend:
         await asyncio.to_thread(self.generation.check, chunk)
         return await self.draw_checked(chunk)
 
-    async def style(self, source: StyleSource) -> Style:
+    async def style(self, source: StyleSource) -> Style | LineStyle:
         """As ``Backend.style``."""
         return await asyncio.to_thread(self.generation.style, source)
 
@@ -103,6 +105,8 @@ class Order:
         read_back: whether candidates must read as their label.
         style: one style for all, or None.
         new_identities: how many classes that do not exist are drawn; None: the bundle's own.
+        are_texts: whether the classes are texts, each to be written as a line.
+        select: which styles of the bank lines may take.
         tally: what was made, kept and dropped so far; complete when drawing ends.
     """
 
@@ -111,8 +115,10 @@ class Order:
     counts: Mapping[int, int]
     seed: int
     read_back: bool
-    style: Style | None = None
+    style: Style | LineStyle | None = None
     new_identities: int | None = None
+    are_texts: bool = False
+    select: StyleSelection | None = None
     tally: Tally = field(init=False)
 
     def __post_init__(self) -> None:
@@ -136,17 +142,20 @@ class Order:
             labels += [label] * count
             indices += range(first, first + count)
             self._drawn[label] = first + count
+        parts = [slice(start, start + chunk_size) for start in range(0, len(labels), chunk_size)]
         return [
             Chunk(
                 bundle=self.bundle,
-                labels=np.array(labels[start : start + chunk_size], np.int64),
-                indices=np.array(indices[start : start + chunk_size], np.int64),
+                labels=np.array(labels[part], np.int64),
+                indices=np.array(indices[part], np.int64),
                 seed=self.seed,
                 read_back=self.read_back,
                 style=self.style,
                 new_identities=self.new_identities,
+                texts=tuple(self.classes[n] for n in labels[part]) if self.are_texts else None,
+                select=self.select,
             )
-            for start in range(0, len(labels), chunk_size)
+            for part in parts
         ]
 
     def note(self, chunk: Chunk, drawing: Drawing) -> None:

@@ -6,7 +6,7 @@ changes nothing. Nothing here knows Ray.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -18,6 +18,8 @@ from augment.errors import LabelError, RequestError
 from augment.export import Record, generated_record
 from augment.generate import Drawn, Reader, Sampler, Samples, Style
 from augment.generators.cvae_gan import CVAEGANSampler
+from augment.generators.line_sampler import LineSampler, LineStyle, line_records
+from augment.generators.line_styles import StyleSelection
 from augment.images import Pixels
 from serving.models import Models
 
@@ -40,6 +42,8 @@ class Chunk:
         style: one style for all; None draws from the bundle's bank.
         new_identities: how many classes that do not exist the labels count; None: they are
             those of the bundle.
+        texts: (n,) what each line is to say, where lines are drawn; labels then only number them.
+        select: which styles of the bank lines may take; None: all.
     """
 
     bundle: str
@@ -47,8 +51,10 @@ class Chunk:
     indices: NDArray[np.int64]
     seed: int
     read_back: bool
-    style: Style | None = None
+    style: Style | LineStyle | None = None
     new_identities: int | None = None
+    texts: tuple[str, ...] | None = None
+    select: StyleSelection | None = None
 
     def __len__(self) -> int:
         """Number of candidates."""
@@ -70,12 +76,16 @@ class Drawing:
 
 @dataclass(frozen=True)
 class StyleSource:
-    """Where a style comes from: the bundle's bank, or images; see ``Sampler.style``."""
+    """Where a style comes from: the bundle's bank, or images; see ``Sampler.style``.
+
+    ``texts`` are those of the images of a line, as far as they are known.
+    """
 
     bundle: str
     ids: tuple[int, ...] = ()
     images: tuple[Pixels, ...] = ()
     weights: tuple[float, ...] = ()
+    texts: tuple[str | None, ...] = ()
 
 
 class Generation:
@@ -87,16 +97,21 @@ class Generation:
         self._encoders = ThreadPoolExecutor(self.arguments.encoders, "encode")
         self._mixing = threading.Lock()
 
-    def style(self, source: StyleSource) -> Style:
+    def style(self, source: StyleSource) -> Style | LineStyle:
         """Look up a style by index, or encode and mix it from images.
 
         Raises:
             BundleNotFoundError, BundleError: the model cannot be loaded.
             RequestError: see ``Sampler.style``; or a bundle that draws nothing.
         """
-        sampler = self.sampler(source.bundle)
+        ids, images, weights = source.ids, source.images, source.weights
+        lines = self.models.model(source.bundle).lines
+        sampler = self.sampler(source.bundle) if lines is None else None
         with self.models.computing:
-            return sampler.style(ids=source.ids, images=source.images, weights=source.weights)
+            if lines is not None:
+                return lines.style(ids=ids, images=images, texts=source.texts, weights=weights)
+            assert sampler is not None
+            return sampler.style(ids=ids, images=images, weights=weights)
 
     def sampler(self, bundle: str, identities: tuple[int, int] | None = None) -> Sampler:
         """Return what draws the classes of a bundle, or so many new identities from a seed.
@@ -121,6 +136,18 @@ class Generation:
                     model.identities.popitem(last=False)
             return model.identities[identities]
 
+    def line_sampler(self, bundle: str) -> LineSampler:
+        """Return what writes the lines of a bundle.
+
+        Raises:
+            BundleNotFoundError, BundleError: the model cannot be loaded.
+            RequestError: the bundle writes none.
+        """
+        lines = self.models.model(bundle).lines
+        if lines is None:
+            raise RequestError(f"bundle {bundle} writes no lines of text; name labels.")
+        return lines
+
     def check(self, chunk: Chunk) -> None:
         """Refuse a chunk that would fail, before it joins others in a batch.
 
@@ -129,6 +156,13 @@ class Generation:
             LabelError: a label outside the classes.
             RequestError: too large, to be read back without a reader, or as in ``sampler``.
         """
+        if chunk.texts is not None:
+            lines = self.line_sampler(chunk.bundle)
+            for text in chunk.texts:
+                lines.form.width_of(text)
+            if chunk.select is not None:
+                lines.select(chunk.select)
+            return
         classes = len(self.sampler(chunk.bundle, chunk.identities).classes)
         if len(chunk) > self.arguments.batch_size:
             raise RequestError(
@@ -158,17 +192,21 @@ class Generation:
         """
         groups: dict[object, list[int]] = {}
         for position, chunk in enumerate(chunks):
-            key = (chunk.bundle, chunk.style, chunk.identities)
+            kind = chunk.texts is not None, chunk.select
+            key = (chunk.bundle, chunk.style, chunk.identities, kind)
             groups.setdefault(key, []).append(position)
         drawings: dict[int, Drawing] = {}
         for positions in groups.values():
-            drawn = self._draw_together([chunks[position] for position in positions])
+            together = [chunks[position] for position in positions]
+            are_lines = together[0].texts is not None
+            drawn = (self._write_together if are_lines else self._draw_together)(together)
             drawings.update(zip(positions, drawn, strict=True))
         return [drawings[position] for position in range(len(chunks))]
 
     def _draw_together(self, chunks: Sequence[Chunk]) -> list[Drawing]:
         """Draw chunks of one model, style and set of classes."""
         bundle, style = chunks[0].bundle, chunks[0].style
+        assert not isinstance(style, LineStyle), "a bundle of classes makes no style of lines"
         sampler, reader = (
             self.sampler(bundle, chunks[0].identities),
             self.models.model(bundle).reader,
@@ -201,9 +239,33 @@ class Generation:
         def encode_share(rows: NDArray[np.int64]) -> list[Record]:
             return [encode(row) for row in rows.tolist()]
 
-        shares = np.array_split(np.flatnonzero(kept), self.arguments.encoders)
-        records = list(chain.from_iterable(self._encoders.map(encode_share, shares)))
-        return _split(chunks, kept, records)
+        return _split(chunks, kept, self._encoded(encode_share, np.flatnonzero(kept)))
+
+    def _write_together(self, chunks: Sequence[Chunk]) -> list[Drawing]:
+        """Draw chunks of lines of one model, style and selection."""
+        sampler, first = self.line_sampler(chunks[0].bundle), chunks[0]
+        assert not isinstance(first.style, Style), "a bundle of lines makes no style of classes"
+        texts = [text for chunk in chunks for text in chunk.texts or ()]
+        indices = np.concatenate([chunk.indices for chunk in chunks])
+        sizes = [len(chunk) for chunk in chunks]
+        seeds = np.repeat(np.array([chunk.seed for chunk in chunks], np.int64), sizes)
+        with self.models.computing:
+            samples = sampler.draw_texts(
+                texts, indices, seeds, style=first.style, select=first.select
+            )
+
+        def encode_share(rows: NDArray[np.int64]) -> list[Record]:
+            return line_records(samples, sampler.digest, rows.tolist())
+
+        records = self._encoded(encode_share, np.arange(len(texts)))
+        return _split(chunks, np.ones(len(texts), np.bool_), records)
+
+    def _encoded(
+        self, encode: Callable[[NDArray[np.int64]], list[Record]], rows: NDArray[np.int64]
+    ) -> list[Record]:
+        """Records of rows, their PNGs made by several threads."""
+        shares = np.array_split(rows, self.arguments.encoders)
+        return list(chain.from_iterable(self._encoders.map(encode, shares)))
 
     def _read(
         self, reader: Reader, samples: Samples

@@ -30,6 +30,8 @@ from serving.schemas import MAX_SEED
 
 __all__ = [
     "EditRequest",
+    "FormRequest",
+    "ImageFile",
     "ImageRequest",
     "InpaintRequest",
     "MorphRequest",
@@ -40,7 +42,7 @@ __all__ = [
     "request_body",
 ]
 
-SEVERAL = ("images", "labels")
+SEVERAL = ("images", "labels", "texts")
 """Fields that a form may hold more than once."""
 AS_JSON = ("attributes", "box", "scale", "seed", "steps")
 """Fields that a form writes as JSON does."""
@@ -95,14 +97,19 @@ Label = Annotated[
 Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
 
 
-class ImageRequest(BaseModel, ABC):
-    """What all requests with images have."""
+class FormRequest(BaseModel):
+    """What all requests have that may come as a form."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    task: ClassVar[type[ImageTask]]
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="Drawn and returned in X-Seed if left out."
     )
+
+
+class ImageRequest(FormRequest, ABC):
+    """What all requests with images to work on have."""
+
+    task: ClassVar[type[ImageTask]]
 
     @abstractmethod
     def decoded(self, entry: Entry, seed: int) -> ImageTask:
@@ -236,7 +243,7 @@ class MorphRequest(ImageRequest):
         return Morph(bundle=entry.bundle, images=images, labels=labels, steps=self.steps, seed=seed)
 
 
-R = TypeVar("R", bound=ImageRequest)
+R = TypeVar("R", bound=FormRequest)
 
 
 async def read_request(request: Request, kind: type[R]) -> R:
@@ -285,7 +292,7 @@ def _parsed(name: str, content: str | bytes) -> Any:
         return content  # refused as what it is
 
 
-def request_body(kind: type[ImageRequest]) -> dict[str, Any]:
+def request_body(kind: type[FormRequest]) -> dict[str, Any]:
     """What OpenAPI says of a request: the same fields as a form or as JSON with base64 files."""
     form, text = kind.model_json_schema(), kind.model_json_schema()
     for field in text["properties"].values():

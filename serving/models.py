@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from augment.bundle import READER_FOLDER, BundleInfo, Registry, load_tensors, open_bundle
 from augment.editing import Editor
@@ -16,6 +17,9 @@ from augment.errors import AugmentError
 from augment.generate import Reader, Sampler
 from augment.generators import GENERATORS
 from augment.generators.cvae_gan import CVAEGANSampler
+from augment.generators.line_form import LineForm
+from augment.generators.line_saae import LineSAAEGenerator
+from augment.generators.line_sampler import LineSampler
 from augment.images import Pixels
 from augment.network import should_compile
 from augment.restoration.faces import FaceBox, FaceDetector, FaceFinder
@@ -35,14 +39,21 @@ class LoadedModel:
         sampler: draws labelled images; None: the architecture draws none.
         reader: judges drawn images; None: the bundle has none.
         editor: works on images; None: the architecture encodes none.
+        lines: writes lines of text; None: the architecture writes none.
         identities: samplers of new identities, by number and seed.
     """
 
     sampler: Sampler | None
     reader: Reader | None = None
     editor: Editor | None = None
+    lines: LineSampler | None = None
     identities: OrderedDict[tuple[int, int], Sampler] = field(default_factory=OrderedDict)
 
+
+LINE_CAPABILITIES = ("texts", "stylize")
+"""Of bundles that write lines: of given or random texts, and in the style of an image sent."""
+LINE_BATCH = 32
+"""Lines of one width drawn at a time, at most."""
 
 LoadModel = Callable[[Path, ServeArguments, FaceFinder | None], LoadedModel]
 """Loads a bundle's folder; ``load_model``, or known answers in a test."""
@@ -77,6 +88,8 @@ def load_model(
         )
         first = np.zeros(1, np.int64)
         sampler.draw(first, first, 0)
+    if info.architecture == LineSAAEGenerator.architecture:
+        return LoadedModel(None, lines=_load_lines(info, model, banks, arguments))
     editor = Editor(
         info,
         model,
@@ -94,6 +107,18 @@ def load_model(
     )
 
 
+def _load_lines(
+    info: BundleInfo, model: nn.Module, banks: dict[str, Tensor], arguments: ServeArguments
+) -> LineSampler:
+    """A sampler of lines that has written one; never compiled, for each width would be anew."""
+    size = min(arguments.batch_size, LINE_BATCH)
+    lines = LineSampler(
+        info, model, banks, device=arguments.device, batch_size=size, half=arguments.half
+    )
+    lines.draw_texts(lines.form.random_texts(1, 0), np.zeros(1, np.int64), 0)
+    return lines
+
+
 def capabilities_of(info: BundleInfo, folder: Path) -> tuple[str, ...]:
     """What a bundle can be asked for, read from its description without its weights.
 
@@ -102,11 +127,14 @@ def capabilities_of(info: BundleInfo, folder: Path) -> tuple[str, ...]:
         folder: of the bundle.
 
     Returns:
-        Of "generate", "new-identities" and ``Editor.capabilities``.
+        Of "generate", "new-identities", LINE_CAPABILITIES and ``Editor.capabilities``.
 
     Raises:
         BundleError: the bundle is not sound.
     """
+    if info.architecture == LineSAAEGenerator.architecture:
+        LineForm.of(info)
+        return LINE_CAPABILITIES
     kind = _sampler_class(info)
     able = [] if kind is None else ["generate"]
     if kind is CVAEGANSampler:

@@ -24,6 +24,7 @@ __all__ = [
     "ModelList",
     "ModelSummary",
     "MorphResponse",
+    "SelectRequest",
     "ServeArguments",
     "StyleRequest",
 ]
@@ -116,8 +117,21 @@ class StyleRequest(_Strict):
         return self
 
 
+Shares = Annotated[tuple[float, float], Field(strict=False)]
+"""The least and greatest share of the bank, in [0, 1]."""
+
+
+class SelectRequest(_Strict):
+    """Which styles of the bank lines of text may take; all conditions hold together."""
+
+    sources: list[str] = Field([], description="Where the real lines came from; empty: anywhere.")
+    colours: list[str] = Field([], description="Of their ground, such as blue; empty: any.")
+    brightness: Shares = Field((0.0, 1.0), description="[0.5, 1] is the bank's brighter half.")
+    sharpness: Shares = Field((0.0, 1.0), description="From its most blurred line to its sharpest.")
+
+
 class GenerateRequest(_Strict):
-    """A request for labelled images: of ``labels``, or of ``new_identities``."""
+    """A request for labelled images: of ``labels``, ``new_identities``, or lines of text."""
 
     labels: Annotated[
         dict[str, int] | None,
@@ -141,6 +155,20 @@ class GenerateRequest(_Strict):
         description="Instead of labels: how many classes that do not exist, new-0001 and so on, "
         "each a mix of three known ones; they are not read back.",
     )
+    texts: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_IMAGES,
+        description="Instead of labels, of a bundle of lines: what each image is to say. They are "
+        "not read back.",
+    )
+    random_texts: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_IMAGES,
+        description="Instead of texts: how many random ones of the bundle's layout.",
+    )
+    select: SelectRequest | None = Field(None, description="Styles that texts may take.")
     per_label: int = Field(1, ge=1, le=MAX_IMAGES, description="Images of each new identity.")
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="Drawn and returned in X-Seed if left out."
@@ -154,8 +182,10 @@ class GenerateRequest(_Strict):
     @model_validator(mode="after")
     def _check_combination(self) -> "GenerateRequest":
         given = self.model_fields_set
-        if (self.labels is None) == (self.new_identities is None):
-            raise RequestError("a request must hold either labels or new_identities; give one.")
+        kinds = ("labels", "new_identities", "texts", "random_texts")
+        if sum(getattr(self, kind) is not None for kind in kinds) != 1:
+            raise RequestError(f"a request must hold one of {', '.join(kinds)}; give one.")
+        self._check_lines()
         if self.new_identities is None:
             if "per_label" in given:
                 raise RequestError(
@@ -172,10 +202,24 @@ class GenerateRequest(_Strict):
             )
         return self
 
+    def _check_lines(self) -> None:
+        if not self.asks_for_lines:
+            if self.select is not None:
+                raise RequestError("select goes with texts or random_texts; leave it out.")
+        elif self.read_back and "read_back" in self.model_fields_set:
+            raise RequestError("bundles of lines have no reader; leave read_back out.")
+        elif self.style is not None and self.select is not None:
+            raise RequestError("a request may hold either style or select; leave one out.")
+
+    @property
+    def asks_for_lines(self) -> bool:
+        """Whether lines of text are asked for."""
+        return self.texts is not None or self.random_texts is not None
+
     @property
     def reads_back(self) -> bool:
         """Whether images are to be read back."""
-        return self.read_back and self.new_identities is None
+        return self.read_back and self.new_identities is None and not self.asks_for_lines
 
 
 class LabelledImage(BaseModel):

@@ -197,7 +197,7 @@ def test_style_comes_from_the_bank_or_from_a_mix_of_images(client: Any) -> None:
         ({"labels": None}, "RequestError", "labels must be an object"),
         ({"labels": [["3"]]}, "RequestError", "a label must be text"),
         ({"labels": {"8": 1}}, "LabelError", "unknown label '8'; digits/1 draws: 3, 7, 京"),
-        ({}, "RequestError", "either labels or new_identities"),
+        ({}, "RequestError", "one of labels, new_identities, texts, random_texts"),
         ({"labels": {"3": 1}, "new_identities": 1}, "RequestError", "give one"),
         ({"labels": {"3": 1}, "per_label": 2}, "RequestError", "goes with new_identities"),
         ({"new_identities": 0}, "RequestError", "new_identities"),

@@ -1,0 +1,150 @@
+"""Lines of text: orders of texts, and the route that writes texts in the style of an image."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from augment.errors import RequestError
+from augment.generate import Style
+from augment.generators.line_form import LineForm
+from augment.generators.line_sampler import LineStyle
+from augment.generators.line_styles import StyleSelection
+from serving.accept import choose_type
+from serving.answers import answer_with_json, answer_with_zip
+from serving.catalog import Catalog, Entry
+from serving.codec import decode_upload
+from serving.errors import AdmissionGate
+from serving.fulfilment import Backend, Order, draw_order
+from serving.generation import StyleSource
+from serving.image_requests import FormRequest, ImageFile, read_request, request_body
+from serving.schemas import MAX_DRAWN_SEED, MAX_IMAGES, GenerateRequest, GenerateResponse
+
+__all__ = ["LINE_FORMS", "StylizeRequest", "line_order", "line_routes"]
+
+LINE_FORMS = ("stylize",)
+"""Routes that take forms."""
+ZIP, JSON, PNG = "application/zip", "application/json", "image/png"
+
+
+class StylizeRequest(FormRequest):
+    """Write texts in the style of an image."""
+
+    image: ImageFile = Field(description="One line of text that lends its style.")
+    image_text: str | None = Field(
+        None,
+        description="What the image says, if known: then the texts stand as its text stands, "
+        "otherwise upright.",
+    )
+    texts: list[Annotated[str, Field(strict=True)]] = Field(
+        min_length=1,
+        max_length=MAX_IMAGES,
+        description="What to write, one image each; a text may come several times.",
+    )
+
+
+async def line_order(
+    request: GenerateRequest, entry: Entry, style: Style | LineStyle | None
+) -> Order:
+    """Check a request for texts against its bundle.
+
+    Raises:
+        RequestError: the bundle writes no lines, or cannot write one of the texts.
+    """
+    entry.require("texts")
+    seed = _seed(request.seed)
+    selection = None
+    if request.select is not None:
+        chosen = request.select
+        sources, colours = tuple(chosen.sources), tuple(chosen.colours)
+        selection = StyleSelection(sources, colours, chosen.brightness, chosen.sharpness)
+    texts: Sequence[str] = request.texts or ()
+    if request.random_texts is not None:
+        form = LineForm.of(entry.info)
+        texts = await asyncio.to_thread(form.random_texts, request.random_texts, seed)
+    return await asyncio.to_thread(_order_of, texts, entry, seed, style, selection)
+
+
+def line_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIRouter:
+    """Return the routes under /v1/models/{name}/ and /v1/models/{name}/{version}/."""
+    router = APIRouter(prefix="/v1/models", tags=["lines"])
+
+    async def stylize(name: str, request: Request, version: int | None = None) -> Response:
+        wanted = await read_request(request, StylizeRequest)
+        with gate:
+            entry = await asyncio.to_thread(catalog.entry, name, version)
+            entry.require("stylize")
+            offers = (ZIP, JSON, PNG) if len(wanted.texts) == 1 else (ZIP, JSON)
+            media_type = choose_type(request.headers.get("accept"), offers)
+            order = await _stylize_order(wanted, entry, backend)
+            answer = {ZIP: answer_with_zip, JSON: answer_with_json, PNG: _answer_with_png}
+            response = await answer[media_type](order, entry, backend)
+        response.headers["Vary"] = "Accept"
+        return response
+
+    for path in ("/{name}/stylize", "/{name}/{version:int}/stylize"):
+        router.add_api_route(
+            path,
+            stylize,
+            methods=["POST"],
+            name="stylize",
+            description=StylizeRequest.__doc__,
+            openapi_extra=request_body(StylizeRequest),
+            response_class=Response,
+            responses={200: {"content": {ZIP: {}, PNG: {}}, "model": GenerateResponse}},
+        )
+    return router
+
+
+async def _stylize_order(wanted: StylizeRequest, entry: Entry, backend: Backend) -> Order:
+    """Check texts and image; the style is encoded before anything is written."""
+    seed = _seed(wanted.seed)
+    order = await asyncio.to_thread(_order_of, wanted.texts, entry, seed)
+    channels = entry.info.channels
+    image = await asyncio.to_thread(decode_upload, wanted.image, channels=channels, name="image")
+    source = StyleSource(entry.bundle, images=(image,), texts=(wanted.image_text,))
+    order.style = await backend.style(source)
+    return order
+
+
+async def _answer_with_png(order: Order, entry: Entry, backend: Backend) -> Response:
+    """The one image of an order."""
+    records = [record async for part in draw_order(order, backend) for record in part]
+    headers = {"X-Seed": str(order.seed), "X-Bundle": entry.info.digest}
+    return Response(records[0].png, media_type=PNG, headers=headers)
+
+
+def _order_of(
+    texts: Sequence[str],
+    entry: Entry,
+    seed: int,
+    style: Style | LineStyle | None = None,
+    select: StyleSelection | None = None,
+) -> Order:
+    """An order of texts that the bundle can write, each as often as it comes."""
+    form = LineForm.of(entry.info)
+    counts: dict[str, int] = {}
+    for number, text in enumerate(texts):
+        if text not in counts:
+            try:
+                form.width_of(text)
+            except RequestError as error:
+                raise RequestError(f"texts[{number}]: {error}") from error
+        counts[text] = counts.get(text, 0) + 1
+    return Order(
+        bundle=entry.bundle,
+        classes=tuple(counts),
+        counts=dict(enumerate(counts.values())),
+        seed=seed,
+        read_back=False,
+        style=style,
+        are_texts=True,
+        select=select,
+    )
+
+
+def _seed(given: int | None) -> int:
+    return secrets.randbelow(MAX_DRAWN_SEED) if given is None else given
