@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import generation, http, memory, overhead
+from benchmarks import generation, http, memory, overhead, renderer
 
 __all__ = ["main"]
 
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "generation": (generation.measure, ">= 5", "sampler against the same network in eager fp32"),
     "http": (http.measure, ">= 0.9", "HTTP against the same zip made without Serve"),
     "overhead": (overhead.measure, "<= 1.03", "Ray Train with one worker against the bare loop"),
+    "renderer": (renderer.measure, ">= 20", "rendered lines against TextRecognitionDataGenerator"),
     "memory": (memory.measure, "<= 1.05", "peak memory on 10 N images against N"),
 }
 
