@@ -54,7 +54,7 @@ class LineBatch(NamedTuple):
     """What one training step sees; L characters at most."""
 
     images: Tensor  # x, (N, C, H, W) in [-1, 1]
-    contents: Tensor  # c, (N, 2, H, W) in [-1, 1]: ink, and the line's own area
+    contents: Tensor  # c, (N, 2, H, W) in [-1, 1]; see ``place_contents``
     labels: Tensor  # (N, L) classes of the characters, NO_CHARACTER beyond the end
     boxes: Tensor  # (N, L, 2, 3), from a box's [-1, 1]² to the image's
     new_contents: Tensor  # the same of another text, in the pose of x
@@ -169,7 +169,7 @@ class LinePairs:
         self.data, self.config, self.batch_size, self.seed = data, config, batch_size, seed
         self.number = {character: index for index, character in enumerate(data.classes)}
         texts = data.texts.texts
-        self.looks = data.fits.looks.numpy()
+        self.looks, self.polarities = data.fits.looks.numpy(), data.fits.polarities
         self.poses = data.fits.poses if config.align else torch.eye(2, 3).repeat(len(data), 1, 1)
         usable = np.isin(np.arange(len(data)), data.found) if config.align else np.True_
         counts = Counter("".join(texts))
@@ -194,24 +194,24 @@ class LinePairs:
         weights = self.weights[self.rows[width]]
         chosen = rng.choice(self.rows[width], size=count, p=weights / weights.sum())
         images = np.stack([self.data.images[row] for row in chosen])
-        poses, looks = self.poses[chosen], self.looks[chosen]
+        stands = self.poses[chosen], self.polarities[chosen]
         texts = [self.data.texts.texts[row] for row in chosen]
         size = (self.data.shape.height, width)
         others = [other_text(text, self.data.layout, size, rng) for text in texts]
         length = max(map(len, texts + others))
-        own = self._written(texts, looks, poses, width, length)
-        new = self._written(others, looks, poses, width, length)
+        own = self._written(texts, self.looks[chosen], stands, width, length)
+        new = self._written(others, self.looks[chosen], stands, width, length)
         return LineBatch(to_tensor(images), *own, *new)
 
     def _written(
         self,
         texts: Sequence[str],
         looks: NDArray[np.int64],
-        poses: Tensor,
+        stands: tuple[Tensor, Tensor],
         width: int,
         length: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Contents, labels and boxes of texts in the poses of their images."""
+        """Contents, labels and boxes of texts, in the poses and polarities of their images."""
         size, layout = (self.data.shape.height, width), self.data.layout
         inks = draw_contents(texts, layout, size=size, looks=looks)
         labels = torch.full((len(texts), length), NO_CHARACTER)
@@ -219,7 +219,7 @@ class LinePairs:
         for row, text in enumerate(texts):
             labels[row, : len(text)] = torch.tensor([self.number[c] for c in text])
             boxes[row, : len(text)] = character_boxes(text, layout, inks[row], int(looks[row]))
-        return place_contents(inks, poses), labels, compose(_inverse(poses)[:, None], boxes)
+        return place_contents(inks, *stands), labels, compose(_inverse(stands[0])[:, None], boxes)
 
 
 def other_text(text: str, layout: Layout, size: tuple[int, ...], rng: np.random.Generator) -> str:
@@ -257,9 +257,10 @@ def fit_to_images(images: Sequence[Pixels], texts: Sequence[str], layout: Layout
     looks = look_count(layout)
     count, widths = len(images), np.array([image.shape[1] for image in images])
     fits = LineFits(
-        torch.eye(2, 3).repeat(count, 1, 1),
-        torch.zeros(count, dtype=torch.long),
-        torch.zeros(count),
+        poses=torch.eye(2, 3).repeat(count, 1, 1),
+        looks=torch.zeros(count, dtype=torch.long),
+        polarities=torch.ones(count),
+        correlations=torch.zeros(count),
     )
     for width in np.unique(widths):
         rows = np.flatnonzero(widths == width).tolist()
@@ -271,19 +272,26 @@ def fit_to_images(images: Sequence[Pixels], texts: Sequence[str], layout: Layout
         ]
         contents = torch.from_numpy(np.stack(drawn, axis=1)[..., 0]).float().div(255)
         found = fit_lines(to_tensor(stack), contents)
-        fits.poses[rows] = found.poses
-        fits.looks[rows], fits.correlations[rows] = found.looks, found.correlations
+        for values, of_width in zip(fits, found, strict=True):
+            values[rows] = of_width
     return fits
 
 
-def place_contents(inks: Pixels, poses: Tensor) -> Tensor:
-    """Put rendered lines in poses: (N, H, W, 1) uint8, (N, 2, 3) to (N, 2, H, W) in [-1, 1].
+def place_contents(inks: Pixels, poses: Tensor, polarities: Tensor) -> Tensor:
+    """Put rendered lines in poses.
 
-    The second channel tells where the rendered picture lies.
+    Args:
+        inks: (N, H, W, 1) uint8 coverage.
+        poses: (N, 2, 3).
+        polarities: (N,) 1 where the ink is to be brighter than its ground, -1 where darker.
+
+    Returns:
+        (N, 2, H, W): coverage times polarity; and 1 where the rendered picture lies, -1 beside it.
     """
     ink = torch.from_numpy(inks.transpose(0, 3, 1, 2).copy()).float().div_(255)
     maps = torch.cat([ink, torch.ones_like(ink)], dim=1)
-    return sample_field(maps, affine_field(poses, (ink.shape[2], ink.shape[3]))) * 2 - 1
+    placed = sample_field(maps, affine_field(poses, (ink.shape[2], ink.shape[3])))
+    return torch.cat([placed[:, :1] * polarities.view(-1, 1, 1, 1), placed[:, 1:] * 2 - 1], dim=1)
 
 
 def character_boxes(text: str, layout: Layout, ink: Pixels, look: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from augment.layers import affine_field, sample_field
 
-__all__ = ["LineFits", "compose", "fit_lines", "sample_boxes"]
+__all__ = ["LineFits", "compose", "fit_lines", "guess_polarity", "sample_boxes"]
 
 SCALES_X = (1.0, 1.12, 1.3)
 SCALES_Y = (1.0, 1.3, 1.6)
@@ -38,6 +38,7 @@ class LineFits(NamedTuple):
 
     poses: Tensor  # (N, 2, 3)
     looks: Tensor  # (N,) which of the candidate pictures fits best
+    polarities: Tensor  # (N,) 1 where ink is brighter than its ground, -1 where it is darker
     correlations: Tensor  # (N,) in [0, 1]
 
 
@@ -56,6 +57,16 @@ def fit_lines(images: Tensor, contents: Tensor) -> LineFits:
         for start in range(0, len(images), FIT_CHUNK)
     ]
     return LineFits(*(torch.cat(parts) for parts in zip(*fits, strict=True)))
+
+
+def guess_polarity(images: Tensor) -> Tensor:
+    """Whether ink is brighter (1) or darker (-1) than its ground: (N, C, H, W) to (N,).
+
+    Ink covers less than half of a line, so what stands out stands out on its side.
+    """
+    gray = _local_contrast(images.float().mean(dim=1, keepdim=True)).flatten(1)
+    spread = gray - gray.median(dim=1, keepdim=True).values
+    return torch.where(spread.pow(3).mean(dim=1) < 0, -1.0, 1.0)
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
@@ -99,7 +110,8 @@ def _fit(images: Tensor, contents: Tensor) -> LineFits:
     looks = torch.stack(fits, dim=1).argmax(dim=1)
     chosen = smooth[torch.arange(count), looks][:, None]
     poses = _climb(poses, chosen, ink, FINE_STEPS)
-    return LineFits(poses, looks, _correlation_at(poses, chosen, ink).clamp(0, 1))
+    correlations = _correlation_at(poses, chosen, ink).clamp(0, 1)
+    return LineFits(poses, looks, signs[torch.arange(count), best], correlations)
 
 
 @torch.no_grad()

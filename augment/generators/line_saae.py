@@ -83,6 +83,7 @@ class LineSAAEGenerator(GeneratorConfig[LineData]):
             "bank.styles": _encode_styles(model, images),
             "bank.poses": poses,
             "bank.looks": fits.looks[rows],
+            "bank.polarities": fits.polarities[rows],
             "bank.widths": torch.tensor([image.shape[1] for image in images]),
             "bank.sources": torch.tensor(
                 [sources.index(source) for source in data.texts.sources[rows].tolist()]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from augment.bundle import BundleInfo
 from augment.config import from_mapping
 from augment.data.line_pairs import fit_to_images, look_count, place_contents
+from augment.data.line_poses import guess_polarity
 from augment.data.lines import draw_contents
 from augment.draws import Uniforms
 from augment.errors import RequestError
@@ -49,6 +50,7 @@ class LineStyle:
     pose: tuple[float, ...] | None = None  # of 2 × 3, row by row; None: upright
     look: int | None = None  # None: drawn for each sample
     width: int = 0  # pixels, of the line that the pose is of
+    polarity: float = 1.0  # -1: ink darker than its ground
 
 
 class LineSamples(NamedTuple):
@@ -66,8 +68,8 @@ class LineSampler:
     """A loaded generator of lines.
 
     Banks, one row a training line: ``bank.styles`` (S, style_length), ``bank.poses`` (S, 2, 3),
-    ``bank.looks`` (S,), ``bank.widths`` (S,), ``bank.sources`` (S,), ``bank.colours`` (S,),
-    ``bank.brightness`` (S,), ``bank.sharpness`` (S,).
+    and (S,) each: ``bank.looks``, ``bank.polarities``, ``bank.widths``, ``bank.sources``,
+    ``bank.colours``, ``bank.brightness``, ``bank.sharpness``.
 
     Args:
         info: the bundle's description.
@@ -107,7 +109,7 @@ class LineSampler:
         self.network = sampling_network(self.model, self.device, half=self.half, compiled=compile)
         self.styles = banks["bank.styles"].to(self.device)
         self.poses = banks["bank.poses"]
-        names = ("looks", "widths", "sources", "colours", "brightness", "sharpness")
+        names = ("looks", "polarities", "widths", "sources", "colours", "brightness", "sharpness")
         self.bank = {name: banks[f"bank.{name}"].numpy() for name in names}
 
     @property
@@ -153,8 +155,8 @@ class LineSampler:
     ) -> LineStyle:
         """A style, or a mix of several, from the bank and from images.
 
-        Pose and look are those of the first: of an image they are found if its text is told,
-        otherwise the line stands upright.
+        Pose, look and polarity are those of the first: of an image they are found if its text is
+        told; otherwise the line stands upright, and only the polarity is guessed.
 
         Args:
             ids: indices into the style bank.
@@ -179,17 +181,21 @@ class LineSampler:
         lines = [self._fitted(image) for image in images]
         vectors = torch.cat([self.styles[list(ids)], *map(self._encoded, lines)]).double()
         vector = torch.from_numpy(shares / shares.sum()).to(self.device) @ vectors
+        values = tuple(vector.tolist())
+        if not ids and not (texts and texts[0] is not None):
+            guessed = guess_polarity(to_tensor(lines[0][None]))
+            return LineStyle(values, polarity=float(guessed))
         if ids:
-            first = ids[0]
-            pose, look = self.poses[first], int(self.bank["looks"][first])
-            width = int(self.bank["widths"][first])
-        elif texts and texts[0] is not None:
-            self.form.width_of(texts[0])
-            fits = fit_to_images(lines[:1], [texts[0]], self.layout)
-            pose, look, width = fits.poses[0], int(fits.looks[0]), lines[0].shape[1]
+            pose = self.poses[ids[0]]
+            look, width, polarity = (
+                self.bank[name][ids[0]].item() for name in ("looks", "widths", "polarities")
+            )
         else:
-            return LineStyle(tuple(vector.tolist()))
-        return LineStyle(tuple(vector.tolist()), tuple(pose.flatten().tolist()), look, width)
+            self.form.width_of(str(texts[0]))
+            fits = fit_to_images(lines[:1], [str(texts[0])], self.layout)
+            pose, look, width = fits.poses[0], int(fits.looks[0]), lines[0].shape[1]
+            polarity = float(fits.polarities[0])
+        return LineStyle(values, tuple(pose.flatten().tolist()), look, width, polarity)
 
     def draw_texts(
         self,
@@ -228,6 +234,8 @@ class LineSampler:
         else:
             looks = np.full(len(texts), style.look)
         poses = self._poses(styles[:, 0], widths, style)
+        bright = self.bank["polarities"][styles[:, 0]] if style is None else style.polarity
+        polarities = torch.from_numpy(np.broadcast_to(bright, len(texts)).astype(np.float32))
         images: list[Pixels] = [np.empty(0, np.uint8)] * len(texts)
         for width in np.unique(widths):
             same = np.flatnonzero(widths == width)
@@ -240,7 +248,7 @@ class LineSampler:
                     size=(self.shape.height, int(width)),
                     looks=looks[rows],
                 )
-                contents = place_contents(inks, poses[rows]).to(self.device)
+                contents = place_contents(inks, poses[rows], polarities[rows]).to(self.device)
                 vectors = self._vectors(styles[rows], mixes[rows], style)
                 drawn = self.network(contents, vectors).cpu().numpy()
                 for row, image in zip(part, drawn, strict=False):

@@ -227,14 +227,15 @@ def ground_distance(images: Tensor, targets: Tensor, old: Tensor, new: Tensor) -
     Args:
         images: (N, C, H, W).
         targets: (N, C, H, W).
-        old: (N, 1, H, W) in [-1, 1], the ink of ``targets``.
+        old: (N, 1, H, W) in [-1, 1], the ink of ``targets``, 0 where there is none.
         new: (N, 1, H, W), that of ``images``.
 
     Returns:
         (N,).
     """
     side = 2 * INK_REACH + 1
-    inked = F.max_pool2d(torch.maximum(old, new).float(), side, 1, INK_REACH) > 0
+    ink = torch.maximum(old.abs(), new.abs()).float()
+    inked = F.max_pool2d(ink, side, 1, INK_REACH) > 0.5
     ground = (~inked).float()
     difference = (images.float() - targets.float()).abs().mean(dim=1, keepdim=True) * ground
     return difference.sum(dim=(1, 2, 3)) / ground.sum(dim=(1, 2, 3)).clamp_min(1)

@@ -3,6 +3,7 @@
 What differs from the paper's single characters, in every configuration:
     any width        all networks are convolutional along the width, so the style vector is an
                      average over the style image's pixels, and as a map it is constant.
+    polarity         ink that is brighter than its ground is 1 in the content, darker ink -1.
     area             beside the ink the content tells where the rendered line's own picture lies,
                      which on a tilted plate is not the whole image.
     character boxes  D with its k+1 classes reads each character in its own box, whose place

@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 CONTENT_CHANNELS = 2
-"""Ink, and where the line's own picture lies."""
+"""Ink by polarity, and where the line's own picture lies."""
 
 
 class ContentEncoder(nn.Module):

@@ -100,7 +100,7 @@ def test_labels_spell_the_line_and_the_other_text(words):
 def test_ink_lies_on_the_strokes_of_its_image(plates):
     batch = make(plates)(0)
     bright = (batch.images.mean(dim=1) > 0.2).float()
-    ink = (batch.contents[:, 0] > 0).float()
+    ink = (batch.contents[:, 0] > 0.5).float()
     overlap = (bright * ink).sum() / torch.maximum(bright, ink).sum()
     assert overlap > 0.85
 
@@ -125,9 +125,18 @@ def test_free_text_is_shared_out_by_the_width_of_its_letters():
 def test_area_tells_where_the_rendered_picture_lies():
     inks = np.zeros((1, 32, 96, 1), np.uint8)
     half = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
-    area = place_contents(inks, half)[0, 1]
+    area = place_contents(inks, half, torch.ones(1))[0, 1]
     assert area[:, 28:68].min() == 1
     assert area[:, :20].max() == area[:, -20:].max() == -1
+
+
+def test_dark_ink_is_negative_and_bright_ink_positive():
+    inks = draw_contents(["Open"] * 2, WORDS, size=(32, 64), looks=[0, 0])
+    upright = torch.eye(2, 3).repeat(2, 1, 1)
+    bright, dark = place_contents(inks, upright, torch.tensor([1.0, -1.0]))[:, 0]
+    assert torch.equal(bright, -dark)
+    assert bright.max() == 1
+    assert bright.min() == 0
 
 
 def test_rare_characters_are_drawn_more_often_when_balanced(plates):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from augment.data.layouts import load_layout
-from augment.data.line_poses import compose, fit_lines, sample_boxes
+from augment.data.line_poses import compose, fit_lines, guess_polarity, sample_boxes
 from augment.data.lines import draw_contents
 from augment.layers import affine_field, sample_field
 
@@ -42,6 +42,10 @@ def test_a_tilted_line_is_found_in_either_polarity(inks, dark_on_bright):
     assert ((fits.poses - POSES) @ corners * pixels).abs().max() < 1.5
     assert fits.correlations.min() > 0.8
     assert fits.looks.tolist() == [0, 0, 0]
+    assert fits.polarities.tolist() == [-1.0 if dark_on_bright else 1.0] * 3
+    assert torch.equal(
+        guess_polarity(photograph(inks, dark_on_bright=dark_on_bright)), fits.polarities
+    )
 
 
 def test_a_line_that_says_something_else_correlates_less(inks):

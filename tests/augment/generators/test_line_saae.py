@@ -293,6 +293,17 @@ def test_style_images_of_unusable_size_are_refused(sampler, size):
         sampler.style(images=[np.zeros((*size, 3), np.uint8)])
 
 
+def test_dark_letters_stay_dark(sampler):
+    ids = sampler.bank["colours"].tolist()
+    polarities = sampler.bank["polarities"].tolist()
+    assert set(zip(ids, polarities, strict=True)) == {(6, 1.0), (4, -1.0)}  # blue, yellow
+    dark = np.full((32, 96, 3), 200, np.uint8)
+    dark[12:20, 10:30] = 20
+    assert sampler.style(images=[dark]).polarity == -1
+    assert sampler.style(images=[255 - dark]).polarity == 1
+    assert sampler.style(ids=[polarities.index(-1.0)]).polarity == -1
+
+
 def test_unfit_styles_are_refused(sampler):
     with pytest.raises(RequestError, match="ids"):
         sampler.style(ids=[99])

@@ -161,9 +161,9 @@ def test_the_first_lines_are_to_say_the_other_text():
 def test_ground_is_what_no_ink_comes_near():
     images = torch.zeros(2, 3, 16, 40)
     targets = images.clone()
-    old, new = (torch.full((2, 1, 16, 40), -1.0) for _ in range(2))
+    old, new = (torch.zeros(2, 1, 16, 40) for _ in range(2))
     old[:, :, 8, 10] = 1
-    new[:, :, 8, 30] = 1
+    new[:, :, 8, 30] = -1
     targets[0, :, 6:11, 8:13] = 1  # around the old ink
     targets[0, :, 8, 28] = -1  # beside the new one
     targets[1, :, :, 20] = 1
