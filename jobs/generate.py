@@ -1,4 +1,4 @@
-"""Write labelled images of a bundle as a folder or a zip that trainers read as they are.
+"""Write labelled images of a bundle in the layout that a trainer reads as it is.
 
     python -m jobs.generate registry/plates --per-label 200 --with-real folder:plates --out set
 
@@ -15,10 +15,11 @@ from tqdm import tqdm
 from augment.bundle import READER_FOLDER, load_bundle
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
-from augment.export import WRITERS, Record, generated_record
+from augment.export import Record, generated_record
 from augment.generate import Sampler, Tally, draw_counts
 from augment.generators import load_sampler
 from augment.generators.cvae_gan import CVAEGANSampler
+from augment.generators.line_saae import LineSAAEGenerator, load_line_sampler
 from augment.images import encode_png
 from augment.network import should_compile
 from jobs.cli import (
@@ -31,6 +32,9 @@ from jobs.cli import (
     read_settings,
     run_job,
 )
+from jobs.exports import add_export_options, open_writer
+from jobs.line_texts import check_options, write_lines
+from jobs.rendering import RENDERER, add_rendering_options, render_lines
 from recognizers.privacy import NearCopies
 from recognizers.reader import load_reader
 
@@ -55,7 +59,11 @@ def parser() -> argparse.ArgumentParser:
         out=None,
         config="default, or a JSON file of settings",
     )
-    options.add_argument("bundle", metavar="BUNDLE", help="REGISTRY/NAME or REGISTRY/NAME/VERSION")
+    options.add_argument(
+        "bundle",
+        metavar="BUNDLE",
+        help="REGISTRY/NAME or REGISTRY/NAME/VERSION; or renderer:LAYOUT for lines drawn by fonts",
+    )
     options.add_argument(
         "--labels", default="all", help="all, A,B,… or a text file with a label a line"
     )
@@ -66,7 +74,15 @@ def parser() -> argparse.ArgumentParser:
         help="instead of --labels, K people who do not exist, new-0001, …; CVAE-GAN bundles",
     )
     options.add_argument("--per-label", type=at_least(1), default=100, help="images of each label")
-    options.add_argument("--format", choices=sorted(WRITERS), default="folder", help="of --out")
+    options.add_argument(
+        "--texts",
+        metavar="TEXTS",
+        help="of bundles of lines and of renderer:LAYOUT, what to write: uniform (random texts of "
+        "the layout), grammar:PATTERN or a UTF-8 file with a text a line",
+    )
+    options.add_argument("--count", type=at_least(1), default=100, help="lines for --texts")
+    add_rendering_options(options)
+    add_export_options(options)
     options.add_argument(
         "--with-real", metavar="URI", help="add the real images of this data's train split"
     )
@@ -87,11 +103,22 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     arguments = parser().parse_args(argv)
-    settings = read_settings({"default": GenerateSettings()}, arguments.config, arguments.overrides)
     out = Path(absolute_location(arguments.out, "--out"))
     if arguments.format == "zip" and out.suffix != ".zip":
         out = out.with_name(out.name + ".zip")
+    if arguments.bundle.startswith(RENDERER):
+        render_lines(arguments, out)
+        return
+    settings = read_settings({"default": GenerateSettings()}, arguments.config, arguments.overrides)
     folder = find_bundle(arguments.bundle)
+    writes_lines = load_bundle(folder).architecture == LineSAAEGenerator.architecture
+    check_options(arguments, writes_lines=writes_lines)
+    if writes_lines:
+        lines = load_line_sampler(folder, device=settings.device, half=settings.half)
+        write_lines(lines, arguments, out)
+        if arguments.dry_run:
+            print_plan("generate", arguments, settings)
+        return
     labels = choose_labels(arguments.labels, load_bundle(folder).classes)
     compile = settings.compile
     if compile is None:
@@ -112,7 +139,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     reader = load_reader(folder / READER_FOLDER) if reads else None
     is_copy = NearCopies(trained_on.images()) if trained_on else None
     tally = Tally()
-    with WRITERS[arguments.format](out) as writer:
+    classes = sorted({*sampler.classes, *(real.classes if real else ())})
+    with open_writer(arguments, out, classes) as writer:
         for record in _real_records(real) if real else ():
             writer.add(record)
         with tqdm(total=sum(counts.values()), desc="generating", unit="image") as bar:

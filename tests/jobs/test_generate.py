@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from augment.data.datasets import open_data
 from augment.errors import DataError, LabelError
@@ -98,3 +99,16 @@ def test_dry_run_writes_nothing(
     run(demo_registry, tmp_path / "set", "--dry-run")
     assert json.loads(capsys.readouterr().out)["job"] == "generate"
     assert not (tmp_path / "set").exists()
+
+
+def test_every_option_of_an_export_reaches_its_card(demo_registry: Path, tmp_path: Path) -> None:
+    options = ("--format", "parquet", "--licence", "CC BY 4.0", "--labels", "3,7")
+    run(demo_registry, tmp_path / "set", *options, "--per-label", "2", "--with-real", "digits:")
+    card = (tmp_path / "set" / "README.md").read_text()
+    assert "# Labelled images by digits" in card
+    assert "CC BY 4.0" in card
+    assert "| asked | made | kept | dropped | real |" in card
+    real = len(open_data("digits:").split("train"))
+    assert f"Images: {real + 4:,}. Classes: 10." in card
+    (shard,) = (tmp_path / "set" / "data").iterdir()
+    assert parquet.read_metadata(shard).num_rows == real + 4

@@ -1,0 +1,42 @@
+"""The options of jobs that write exports, and the writer they ask for."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from augment.export import WRITERS, Card, Writer
+
+__all__ = ["add_export_options", "open_writer"]
+
+
+def add_export_options(options: ArgumentParser) -> None:
+    """Add ``--format`` and ``--licence``."""
+    options.add_argument("--format", choices=sorted(WRITERS), default="folder", help="of --out")
+    options.add_argument(
+        "--licence",
+        metavar="TEXT",
+        help="terms of the images that the bundle was trained on and of --with-real, for the card",
+    )
+
+
+def open_writer(arguments: Namespace, out: Path, classes: Sequence[str] | None) -> Writer:
+    """Return the writer that the options ask for.
+
+    Args:
+        arguments: with bundle, seed, format and licence.
+        out: where the export goes.
+        classes: what labels there may be; None: labels are texts.
+
+    Raises:
+        DataError: something is at ``out`` already.
+    """
+    parts = Path(arguments.bundle).parts
+    bundle = "/".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
+    card = Card(
+        title=f"Labelled images by {bundle}",
+        made_by=f"Drawn by Labelmint from the generator bundle {bundle} with seed "
+        f"{arguments.seed}; what a reader did not read as its label was dropped where one was "
+        "asked. The manifest tells generated images from real ones.",
+        licence=arguments.licence,
+    )
+    return WRITERS[arguments.format](out, classes=classes, card=card)
