@@ -7,24 +7,48 @@ images read when they are asked for.
 |---|---|
 | ``csv:FILE`` | columns file and text (or filename and words) [, split][, source] |
 | ``zip:FILE`` | the same as labels.csv at the root of a zip |
+| ``lmdb:DIR`` | the deep-text-recognition benchmark's keys, from 1 on; local |
+| ``paddleocr:PATH`` | rec_gt_train.txt and its like: a path, a tab and a text in each line |
+| ``ccpd:PATH`` | pictures with CCPD's names; an item is the plate, cut out by its box |
+| ``iiit5k:PATH`` | IIIT 5K-Word: traindata.mat, testdata.mat and the images they name |
 
-Paths in a csv are relative to it; its other columns are left alone. A path may be an fsspec URL
-(s3://, gs://).
+PATH is a folder or a zip. Paths in a csv are relative to it; its other columns are left alone. A
+path may be an fsspec URL (s3://, gs://) unless it says otherwise.
 """
 
+import io
+import os
 import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
+from weakref import WeakValueDictionary
 
+import lmdb
+
+from augment.data.ccpd import PlateName, parse_name
 from augment.data.listing import is_image, some
 from augment.data.sources import FolderStore, Store, ZipStore, open_file_system, read_all
-from augment.data.tables import check_files, parse_csv, parse_splits
-from augment.errors import DataError
+from augment.data.tables import SPLIT_ALIASES, check_files, parse_csv, parse_splits
+from augment.data.tree import Tree
+from augment.errors import DataError, ImageError
+from augment.images import MIN_SIDE, decode_image, encode_png
 
-__all__ = ["TEXT_FORMATS", "TextListing", "read_csv", "read_zip"]
+__all__ = [
+    "TEXT_FORMATS",
+    "TextListing",
+    "read_ccpd",
+    "read_csv",
+    "read_iiit5k",
+    "read_lmdb",
+    "read_paddleocr",
+    "read_zip",
+]
 
 _COLUMNS = (("file", "text"), ("filename", "words"))
+_PADDLE_PREFIX = "rec_gt_"
+_IIIT5K_PARTS = {"train": "traindata", "test": "testdata"}
 
 
 @dataclass(frozen=True)
@@ -89,8 +113,231 @@ def read_zip(path: str) -> TextListing:
     return listing
 
 
-TEXT_FORMATS: dict[str, Callable[[str], TextListing]] = {"csv": read_csv, "zip": read_zip}
+def read_lmdb(path: str) -> TextListing:
+    """Read an LMDB of ``num-samples``, ``image-%09d`` and ``label-%09d``, from 1 on.
+
+    Names are the images' keys.
+
+    Raises:
+        DataError: not such a database, a label or image is missing, or a text empty.
+    """
+    file_system, root = open_file_system(path)
+    if file_system.protocol[0] != "file":
+        raise DataError(f"expected an LMDB on this machine, got {path!r}; copy it here.")
+    store = _LmdbStore(root)
+    total = store.get("num-samples")
+    if total is None or not total.isdigit():
+        raise DataError(
+            f"expected the key num-samples with a number in {path}, got {total!r}; the database "
+            "may lack its last transaction: make it anew."
+        )
+    numbers = range(1, int(total) + 1)
+    labels = [store.get(f"label-{number:09d}") for number in numbers]
+    missing = [
+        f"image-{number:09d} or its label"
+        for number, label in zip(numbers, labels, strict=True)
+        if label is None or store.get(f"image-{number:09d}") is None
+    ]
+    if missing or not labels:
+        raise DataError(
+            f"expected an image and a label for each of {len(labels)} numbers from 1 on in {path}, "
+            f"got none for {some(missing) or 'any'}; make the database anew."
+        )
+    names = tuple(f"image-{number:09d}" for number in numbers)
+    try:
+        texts = [(label or b"").decode() for label in labels]
+    except UnicodeDecodeError as error:
+        raise DataError(f"expected UTF-8 labels in {path}, got {error}.") from error
+    return TextListing(
+        names,
+        _checked_texts(names, texts, path),
+        None,
+        None,
+        partial(_read_file, store.read, names),
+    )
+
+
+def read_paddleocr(path: str) -> TextListing:
+    """Read PaddleOCR's recognition layout: every rec_gt_SPLIT.txt, and what it names.
+
+    Paths are relative to the lists. A split that is not train, val or test is an error, but
+    where there is one list alone, it says nothing of a split.
+
+    Raises:
+        DataError: no list, a line without exactly one tab, a repeated or missing file, or an
+            empty text.
+    """
+    tree = Tree(path)
+    lists = [
+        file
+        for file in tree.files
+        if posixpath.basename(file).startswith(_PADDLE_PREFIX) and file.endswith(".txt")
+    ]
+    if not lists:
+        raise DataError(f"expected rec_gt_train.txt or its like in {path}, got none.")
+    present = set(tree.files)
+    files: list[str] = []
+    texts: list[str] = []
+    splits: list[str] = []
+    for file in lists:
+        where = f"{path}/{file}"
+        for number, line in enumerate(tree.text(file).split("\n"), start=1):
+            if not line.rstrip("\r"):
+                continue
+            cells = line.rstrip("\r").split("\t")
+            if len(cells) != 2:
+                raise DataError(
+                    f"expected a path, a tab and a text in line {number} of {where}, got "
+                    f"{len(cells) - 1} tabs."
+                )
+            files.append(posixpath.normpath(posixpath.join(posixpath.dirname(file), cells[0])))
+            texts.append(cells[1])
+            splits.append(posixpath.basename(file)[len(_PADDLE_PREFIX) : -len(".txt")])
+    check_files(files, present.__contains__, path)
+    names = tuple(files)
+    return TextListing(
+        names,
+        _checked_texts(names, texts, path),
+        tuple(parse_splits(splits, path)) if len(lists) > 1 else None,
+        None,
+        partial(_read_file, tree.store.read, names),
+    )
+
+
+def read_ccpd(path: str) -> TextListing:
+    """Read pictures named as CCPD's; sources are their folders.
+
+    Folders called train, val and test, if all pictures lie in such, are splits.
+
+    Raises:
+        DataError: no picture, or one whose name is another.
+    """
+    tree = Tree(path)
+    files = tuple(tree.images().values())
+    if not files:
+        raise DataError(f"expected pictures with CCPD's names in {path}, got none.")
+    plates = tuple(parse_name(file) for file in files)
+    folders = [posixpath.basename(posixpath.dirname(file)) for file in files]
+    given = all(folder in SPLIT_ALIASES for folder in folders)
+    return TextListing(
+        names=files,
+        texts=tuple(plate.text for plate in plates),
+        splits=tuple(parse_splits(folders, path)) if given else None,
+        sources=tuple(folders),
+        read=partial(_read_plate, tree.store, files, plates),
+    )
+
+
+def read_iiit5k(path: str) -> TextListing:
+    """Read IIIT 5K-Word as its authors laid it out.
+
+    Mishra et al., "Scene Text Recognition using Higher Order Language Priors", BMVC 2012:
+    traindata.mat and testdata.mat hold a struct array with ImgName and GroundTruth each.
+
+    Raises:
+        DataError: a file is missing or has another form, a repeat, or a text is empty.
+    """
+    tree = Tree(path)
+    images: list[str] = []
+    texts: list[str] = []
+    splits: list[str] = []
+    for split, variable in _IIIT5K_PARTS.items():
+        file = tree.require(f"{variable}.mat")
+        for name, text in _read_mat(tree, file, variable):
+            images.append(posixpath.join(posixpath.dirname(file), name))
+            texts.append(text)
+            splits.append(split)
+    check_files(images, set(tree.files).__contains__, path)
+    names = tuple(images)
+    return TextListing(
+        names,
+        _checked_texts(names, texts, path),
+        tuple(splits),
+        None,
+        partial(_read_file, tree.store.read, names),
+    )
+
+
+TEXT_FORMATS: dict[str, Callable[[str], TextListing]] = {
+    "ccpd": read_ccpd,
+    "csv": read_csv,
+    "iiit5k": read_iiit5k,
+    "lmdb": read_lmdb,
+    "paddleocr": read_paddleocr,
+    "zip": read_zip,
+}
 """Data URI scheme -> reader of what follows the colon."""
+
+
+_ENVIRONMENTS: WeakValueDictionary[tuple[str, int], Any] = WeakValueDictionary()
+"""Open databases by path and inode: LMDB opens each once a process."""
+
+
+class _LmdbStore:
+    """The values of an LMDB by key; it can be pickled and shared by forked processes."""
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.realpath(path)
+        self._environment = self._open()
+
+    def get(self, name: str) -> bytes | None:
+        with self._environment.begin() as transaction:
+            value: bytes | None = transaction.get(name.encode())
+        return value
+
+    def read(self, name: str) -> bytes:
+        data = self.get(name)
+        if data is None:
+            raise ImageError(f"{name}: expected it in {self.path}, got nothing; make it anew.")
+        return data
+
+    def _open(self) -> Any:
+        try:
+            key = (self.path, os.stat(f"{self.path}/data.mdb").st_ino)
+            environment = _ENVIRONMENTS.get(key)
+            if environment is None:
+                environment = lmdb.open(self.path, readonly=True, lock=False, readahead=False)
+                _ENVIRONMENTS[key] = environment
+            return environment
+        except (OSError, lmdb.Error) as error:
+            raise DataError(f"expected an LMDB in {self.path}, got {error}.") from error
+
+    def __reduce__(self) -> tuple[type["_LmdbStore"], tuple[str]]:
+        return _LmdbStore, (self.path,)
+
+
+def _read_plate(
+    store: Store, files: tuple[str, ...], plates: tuple[PlateName, ...], item: int
+) -> bytes:
+    """Return the plate as a file: the picture's own where the box is all of it, else a PNG."""
+    name = files[item]
+    data = store.read(name)
+    picture = decode_image(data, channels=3, name=name)
+    left, top, right, bottom = plates[item].box
+    plate = picture[top:bottom, left:right]
+    if plate.shape == picture.shape:
+        return data
+    if min(plate.shape[:2]) < MIN_SIDE:
+        height, width = picture.shape[:2]
+        raise ImageError(
+            f"{name}: expected its box inside the picture of {width}×{height} pixels, got "
+            f"{plates[item].box}; remove the file."
+        )
+    return encode_png(plate)
+
+
+def _read_mat(tree: Tree, file: str, variable: str) -> list[tuple[str, str]]:
+    """Return ImgName and GroundTruth of every entry of a .mat file's struct array."""
+    from scipy.io import loadmat  # only this scheme needs it
+
+    try:
+        entries = loadmat(io.BytesIO(tree.store.read(file)), squeeze_me=True)[variable]
+        return [(str(entry["ImgName"]), str(entry["GroundTruth"])) for entry in entries.reshape(-1)]
+    except (LookupError, ValueError, TypeError, NotImplementedError) as error:
+        raise DataError(
+            f"expected a struct array {variable} with ImgName and GroundTruth in "
+            f"{tree.path}/{file}, got {error!r}; download it again."
+        ) from error
 
 
 def _list_table(
@@ -111,7 +358,7 @@ def _list_table(
         texts=_checked_texts(files, [row[text] for row in rows], where),
         splits=None if splits is None else tuple(splits),
         sources=tuple(row["source"] for row in rows) if "source" in columns else None,
-        read=partial(_read_file, store, files),
+        read=partial(_read_file, store.read, files),
     )
 
 
@@ -125,5 +372,5 @@ def _checked_texts(names: Sequence[str], texts: Sequence[str], where: str) -> tu
     return tuple(texts)
 
 
-def _read_file(store: Store, files: tuple[str, ...], item: int) -> bytes:
-    return store.read(files[item])
+def _read_file(read: Callable[[str], bytes], files: tuple[str, ...], item: int) -> bytes:
+    return read(files[item])

@@ -1,0 +1,237 @@
+"""Readers of the layouts that publishers and trainers of text recognizers use."""
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import cv2
+import lmdb
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from augment.data.text_formats import (
+    TextListing,
+    read_ccpd,
+    read_csv,
+    read_iiit5k,
+    read_lmdb,
+    read_paddleocr,
+)
+from augment.errors import DataError, ImageError
+from augment.export import WRITERS, Record
+from augment.images import decode_image
+
+
+def png(level: int, width: int = 30, height: int = 10) -> bytes:
+    _, data = cv2.imencode(".png", np.full((height, width, 3), level, np.uint8))
+    return bytes(data.tobytes())
+
+
+def lay_out(root: Path, contents: dict[str, bytes]) -> Path:
+    for name, data in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def put(path: Path, values: dict[str, bytes]) -> Path:
+    environment = lmdb.open(str(path), map_size=2**24)
+    with environment.begin(write=True) as transaction:
+        for key, value in values.items():
+            transaction.put(key.encode(), value)
+    environment.close()
+    return path
+
+
+def levels(listing: TextListing) -> list[int]:
+    """Mean gray value of each item, by a reader that went to another process."""
+    read = pickle.loads(pickle.dumps(listing.read))
+    images = [decode_image(read(item), channels=1) for item in range(len(listing.names))]
+    return [round(float(image.mean())) for image in images]
+
+
+@pytest.mark.parametrize("kind", ["csv", "lmdb", "paddleocr"])
+def test_what_we_write_is_what_we_read(kind: str, tmp_path: Path) -> None:
+    texts = ("Straße", 'a "b", c', "שלום", "京A12345")
+    with WRITERS[kind](tmp_path / "out") as writer:
+        for index, text in enumerate(texts):
+            writer.add(Record(png(50 * index), text, index, seed=1))
+    readers = {"csv": read_csv, "lmdb": read_lmdb, "paddleocr": read_paddleocr}
+    path = tmp_path / "out" / "labels.csv" if kind == "csv" else tmp_path / "out"
+    listing = readers[kind](str(path))
+    assert listing.texts == texts
+    assert levels(listing) == [0, 50, 100, 150]
+    assert (listing.splits, listing.sources) == (None, None)
+    assert len(set(listing.names)) == 4
+
+
+def test_lmdb_reads_on_after_a_fork(tmp_path: Path) -> None:
+    values = {"image-000000001": png(9), "label-000000001": b"A", "num-samples": b"1"}
+    listing = read_lmdb(str(put(tmp_path / "db", values)))
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if listing.read(0) == png(9) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert listing.read(0) == png(9)
+
+
+BAD_LMDB = {
+    "no number": ({"image-000000001": b"x", "label-000000001": b"A"}, "num-samples"),
+    "from zero": (
+        {"image-000000000": b"x", "label-000000000": b"A", "num-samples": b"1"},
+        "none for image-000000001 or its label",
+    ),
+    "no image": ({"label-000000001": b"A", "num-samples": b"1"}, "none for image-000000001"),
+    "empty": ({"num-samples": b"0"}, "none for any"),
+    "empty text": (
+        {"image-000000001": b"x", "label-000000001": b"", "num-samples": b"1"},
+        "a text for every image",
+    ),
+    "not UTF-8": (
+        {"image-000000001": b"x", "label-000000001": b"\xff", "num-samples": b"1"},
+        "UTF-8 labels",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_LMDB))
+def test_a_bad_lmdb_is_a_clear_error(name: str, tmp_path: Path) -> None:
+    values, message = BAD_LMDB[name]
+    with pytest.raises(DataError, match=message):
+        read_lmdb(str(put(tmp_path / "db", values)))
+
+
+def test_a_folder_without_a_database_is_a_clear_error_and_stays_empty(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected an LMDB in"):
+        read_lmdb(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paddleocr_lists_of_several_splits_are_told_apart(tmp_path: Path) -> None:
+    files = {
+        "rec/train/1.png": png(1),
+        "rec/test/2.png": png(2),
+        "rec/rec_gt_train.txt": "train/1.png\t简单 可\r\n\n".encode(),
+        "rec/rec_gt_test.txt": b"test/2.png\tB",
+    }
+    listing = read_paddleocr(str(lay_out(tmp_path, files)))
+    assert dict(zip(listing.names, listing.texts, strict=True)) == {
+        "rec/train/1.png": "简单 可",
+        "rec/test/2.png": "B",
+    }
+    assert dict(zip(listing.names, listing.splits or (), strict=True)) == {
+        "rec/train/1.png": "train",
+        "rec/test/2.png": "test",
+    }
+    assert levels(listing) == ([1, 2] if "train" in listing.names[0] else [2, 1])
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("1.png A", "line 1 of .*rec_gt_train.txt, got 0 tabs"),
+        ("1.png\tA\n1.png\tA\tB", "line 2 of .* got 2 tabs"),
+        ("1.png\tA\n1.png\tB", "repeats of 1.png"),
+        ("1.png\tA\n2.png\tB", "none for 2.png"),
+        ("../1.png\tA", r"none for \.\./1.png"),
+        ("1.png\t", "a text for every image"),
+    ],
+)
+def test_a_bad_paddleocr_list_is_a_clear_error(lines: str, message: str, tmp_path: Path) -> None:
+    lay_out(tmp_path, {"1.png": png(1), "rec_gt_train.txt": lines.encode()})
+    with pytest.raises(DataError, match=message):
+        read_paddleocr(str(tmp_path))
+
+
+def test_a_folder_without_a_paddleocr_list_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"rec_gt_train.txt or its like"):
+        read_paddleocr(str(lay_out(tmp_path, {"labels.txt": b"1.png\tA"})))
+
+
+def test_ccpd_items_are_plates_cut_out_of_their_pictures(tmp_path: Path) -> None:
+    picture = np.zeros((100, 200, 3), np.uint8)
+    picture[30:50, 60:130] = 200
+    _, data = cv2.imencode(".png", picture)
+    box = "025-95_113-60&30_130&50-130&50_60&50_60&30_130&30-0_0_22_27_27_33_16-37-15.png"
+    whole = "1000-90_90-0&0_30&10-30&10_0&10_0&0_30&0-12_0_3_25_26_27_28_29-37-15.png"
+    files = {f"ccpd_green/train/{box}": bytes(data.tobytes()), f"ccpd_green/val/{whole}": png(7)}
+    listing = read_ccpd(str(lay_out(tmp_path, files)))
+    assert listing.texts == ("皖AY339S", "京AD12345")
+    assert listing.splits == listing.sources == ("train", "val")
+    assert decode_image(listing.read(0), channels=3).shape == (20, 70, 3)
+    assert levels(listing) == [200, 7]
+    assert listing.read(1) == png(7), "a plate that fills its picture is not encoded anew"
+
+
+def test_ccpd_folders_of_other_names_are_sources_only(tmp_path: Path) -> None:
+    with WRITERS["ccpd"](tmp_path / "out") as writer:
+        writer.add(Record(png(80), "皖AY339S", 0, seed=1))
+        writer.add(Record(png(80), "皖AY339S", 1, seed=1))
+    listing = read_ccpd(str(tmp_path / "out"))
+    assert (listing.splits, listing.sources) == (None, ("0", "1"))
+    assert levels(listing) == [80, 80]
+
+
+def test_a_ccpd_box_outside_its_picture_is_named_when_it_is_read(tmp_path: Path) -> None:
+    name = "025-95_113-60&30_130&50-130&50_60&50_60&30_130&30-0_0_22_27_27_33_16-37-15.png"
+    listing = read_ccpd(str(lay_out(tmp_path, {name: png(7)})))
+    with pytest.raises(ImageError, match=r"box inside the picture of 30×10 pixels"):
+        listing.read(0)
+
+
+def test_a_folder_without_ccpd_pictures_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"pictures with CCPD's names in .* got none"):
+        read_ccpd(str(tmp_path))
+
+
+def iiit5k(root: Path, **changes: object) -> Path:
+    """The authors' layout with two training words and one test word."""
+    fields = [("ImgName", object), ("GroundTruth", object), ("smallLexi", object)]
+    parts = {
+        "traindata": [("train/1_1.png", "You", "A"), ("train/1_2.png", "7", "A")],
+        "testdata": [("test/2_1.png", "Salutes", "B")],
+        **changes,
+    }
+    for variable, rows in parts.items():
+        array = np.array(rows, dtype=fields) if isinstance(rows, list) else rows
+        savemat(root / f"{variable}.mat", {variable: array})
+    images = {"train/1_1.png": png(1), "train/1_2.png": png(2), "test/2_1.png": png(3)}
+    return lay_out(root, images)
+
+
+def test_iiit5k_is_read_by_its_mat_files_in_a_folder_or_zip(tmp_path: Path) -> None:
+    root = tmp_path / "IIIT5K"
+    root.mkdir()
+    iiit5k(root)
+    with zipfile.ZipFile(tmp_path / "IIIT5K.zip", "w") as archive:
+        for file in root.rglob("*.*"):
+            archive.write(file, file.relative_to(tmp_path))
+    for path, prefix in ((root, ""), (tmp_path / "IIIT5K.zip", "IIIT5K/")):
+        listing = read_iiit5k(str(path))
+        assert listing.names == tuple(
+            f"{prefix}{name}" for name in ("train/1_1.png", "train/1_2.png", "test/2_1.png")
+        )
+        assert listing.texts == ("You", "7", "Salutes")
+        assert listing.splits == ("train", "train", "test")
+        assert levels(listing) == [1, 2, 3]
+
+
+BAD_IIIT5K: dict[str, tuple[dict[str, object], str]] = {
+    "another variable": ({"traindata": np.zeros(3)}, "struct array traindata"),
+    "missing image": ({"testdata": [("test/9_9.png", "A", "B")]}, "none for test/9_9.png"),
+    "repeat": ({"testdata": [("train/1_1.png", "A", "B")]}, "repeats of train/1_1.png"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_IIIT5K))
+def test_a_bad_iiit5k_is_a_clear_error(name: str, tmp_path: Path) -> None:
+    changes, message = BAD_IIIT5K[name]
+    with pytest.raises(DataError, match=message):
+        read_iiit5k(str(iiit5k(tmp_path, **changes)))
+
+
+def test_an_iiit5k_without_its_lists_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected traindata.mat"):
+        read_iiit5k(str(tmp_path))
