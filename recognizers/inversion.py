@@ -63,7 +63,7 @@ class PriorConfig:
     alpha: float = 6.0  # their Sec. 3.1
     alpha_weight: float = 0.01  # λ_α
     beta: float = 2.0
-    variation_weight: float = 0.1  # λ_V
+    variation_weight: float = 0.5  # λ_V, by a sweep on digits (EXPERIMENTS.md)
     start_std: float = 0.1  # of the noise that the image starts from
 
     def __post_init__(self) -> None:
