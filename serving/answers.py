@@ -1,8 +1,8 @@
-"""Answers to generation requests: a streamed zip or JSON, with the tally in the headers.
+"""Answers to generation requests: a streamed zip or tar, or JSON; the tally in the headers.
 
 With read-back the images are drawn before the first byte is sent, so that the numbers made,
 kept and dropped and the shortfall stand in the headers. Without it nothing can fall short,
-and the zip is sent while it is drawn. No Ray.
+and the file is sent while it is drawn. No Ray.
 """
 
 import hashlib
@@ -15,27 +15,49 @@ from typing import IO, Any
 
 from starlette.responses import Response, StreamingResponse
 
-from augment.export import Record, ZipStream
+from augment.export import Card, Record, TarStream, ZipStream
 from augment.generate import Tally
 from serving.catalog import Entry
 from serving.codec import to_base64
 from serving.fulfilment import Backend, Order, draw_order
 from serving.schemas import GenerateResponse, LabelledImage
 
-__all__ = ["answer_with_json", "answer_with_zip", "zip_bytes"]
+__all__ = [
+    "JSON",
+    "STREAMS",
+    "TAR",
+    "ZIP",
+    "answer_with_export",
+    "answer_with_json",
+    "export_bytes",
+]
+
+ZIP, TAR, JSON = "application/zip", "application/x-tar", "application/json"
 
 PIECE_BYTES = 256 * 1024
-"""Size of the pieces in which a finished zip is sent."""
+"""Size of the pieces in which a finished file is sent."""
 MEMORY_BYTES = 32 * 2**20
-"""A finished zip up to this size waits in memory, a larger one in a temporary file."""
+"""A finished file up to this size waits in memory, a larger one in a temporary file."""
 
 
-async def zip_bytes(order: Order, digest: str, backend: Backend) -> AsyncGenerator[bytes, None]:
-    """Yield the zip of an order, chunk by chunk, while it is drawn.
+STREAMS: dict[str, type[ZipStream] | type[TarStream]] = {ZIP: ZipStream, TAR: TarStream}
+"""What makes the files that are streamed, by media type."""
+_SUFFIXES = {ZIP: "zip", TAR: "tar"}
+
+
+async def export_bytes(
+    order: Order, digest: str, backend: Backend, media_type: str = ZIP
+) -> AsyncGenerator[bytes, None]:
+    """Yield an order's file, one of STREAMS, chunk by chunk, while it is drawn.
 
     Its manifest ends with a row {"summary": ...}: bundle, seed, and the tally with shortfall.
     """
-    stream = ZipStream()
+    card = Card(
+        title=f"Labelled images by {order.bundle}",
+        made_by=f"Drawn by Labelmint's service from the generator bundle {order.bundle} with seed "
+        f"{order.seed}.",
+    )
+    stream = STREAMS[media_type](classes=order.classes or None, card=card)
     try:
         async with aclosing(draw_order(order, backend)) as drawn:
             async for records in drawn:
@@ -47,12 +69,16 @@ async def zip_bytes(order: Order, digest: str, backend: Backend) -> AsyncGenerat
         stream.abort()
 
 
-async def answer_with_zip(order: Order, entry: Entry, backend: Backend) -> Response:
-    """Return the zip as a streaming response; errors of the first chunk are raised here."""
-    pieces = zip_bytes(order, entry.info.digest, backend)
+async def answer_with_export(
+    order: Order, entry: Entry, backend: Backend, media_type: str
+) -> Response:
+    """Return one of STREAMS as a streaming response; errors of the first chunk are raised here."""
+    pieces = export_bytes(order, entry.info.digest, backend, media_type)
+    file = f"{entry.name}-{order.seed}.{_SUFFIXES[media_type]}"
     headers = {
-        "Content-Disposition": f'attachment; filename="{entry.name}-{order.seed}.zip"',
+        "Content-Disposition": f'attachment; filename="{file}"',
         "X-Seed": str(order.seed),
+        "Vary": "Accept",
     }
     if order.read_back:
         with ExitStack() as on_error:
@@ -62,11 +88,11 @@ async def answer_with_zip(order: Order, entry: Entry, backend: Backend) -> Respo
             on_error.pop_all()  # from here on _read closes it
         headers |= _tally_headers(order.tally, entry)
         headers["Content-Length"] = str(spool.tell())
-        return StreamingResponse(_read(spool), media_type="application/zip", headers=headers)
+        return StreamingResponse(_read(spool), media_type=media_type, headers=headers)
     first = await anext(pieces)
     headers |= _tally_headers(Tally(asked := order.tally.asked, asked, asked), entry)
     body = _with_first(first, pieces)
-    return StreamingResponse(body, media_type="application/zip", headers=headers)
+    return StreamingResponse(body, media_type=media_type, headers=headers)
 
 
 async def answer_with_json(order: Order, entry: Entry, backend: Backend) -> Response:
@@ -79,9 +105,9 @@ async def answer_with_json(order: Order, entry: Entry, backend: Backend) -> Resp
         **_told(order),
         **asdict(order.tally),
     )
-    headers = {"X-Seed": str(order.seed), **_tally_headers(order.tally, entry)}
+    headers = {"X-Seed": str(order.seed), "Vary": "Accept", **_tally_headers(order.tally, entry)}
     content = json.dumps(body.model_dump())
-    return Response(content, media_type="application/json", headers=headers)
+    return Response(content, media_type=JSON, headers=headers)
 
 
 def _told(order: Order) -> dict[str, Any]:

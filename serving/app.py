@@ -9,9 +9,9 @@ and ``build``. Serve listens on loopback alone unless its own configuration says
 import asyncio
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Header, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from ray import serve
@@ -23,7 +23,8 @@ from augment.errors import BundleNotFoundError
 from augment.generate import Style
 from augment.generators.line_sampler import LineStyle
 from augment.restoration.faces import FaceDetector
-from serving.answers import answer_with_json, answer_with_zip
+from serving.accept import choose_type
+from serving.answers import JSON, TAR, ZIP, answer_with_export, answer_with_json
 from serving.catalog import Catalog, Entry
 from serving.codec import decode_upload, from_base64
 from serving.deployments import HandleBackend, replica_deployment, with_threads
@@ -46,6 +47,7 @@ from serving.schemas import (
 
 __all__ = ["Ingress", "build", "create_app"]
 
+_FORMATS = {"zip": ZIP, "webdataset": TAR, "json": JSON}
 CONSOLE = Path(__file__).parent / "console"
 ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}}
 
@@ -108,18 +110,30 @@ def _model_routes(catalog: Catalog) -> APIRouter:
 def _generation_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIRouter:
     router = APIRouter(prefix="/v1/models", tags=["generation"])
     answers: dict[int | str, dict[str, Any]] = {
-        200: {"content": {"application/zip": {}}, "model": GenerateResponse}
+        200: {"content": {ZIP: {}, TAR: {}}, "model": GenerateResponse}
     }
 
     @router.post("/{name}/generate", responses=answers)
     @router.post("/{name}/{version:int}/generate", responses=answers)
-    async def generate(name: str, request: GenerateRequest, version: int | None = None) -> Response:
-        """Draw labelled images: a zip (ImageFolder with manifest.jsonl) or JSON."""
+    async def generate(
+        name: str,
+        request: GenerateRequest,
+        version: int | None = None,
+        accept: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """Draw labelled images: a zip (ImageFolder), a tar (WebDataset) or JSON.
+
+        The format says which; without it Accept does.
+        """
+        media_type = (
+            _FORMATS[request.format] if request.format else choose_type(accept, (ZIP, JSON, TAR))
+        )
         with gate:
             entry = await asyncio.to_thread(catalog.entry, name, version)
             order = await _order(request, entry, backend)
-            answer = answer_with_zip if request.format == "zip" else answer_with_json
-            return await answer(order, entry, backend)
+            if media_type == JSON:
+                return await answer_with_json(order, entry, backend)
+            return await answer_with_export(order, entry, backend, media_type)
 
     return router
 

@@ -14,7 +14,7 @@ from augment.generators.line_form import LineForm
 from augment.generators.line_sampler import LineStyle
 from augment.generators.line_styles import StyleSelection
 from serving.accept import choose_type
-from serving.answers import answer_with_json, answer_with_zip
+from serving.answers import JSON, TAR, ZIP, answer_with_export, answer_with_json
 from serving.catalog import Catalog, Entry
 from serving.codec import decode_upload
 from serving.errors import AdmissionGate
@@ -27,7 +27,7 @@ __all__ = ["LINE_FORMS", "StylizeRequest", "line_order", "line_routes"]
 
 LINE_FORMS = ("stylize",)
 """Routes that take forms."""
-ZIP, JSON, PNG = "application/zip", "application/json", "image/png"
+PNG = "image/png"
 
 
 class StylizeRequest(FormRequest):
@@ -77,11 +77,14 @@ def line_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIR
         with gate:
             entry = await asyncio.to_thread(catalog.entry, name, version)
             entry.require("stylize")
-            offers = (ZIP, JSON, PNG) if len(wanted.texts) == 1 else (ZIP, JSON)
+            offers = (ZIP, JSON, TAR, *((PNG,) if len(wanted.texts) == 1 else ()))
             media_type = choose_type(request.headers.get("accept"), offers)
             order = await _stylize_order(wanted, entry, backend)
-            answer = {ZIP: answer_with_zip, JSON: answer_with_json, PNG: _answer_with_png}
-            response = await answer[media_type](order, entry, backend)
+            if media_type in (ZIP, TAR):
+                response = await answer_with_export(order, entry, backend, media_type)
+            else:
+                answer = {JSON: answer_with_json, PNG: _answer_with_png}[media_type]
+                response = await answer(order, entry, backend)
         response.headers["Vary"] = "Accept"
         return response
 
@@ -94,7 +97,7 @@ def line_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIR
             description=StylizeRequest.__doc__,
             openapi_extra=request_body(StylizeRequest),
             response_class=Response,
-            responses={200: {"content": {ZIP: {}, PNG: {}}, "model": GenerateResponse}},
+            responses={200: {"content": {ZIP: {}, TAR: {}, PNG: {}}, "model": GenerateResponse}},
         )
     return router
 

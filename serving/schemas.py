@@ -173,7 +173,9 @@ class GenerateRequest(_Strict):
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="Drawn and returned in X-Seed if left out."
     )
-    format: Literal["zip", "json"] = "zip"
+    format: Literal["zip", "webdataset", "json"] | None = Field(
+        None, description="Without it the header Accept says which; zip if it does not mind."
+    )
     read_back: bool = Field(
         True, description="Keep only images that the bundle's reader reads as their label."
     )

@@ -43,7 +43,7 @@ from augment.export.records import (
     generated_record,
     label_of_folder,
 )
-from augment.export.shards import WebDatasetWriter
+from augment.export.shards import TarStream, WebDatasetWriter
 
 __all__ = [
     "CARD",
@@ -55,6 +55,7 @@ __all__ = [
     "FolderExport",
     "FolderWriter",
     "Record",
+    "TarStream",
     "Writer",
     "ZipStream",
     "ZipWriter",

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from augment.errors import DataError, LabelError
+from augment.errors import DataError
 from augment.export.card import Card
 from augment.export.ledger import Ledger
-from augment.export.records import CARD, CHECKSUMS, MANIFEST, Record
+from augment.export.records import CARD, CHECKSUMS, MANIFEST, ClassNumbers, Record
 
 __all__ = ["FolderExport", "Writer"]
 
@@ -42,7 +42,7 @@ class Writer(ABC):
         """
         self.path = Path(path)
         self.classes = None if classes is None else tuple(classes)
-        self._numbers = {name: number for number, name in enumerate(self.classes or ())}
+        self.class_numbers = ClassNumbers(self.classes or ())
         self.card = Card() if card is None else card
         if self.path.exists():
             raise DataError(
@@ -69,15 +69,6 @@ class Writer(ABC):
         Args:
             summary: what was asked, made, kept, dropped; becomes the manifest's last row.
         """
-
-    def class_index(self, label: str) -> int:
-        """Return a label's place among the classes; LabelError if it is none of them."""
-        if label not in self._numbers:
-            raise LabelError(
-                f"this layout numbers the {len(self._numbers)} classes it was given, got the "
-                f"label {label[:40]!r}; add it to them."
-            )
-        return self._numbers[label]
 
     def abort(self) -> None:
         """Remove what was written so far."""

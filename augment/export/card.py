@@ -41,11 +41,11 @@ class Card:
             layout: how the files lie and how they are read, in Markdown.
             images: how many there are.
             labels: how many different ones.
-            texts: whether a label is what the image says, else a class.
+            texts: whether a label is a text of its own, else a class.
             summary: the manifest's summary.
             front_matter: lines of YAML for the Hugging Face Hub; None: no front matter.
         """
-        kind = "Different texts" if texts else "Classes"
+        kind = "Different labels" if texts else "Classes"
         parts = [] if front_matter is None else [self._front_matter(front_matter)]
         parts += [f"# {self.title}", f"Images: {images:,}. {kind}: {labels:,}.", layout]
         parts += ["## How it was made", self.made_by or "Nothing was noted."]

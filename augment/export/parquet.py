@@ -68,7 +68,7 @@ class ParquetWriter(FolderExport):
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""
         check_text(record.label, "parquet")
-        label = record.label if self.classes is None else self.class_index(record.label)
+        label = record.label if self.classes is None else self.class_numbers[record.label]
         number = self.ledger.count
         shard = f"data/train-{number // self.shard_size:05d}.parquet"
         name = f"{number:09d}.png"

@@ -18,6 +18,7 @@ __all__ = [
     "CHECKSUMS",
     "CLASSES",
     "MANIFEST",
+    "ClassNumbers",
     "Record",
     "check_text",
     "encode_jpeg",
@@ -152,6 +153,20 @@ def generated_record(drawn: Drawn, classes: Sequence[str], seed: int, bundle: st
         styles=None if given else drawn.styles,
         mix=None if given else drawn.mix,
     )
+
+
+class ClassNumbers(dict[str, int]):
+    """Class name -> its place among the classes; LabelError for a name that is none of them."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__((name, number) for number, name in enumerate(classes))
+
+    def __missing__(self, label: str) -> int:
+        """Refuse a label that is no class."""
+        raise LabelError(
+            f"this layout numbers the {len(self)} classes it was given, got the label "
+            f"{label[:40]!r}; add it to them."
+        )
 
 
 def check_text(label: str, layout: str, forbidden: str = "") -> None:

@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import tarfile
 import zipfile
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -128,7 +129,7 @@ def test_without_read_back_the_first_candidates_are_taken_as_they_are(client: An
     assert summary["made"] == 20
 
 
-@pytest.mark.parametrize("form", ["zip", "json"])
+@pytest.mark.parametrize("form", ["zip", "webdataset", "json"])
 def test_same_request_and_seed_give_the_same_bytes_and_another_seed_others(
     client: Any, form: str
 ) -> None:
@@ -158,6 +159,52 @@ def test_json_holds_the_same_images_as_the_zip(client: Any) -> None:
     pixels = decode_image(base64.b64decode(told["images"][0]["png"]), channels=1)
     assert pixels[0, :3, 0].tolist() == [0, 0, 3]
     assert answer.headers["x-seed"] == "3"
+
+
+def test_a_tar_holds_the_samples_of_the_zip_as_webdataset_groups_them(client: Any) -> None:
+    body = {"labels": {"3": 9, "京": 1}, "seed": 3}
+    rows, summary = manifest(client.post(GENERATE, json=body))
+    answer = client.post(GENERATE, json={**body, "format": "webdataset"})
+    assert answer.headers["content-type"] == "application/x-tar"
+    assert answer.headers["content-disposition"].endswith('-3.tar"')
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+        files = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    told = files.pop("__labelmint__/manifest.jsonl").decode().splitlines()
+    assert json.loads(told[-1]) == {"summary": summary}
+    assert b"Different labels" not in files.pop("__labelmint__/README.md")
+    assert sorted(files) == [
+        f"{number:09d}.{kind}" for number in range(9) for kind in ("cls", "json", "png", "txt")
+    ]
+    assert [json.loads(files[f"{n:09d}.json"])["sha256"] for n in range(9)] == [
+        row["sha256"] for row in rows
+    ]
+    assert {files[f"{n:09d}.txt"].decode() for n in range(9)} == {"3"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "answered"),
+    [
+        ("*/*", "application/zip"),
+        ("application/json", "application/json"),
+        ("application/x-tar, application/json;q=0.5", "application/x-tar"),
+    ],
+)
+def test_accept_chooses_the_answer_where_no_format_is_given(
+    client: Any, accept: str, answered: str
+) -> None:
+    body = {"labels": {"3": 1}, "seed": 3}
+    answer = client.post(GENERATE, json=body, headers={"Accept": accept})
+    assert answer.headers["content-type"] == answered
+    assert answer.headers["vary"] == "Accept"
+    named = client.post(GENERATE, json={**body, "format": "zip"}, headers={"Accept": accept})
+    assert named.headers["content-type"] == "application/zip"
+
+
+def test_an_answer_that_nobody_can_make_is_not_acceptable(client: Any) -> None:
+    headers = {"Accept": "text/csv"}
+    answer = client.post(GENERATE, json={"labels": {"3": 1}}, headers=headers)
+    assert answer.status_code == 406
+    assert "application/x-tar" in answer.text
 
 
 def test_style_comes_from_the_bank_or_from_a_mix_of_images(client: Any) -> None:
@@ -207,7 +254,7 @@ def test_style_comes_from_the_bank_or_from_a_mix_of_images(client: Any) -> None:
         ({"labels": {"3": 1}, "sede": 1}, "RequestError", "sede: Extra inputs"),
         ({"labels": {"3": 1}, "seed": -1}, "RequestError", "seed"),
         ({"labels": {"3": 1}, "seed": 2**64}, "RequestError", "seed"),
-        ({"labels": {"3": 1}, "format": "tar"}, "RequestError", "'zip' or 'json'"),
+        ({"labels": {"3": 1}, "format": "tar"}, "RequestError", "'zip', 'webdataset' or 'json'"),
         ({"labels": {"3": 1}, "style": {}}, "RequestError", "either index or images"),
         ({"labels": {"3": 1}, "style": {"index": 5}}, "RequestError", "must be in [0, 4]"),
         ({"labels": {"3": 1}, "style": {"images": ["?"]}}, "ImageError", "in base64"),
@@ -302,7 +349,7 @@ def test_read_back_without_a_reader_is_refused_with_the_way_out(client: Any) -> 
 def test_an_error_of_ours_is_a_500_in_json_that_keeps_its_cause_to_the_log(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.app.answer_with_zip", None)
+    monkeypatch.setattr("serving.app.answer_with_export", None)
     status, kind, message = error_of(client.post(GENERATE, json={"labels": {"3": 1}}))
     assert (status, kind) == (500, "InternalError")
     assert "NoneType" not in message

@@ -25,7 +25,7 @@ from augment.images import encode_png
 from augment.models.saae import SAAE
 from recognizers.character import CharacterRecognizer
 from recognizers.reader import CrossFittedReader, save_reader
-from serving.answers import zip_bytes
+from serving.answers import export_bytes
 from serving.app import build
 from serving.catalog import Catalog
 from serving.client import ask, unpack, wait_until_ready
@@ -107,7 +107,7 @@ def test_http_gives_the_same_bytes_as_the_same_code_without_serve(
         counts = entry.count_by_class(LABELS)
         order = Order(entry.bundle, entry.info.classes, counts, 4, read_back)
         backend = LocalBackend(Models(service.arguments))
-        return b"".join([p async for p in zip_bytes(order, entry.info.digest, backend)])
+        return b"".join([p async for p in export_bytes(order, entry.info.digest, backend)])
 
     assert asyncio.run(in_process()) == archive.read_bytes()
 

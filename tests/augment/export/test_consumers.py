@@ -4,6 +4,7 @@ import csv
 import gc
 import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torchvision.datasets import ImageFolder
 
 from augment.data.text_formats import read_csv
 from augment.errors import LabelError
-from augment.export import WRITERS, Record
+from augment.export import WRITERS, Record, TarStream
 
 HARD = ('say "hi", you', "tab\there", "two\nlines", "שלום עולם", "e\u0301t\u00e9", " ", "#=a|b;%41")
 PLAIN = ('say "hi", you', "שלום עולם", "e\u0301t\u00e9", "#=a|b;%41", "京A12345")
@@ -140,6 +141,20 @@ def test_texts_have_no_class_in_webdataset(tmp_path: Path) -> None:
     (sample,) = samples_of(f"{root}/train-000000.tar")
     assert {"png", "txt", "json"} <= set(sample)
     assert "cls" not in sample
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_webdataset_passes_over_what_a_streamed_tar_says_of_itself(tmp_path: Path) -> None:
+    stream = TarStream(classes=("a", "b"))
+    records = [Record(png(index), label, index, seed=3) for index, label in enumerate("ba")]
+    pieces = [stream.add(records[:1]), stream.add(records[1:]), *stream.close({"made": 2})]
+    (tmp_path / "out.tar").write_bytes(b"".join(pieces))
+    samples = samples_of(str(tmp_path / "out.tar"))
+    assert [(sample["txt"], sample["cls"]) for sample in samples] == [("b", 1), ("a", 0)]
+    with tarfile.open(tmp_path / "out.tar") as archive:
+        manifest = archive.extractfile("__labelmint__/manifest.jsonl")
+        assert manifest is not None
+        assert json.loads(manifest.read().splitlines()[-1]) == {"summary": {"made": 2}}
 
 
 def test_lmdb_is_read_by_its_one_based_keys(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_folder_and_zip_lay_out_an_image_folder_with_manifest_and_classes(
 
     files = contents(tmp_path / "out")
     del files["SHA256SUMS"]
-    assert b"Images: 5. Different texts: 2." in files.pop("README.md")
+    assert b"Images: 5. Different labels: 2." in files.pop("README.md")
     *rows, last = rows_of(files.pop("manifest.jsonl"))
     assert files.pop("classes.txt").decode() == "3\n京\n"
     assert last == {"summary": {"made": 5, "kept": 4, "shortfall": {"京": 1}}}
