@@ -227,6 +227,8 @@ class LineSampler:
             for column, stream in enumerate((_STYLE_A, _STYLE_B)):
                 styles[:, column] = pool[(uniforms(stream) * len(pool)).astype(np.int64)]
             mixed = uniforms(_MIXES) < self.sampling.style_mix
+            bright = self.bank["polarities"][styles]
+            mixed &= bright[:, 0] == bright[:, 1]  # half of each could not be read
             mixes = np.where(mixed, uniforms(_MIX), 0.0).astype(np.float32)
             looks = self.bank["looks"][styles[:, 0]]
         elif style.look is None:
@@ -234,8 +236,8 @@ class LineSampler:
         else:
             looks = np.full(len(texts), style.look)
         poses = self._poses(styles[:, 0], widths, style)
-        bright = self.bank["polarities"][styles[:, 0]] if style is None else style.polarity
-        polarities = torch.from_numpy(np.broadcast_to(bright, len(texts)).astype(np.float32))
+        sides = self.bank["polarities"][styles[:, 0]] if style is None else style.polarity
+        polarities = torch.from_numpy(np.broadcast_to(sides, len(texts)).astype(np.float32))
         images: list[Pixels] = [np.empty(0, np.uint8)] * len(texts)
         for width in np.unique(widths):
             same = np.flatnonzero(widths == width)

@@ -304,6 +304,15 @@ def test_dark_letters_stay_dark(sampler):
     assert sampler.style(ids=[polarities.index(-1.0)]).polarity == -1
 
 
+def test_styles_of_dark_and_bright_letters_are_not_mixed(sampler):
+    samples = sampler.draw_texts(["京A12345"] * 64, numbers(64), 0)
+    bright = sampler.bank["polarities"][samples.styles] > 0
+    differ = bright[:, 0] != bright[:, 1]
+    assert differ.any()
+    assert (samples.mixes[differ] == 0).all()
+    assert (samples.mixes[~differ] > 0).any()
+
+
 def test_unfit_styles_are_refused(sampler):
     with pytest.raises(RequestError, match="ids"):
         sampler.style(ids=[99])
