@@ -37,6 +37,7 @@ class EvaluateSettings:
     inversion_steps: int = 300  # deepsim: of the optimisation
     face_masks: str = "grabcut:"  # masked: of the test images; or celebamaskhq:PATH
     identity_data: str | None = None  # attributes: faces to learn identities from; None: --data
+    strangers: str | None = None  # restoration: faces, of whom those not in --data are unseen
     device: str = "cpu"
 
     def __post_init__(self) -> None:

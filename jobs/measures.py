@@ -10,22 +10,20 @@ from numpy.typing import NDArray
 from augment.bundle import BundleInfo
 from augment.data.datasets import LabelledImages
 from augment.data.face_masks import open_face_masks
-from augment.editing import Editor
 from augment.generators import GENERATORS
 from augment.images import Pixels, tile
 from jobs.attribute_measures import measure_attributes
 from jobs.deepsim_measures import measure_deepsim
 from jobs.evaluation import Evaluation
+from jobs.restoration_measures import measure_restoration
 from jobs.transfer_measures import measure_transfer
 from recognizers.evaluation import MEASURES as BUNDLE_MEASURES
 from recognizers.evaluation import draw_like
 from recognizers.fidelity import format_fidelity_table, train_judge
-from recognizers.fit import predict
 from recognizers.metrics import nearest_images
 from recognizers.mixing import LabelledPixels
 from recognizers.parzen import ParzenResult, parzen_score
 from recognizers.reconstruction import find_lpips, format_masked_table, masked_table
-from recognizers.restoration import format_restoration_table, judge_labels, restoration_table
 from recognizers.tables import markdown_table
 
 __all__ = ["MEASURES", "fitting"]
@@ -104,28 +102,6 @@ def measure_masked(evaluation: Evaluation) -> None:
     )
     report = {"rows": [asdict(row) for row in rows], "face_masks": masks.source}
     evaluation.keep("masked", report, format_masked_table(rows))
-
-
-def measure_restoration(evaluation: Evaluation) -> None:
-    """Holes and small images, restored by each bundle and by OpenCV, read by a recognizer."""
-    settings, data = evaluation.settings, evaluation.data
-    judge = train_judge(
-        data.split("train"),
-        evaluation.held_out(),
-        settings.judge_budget,
-        seed=evaluation.seed,
-        device=settings.device,
-    )
-    test = evaluation.some_of(data.split("test"))
-    images, people = test.images(), np.array(test.classes)[test.labels]
-    recognized = judge_labels(lambda pixels: predict(judge.model, pixels)[0], test.labels)
-    report, text = {}, ""
-    for name, folder in evaluation.bundles.items():
-        editor = Editor.load(folder, device=settings.device, batch_size=32)
-        table = restoration_table(editor, images, recognized, people, seed=evaluation.seed)
-        report[name] = table.to_mapping()
-        text += f"{name}: {format_restoration_table(table)}\n"
-    evaluation.keep("restoration", {"bundles": report}, text)
 
 
 MEASURES: dict[str, Callable[[Evaluation], None]] = {

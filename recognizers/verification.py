@@ -36,6 +36,7 @@ __all__ = [
     "parse_pairs",
     "parse_people",
     "read_list",
+    "rows_of",
     "score_pairs",
     "similarities",
     "tar_at_far",
@@ -212,18 +213,27 @@ def similarities(model: FaceRecognizer, data: LabelledImages, pairs: Pairs) -> F
     Raises:
         DataError: a photograph of the pairs is not among ``data``.
     """
-    row_of = {posixpath.splitext(name)[0]: row for row, name in enumerate(data.names)}
     wanted = sorted({*pairs.first, *pairs.second})
-    if missing := [name for name in wanted if name not in row_of]:
-        raise DataError(
-            f"expected every photograph of the pairs in {data.uri}, got none of {some(missing)}; "
-            "the lists belong to the whole set."
-        )
-    vectors = embed(model, data.images(np.array([row_of[name] for name in wanted])))
+    vectors = embed(model, data.images(rows_of(data, wanted)))
     place = {name: index for index, name in enumerate(wanted)}
     first, second = ([place[name] for name in names] for names in (pairs.first, pairs.second))
     cosines: Floats = (vectors[first] * vectors[second]).sum(axis=1)
     return cosines
+
+
+def rows_of(data: LabelledImages, names: Sequence[str]) -> NDArray[np.int64]:
+    """(N,) which images of ``data`` are the photographs of these names, without suffixes.
+
+    Raises:
+        DataError: a photograph is not among ``data``.
+    """
+    row_of = {posixpath.splitext(name)[0]: row for row, name in enumerate(data.names)}
+    if missing := [name for name in names if name not in row_of]:
+        raise DataError(
+            f"expected every photograph of the pairs in {data.uri}, got none of {some(missing)}; "
+            "the lists belong to the whole set."
+        )
+    return np.array([row_of[name] for name in names], np.int64)
 
 
 def best_threshold(cosines: Floats, same: Bools) -> float:

@@ -29,7 +29,11 @@ BRIEF = (
 )
 GENERATORS_TRAINED = {
     "cvae": ("cvae_gan", "cvae", ("model.width=4", "model.latent_dim=6", "model.label_dim=5")),
-    "cvae-gan": ("cvae_gan", "labelmint", ("model.width=4", "model.latent_dim=6")),
+    "cvae-gan": (
+        "cvae_gan",
+        "labelmint",
+        ("model.width=4", "model.latent_dim=6", "model.classifier_steps=2"),
+    ),
     "vae-gan": ("vae_gan", "labelmint", ("model.width=4", "model.hidden=8")),
     "conditional": ("vae_gan", "labelmint", ("model.width=4", "model.conditional=true")),
     "masked": ("masked_vae", "labelmint", ("model.latent_dim=8", "model.hidden_dim=8")),
@@ -81,6 +85,22 @@ def picture_registry(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -
         write_bundle(root / name, model, data, config)
         Registry(root / "registry").publish(name, root / name)
     return root / "registry"
+
+
+@pytest.fixture
+def faces_of() -> Callable[..., Path]:
+    """Called with a folder and names: makes three pictures of each person there."""
+
+    def make(root: Path, *people: str) -> Path:
+        draws = np.random.default_rng(1)
+        for person in people:
+            (root / person).mkdir(parents=True)
+            for number in range(3):
+                image = draws.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+                (root / person / f"{number}.png").write_bytes(encode_png(image))
+        return root
+
+    return make
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from augment.data.datasets import open_data
-from augment.errors import AugmentError, ConfigError, RequestError
+from augment.errors import AugmentError, ConfigError, DataError, RequestError
 from jobs import evaluate, generate
 
 QUICK = ("judge_steps=20", "per_class=3", "pairs=4", "test_images=12")
@@ -56,6 +56,21 @@ def test_restoration_measures_holes_and_small_images(picture_registry, pictures,
     report = measure(picture_registry, pictures, tmp_path, "restoration", "cvae-gan", "vae-gan")
     for table in report["bundles"].values():
         assert {row["method"] for row in table["rows"]} >= {"labelmint", "telea", "bicubic"}
+
+
+def test_restoration_verifies_people_that_the_bundle_has_not_seen(
+    picture_registry, pictures, tmp_path, faces_of
+):
+    """The pictures name their people 1, 2, …: others are strangers."""
+    strangers = f"strangers=folder:{faces_of(tmp_path / 'strangers', 'a', 'b', 'c', 'd', '1')}"
+    sets = [word for setting in (*QUICK, strangers) for word in ("--set", setting)]
+    command = [f"{picture_registry}/cvae-gan", "--data", f"celeba:{pictures}", *sets]
+    evaluate.main([*command, "--only", "restoration", "--out", str(tmp_path / "out")])
+    report = json.loads((tmp_path / "out" / "restoration.json").read_text())
+    assert report["strangers"]["cvae-gan"]["people"] == 2  # half of a, b, c and d
+    with pytest.raises(DataError, match="at least 4 people"):
+        evaluate.main([*command, "--set", f"strangers=celeba:{pictures}", "--only", "restoration",
+                       "--out", str(tmp_path / "none")])  # fmt: skip
 
 
 def test_bundles_that_a_measure_cannot_take_are_named(picture_registry, pictures, tmp_path):

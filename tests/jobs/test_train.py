@@ -153,7 +153,13 @@ def test_two_workers_train_cvae_gan_with_centres_of_every_class(
 ) -> None:
     out = ["--data", f"celeba:{pictures}", "--out", str(tmp_path / "reg/faces"), "--no-reader"]
     how = ["--image-size", "48", "48", "--workers", "2"]
-    settings = ("model.width=4", "model.latent_dim=6", "model.steps=8", "training.batch_size=12")
+    settings = (
+        "model.width=4",
+        "model.latent_dim=6",
+        "model.classifier_steps=4",
+        "model.steps=8",
+        "training.batch_size=12",
+    )
     train.main(["cvae_gan", *out, *how, *options(settings)])
     tensors = load_tensors(Registry(tmp_path / "reg").fetch("faces"))
     assert tensors["centres.met"].tolist() == [1.0] * 5

@@ -25,7 +25,10 @@ from serving.models import Models, capabilities_of, load_model
 from serving.schemas import ServeArguments
 
 TINY = {
-    "cvae_gan": ("labelmint", ["model.width=4", "model.latent_dim=6", "model.label_dim=5"]),
+    "cvae_gan": (
+        "labelmint",
+        ["model.width=4", "model.latent_dim=6", "model.label_dim=5", "model.classifier_steps=1"],
+    ),
     "masked_vae": ("labelmint", ["model.hidden_dim=16", "model.latent_dim=8"]),
     "saae": ("labelmint", ["model.width=4", "model.style_dim=8"]),
     "vae_gan": ("labelmint", ["model.width=4", "model.hidden=8", "model.latent_dim=6"]),

@@ -24,7 +24,7 @@ PHASES = [
     ("vae_gan", "decoder"),
 ]
 TINY = {
-    "cvae_gan": ("model.width=4",),
+    "cvae_gan": ("model.width=4", "model.classifier_steps=0"),
     "masked_vae": ("model.masked=false", "model.latent_dim=8"),
     "saae": ("model.width=8", "model.unpaired_share=0.5"),
     "vae_gan": ("model.width=4", "model.hidden=8", "model.gamma=0.01"),
