@@ -15,7 +15,7 @@ from torch import Tensor
 
 from augment.layers import affine_field, sample_field
 
-__all__ = ["LineFits", "compose", "fit_lines", "guess_polarity", "sample_boxes"]
+__all__ = ["LineFits", "compose", "fit_lines", "guess_polarity", "keep_inside", "sample_boxes"]
 
 SCALES_X = (1.0, 1.12, 1.3)
 SCALES_Y = (1.0, 1.3, 1.6)
@@ -31,6 +31,8 @@ STIFFNESS = 0.02
 """Price of leaving the start, against a correlation in [0, 1]."""
 FIT_CHUNK = 128
 """Lines fitted at a time."""
+INSIDE = 0.98
+"""How far from the middle of an image lent poses may carry ink, in half-sides."""
 
 
 class LineFits(NamedTuple):
@@ -74,6 +76,29 @@ def compose(outer: Tensor, inner: Tensor) -> Tensor:
     matrix = outer[..., :2] @ inner[..., :2]
     shift = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
     return torch.cat([matrix, shift], dim=-1)
+
+
+def keep_inside(poses: Tensor, edges: Tensor) -> Tensor:
+    """Shift, and where need be shrink, what a pose would push over the border of the image.
+
+    Args:
+        poses: (N, 2, 3).
+        edges: (N, 4) left, top, right and bottom of the ink in the content's [-1, 1]².
+
+    Returns:
+        (N, 2, 3) poses under which the ink's box lies within ``INSIDE``; the same where it did.
+    """
+    left, top, right, bottom = edges.unbind(dim=1)
+    x, y = torch.stack([left, right, left, right]), torch.stack([top, top, bottom, bottom])
+    corners = torch.stack([x, y]).permute(2, 0, 1)  # (N, 2, 4)
+    matrix, shift = poses[:, :, :2], poses[:, :, 2:]
+    placed = torch.linalg.solve(matrix, corners - shift)
+    least, most = placed.amin(dim=2), placed.amax(dim=2)  # (N, 2)
+    scale = (2 * INSIDE / (most - least)).clamp(max=1)
+    centre, half = (least + most) / 2, scale * (most - least) / 2
+    moved = torch.minimum(torch.maximum(centre, half - INSIDE), INSIDE - half)
+    back = torch.cat([torch.diag_embed(1 / scale), (centre - moved / scale)[:, :, None]], dim=2)
+    return compose(poses, back)
 
 
 def sample_boxes(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:

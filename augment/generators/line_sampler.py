@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from augment.bundle import BundleInfo
 from augment.config import from_mapping
 from augment.data.line_pairs import fit_to_images, look_count, place_contents
-from augment.data.line_poses import guess_polarity
+from augment.data.line_poses import guess_polarity, keep_inside
 from augment.data.lines import draw_contents
 from augment.draws import Uniforms
 from augment.errors import RequestError
@@ -250,7 +250,8 @@ class LineSampler:
                     size=(self.shape.height, int(width)),
                     looks=looks[rows],
                 )
-                contents = place_contents(inks, poses[rows], polarities[rows]).to(self.device)
+                stands = keep_inside(poses[rows], _ink_edges(inks))
+                contents = place_contents(inks, stands, polarities[rows]).to(self.device)
                 vectors = self._vectors(styles[rows], mixes[rows], style)
                 drawn = self.network(contents, vectors).cpu().numpy()
                 for row, image in zip(part, drawn, strict=False):
@@ -332,6 +333,16 @@ def line_records(samples: LineSamples, bundle: str, rows: Sequence[int]) -> list
             )
         )
     return records
+
+
+def _ink_edges(inks: Pixels) -> Tensor:
+    """Left, top, right and bottom of the ink of (N, H, W, 1) pictures, in [-1, 1]: (N, 4)."""
+    height, width = inks.shape[1:3]
+    edges = np.empty((len(inks), 4), np.float32)
+    for row, ink in enumerate(inks):
+        columns, lines = ink[..., 0].any(axis=0).nonzero()[0], ink[..., 0].any(axis=1).nonzero()[0]
+        edges[row] = columns[0], lines[0], columns[-1] + 1, lines[-1] + 1
+    return torch.from_numpy(edges / (width, height, width, height) * 2 - 1).float()
 
 
 def _hashed(texts: Sequence[str]) -> NDArray[np.int64]:

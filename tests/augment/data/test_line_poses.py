@@ -2,7 +2,14 @@ import pytest
 import torch
 
 from augment.data.layouts import load_layout
-from augment.data.line_poses import compose, fit_lines, guess_polarity, sample_boxes
+from augment.data.line_poses import (
+    INSIDE,
+    compose,
+    fit_lines,
+    guess_polarity,
+    keep_inside,
+    sample_boxes,
+)
 from augment.data.lines import draw_contents
 from augment.layers import affine_field, sample_field
 
@@ -67,6 +74,24 @@ def test_composed_maps_are_applied_one_after_the_other():
     twice = outer[:, :2] @ once + outer[:, 2]
     both = compose(outer, inner)
     torch.testing.assert_close(both[:, :2] @ point + both[:, 2], twice)
+
+
+def test_ink_that_a_pose_pushes_over_the_border_is_brought_back():
+    poses = torch.tensor(
+        [
+            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+            [[1.0, 0.0, 0.4], [0.0, 1.0, 0.0]],  # 0.4 to the left
+            [[0.5, 0.1, 0.0], [0.3, 0.8, 0.2]],  # twice as wide as the image
+        ]
+    )
+    edges = torch.tensor([[-0.9, -0.7, 0.9, 0.7]]).repeat(3, 1)
+    kept = keep_inside(poses, edges)
+    torch.testing.assert_close(kept[0], poses[0])
+    torch.testing.assert_close(kept[1, :, :2], poses[1, :, :2])  # shifted, not shrunk
+    corners = torch.tensor([[-0.9, 0.9, -0.9, 0.9], [-0.7, -0.7, 0.7, 0.7]])
+    placed = torch.linalg.solve(kept[:, :, :2], corners - kept[:, :, 2:])
+    assert placed.abs().max() <= INSIDE + 1e-5
+    assert placed[2, 0].amax() - placed[2, 0].amin() == pytest.approx(2 * INSIDE, abs=1e-4)
 
 
 def test_boxes_are_cut_out_in_order():
