@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from augment.layers import AdaptiveInstanceNorm, ConvBlock, maybe_spectral
+from augment.layers import AdaptiveInstanceNorm, ConvBlock
 from augment.models.line_saae_config import LineSAAEConfig
 
 __all__ = [
@@ -168,17 +168,16 @@ class CharacterDiscriminator(nn.Module):
 
 
 class LineDiscriminator(nn.Module):
-    """Real or generated, patch by patch; its spectral norm keeps a few hundred lines unlearnt."""
+    """Real or generated, patch by patch."""
 
     def __init__(self, config: LineSAAEConfig, channels: int) -> None:
         super().__init__()
         width = config.discriminator_width
-        block = partial(ConvBlock, stride=2, batch_norm=False, spectral=True)
         self.layers = nn.Sequential(
-            block(channels, width),
-            block(width, 2 * width),
-            block(2 * width, 2 * width),
-            maybe_spectral(nn.Conv2d(2 * width, 1, 3, 1, 1), True),
+            ConvBlock(channels, width, stride=2),
+            ConvBlock(width, 2 * width, stride=2),
+            ConvBlock(2 * width, 2 * width),
+            nn.Conv2d(2 * width, 1, 3, 1, 1),
         )
 
     def forward(self, images: Tensor) -> Tensor:
