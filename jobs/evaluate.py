@@ -87,10 +87,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     arguments = parser().parse_args(argv)
     settings = read_settings({"default": EvaluateSettings()}, arguments.config, arguments.overrides)
-    for name in ("identity_data", "strangers"):
-        uri = getattr(settings, name)
-        if uri is not None:
-            settings = replace(settings, **{name: absolute_uri(uri, name)})
+    if settings.identity_data is not None:
+        settings = replace(
+            settings, identity_data=absolute_uri(settings.identity_data, "identity_data")
+        )
+    if settings.strangers is not None:
+        settings = replace(settings, strangers=absolute_uri(settings.strangers, "strangers"))
     if settings.inception is not None:
         settings = replace(settings, inception=absolute_location(settings.inception, "inception"))
     out = Path(absolute_location(arguments.out, "--out"))
