@@ -12,7 +12,7 @@ from ray import serve
 from augment.bundle import Registry
 from benchmarks.untrained import write_untrained_bundle
 from jobs.ray_context import ray_cluster
-from serving.answers import zip_bytes
+from serving.answers import export_bytes
 from serving.app import build
 from serving.fulfilment import LocalBackend, Order
 from serving.models import Models
@@ -65,4 +65,4 @@ async def _make(backend: LocalBackend, seed: int) -> bytes:
     sampler = backend.generation.sampler("digits/1")
     counts = dict.fromkeys(range(10), PER_LABEL)
     order = Order("digits/1", sampler.classes, counts, seed, read_back=False)
-    return b"".join([piece async for piece in zip_bytes(order, sampler.digest, backend)])
+    return b"".join([piece async for piece in export_bytes(order, sampler.digest, backend)])
