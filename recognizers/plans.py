@@ -107,6 +107,8 @@ _HANDWRITTEN = _recipes(
     reader=Recipe(rendered=0.25),
 )
 
+# The shares of ``synthetic`` were tried on a split with test images in it: to be chosen again
+# by --tune before a benchmark of faces counts (EXPERIMENTS.md).
 _FACE_PLAN = Plan(
     generator=with_overrides(FACE_CONFIGS["labelmint"], ["sampling.noise=0.5"]),
     recognizer="face",

@@ -333,7 +333,12 @@ def _read_mat(tree: Tree, file: str, variable: str) -> list[tuple[str, str]]:
     try:
         entries = loadmat(io.BytesIO(tree.store.read(file)), squeeze_me=True)[variable]
         return [(str(entry["ImgName"]), str(entry["GroundTruth"])) for entry in entries.reshape(-1)]
-    except (LookupError, ValueError, TypeError, NotImplementedError) as error:
+    except NotImplementedError as error:  # how loadmat says that a file is HDF5
+        raise DataError(
+            f"expected {tree.path}/{file} in MATLAB's format of version 7 or older, got 7.3; save it "
+            "again by save(…, '-v7')."
+        ) from error
+    except (LookupError, ValueError, TypeError) as error:
         raise DataError(
             f"expected a struct array {variable} with ImgName and GroundTruth in "
             f"{tree.path}/{file}, got {error!r}; download it again."

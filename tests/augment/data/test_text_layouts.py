@@ -235,3 +235,12 @@ def test_a_bad_iiit5k_is_a_clear_error(name: str, tmp_path: Path) -> None:
 def test_an_iiit5k_without_its_lists_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected traindata.mat"):
         read_iiit5k(str(tmp_path))
+
+
+def test_an_iiit5k_saved_as_matlab_7_3_is_told_to_be_saved_anew(tmp_path: Path) -> None:
+    """Such files are HDF5, which scipy does not read: the header alone tells."""
+    root = iiit5k(tmp_path)
+    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    (root / "traindata.mat").write_bytes(header + bytes(512))
+    with pytest.raises(DataError, match=r"version 7 or older, got 7\.3; save it again"):
+        read_iiit5k(str(root))
