@@ -32,6 +32,7 @@ __all__ = [
     "Style",
     "Tally",
     "draw_counts",
+    "style_shares",
 ]
 
 Inputs = Callable[[NDArray[np.int64]], tuple[Tensor, ...]]
@@ -75,6 +76,36 @@ class Reader(Protocol):
         Returns:
             labels (N,) and confidences (N,) in [0, 1].
         """
+
+
+def style_shares(
+    ids: Sequence[int], num_images: int, weights: Sequence[float], num_styles: int
+) -> Tensor:
+    """Shares, of sum 1, of the styles that are mixed.
+
+    Args:
+        ids: indices into a bank.
+        num_images: style images besides.
+        weights: one per id, then one per image; empty for equal shares.
+        num_styles: styles in the bank.
+
+    Returns:
+        (len(ids) + num_images,) float64.
+
+    Raises:
+        RequestError: no style, an id outside the bank, or unfit weights.
+    """
+    for index in ids:
+        if not 0 <= index < num_styles:
+            raise RequestError(f"style ids must be in [0, {num_styles - 1}], got {index}.")
+    count = len(ids) + num_images
+    shares = np.asarray(weights or [1.0] * count, dtype=np.float64)
+    if count == 0 or len(shares) != count or (shares < 0).any() or shares.sum() == 0:
+        raise RequestError(
+            f"expected a weight >= 0, not all 0, for each of {count} styles (at least one); "
+            f"got {list(weights)}."
+        )
+    return torch.from_numpy(shares / shares.sum())
 
 
 class Sampler(ABC):
@@ -171,20 +202,9 @@ class Sampler(ABC):
         Raises:
             RequestError: no style, an id outside the bank, or unfit weights.
         """
-        for index in ids:
-            if not 0 <= index < self.num_styles:
-                raise RequestError(f"style ids must be in [0, {self.num_styles - 1}], got {index}.")
-        count = len(ids) + len(images)
-        shares = np.asarray(weights or [1.0] * count, dtype=np.float64)
-        if count == 0 or len(shares) != count or (shares < 0).any() or shares.sum() == 0:
-            raise RequestError(
-                f"expected a weight >= 0, not all 0, for each of {count} styles (at least one); "
-                f"got {list(weights)}."
-            )
+        shares = style_shares(ids, len(images), weights, self.num_styles)
         vectors = [self.styles[list(ids)]] + [self._encode_style(image) for image in images]
-        weighted = torch.cat(vectors).double() * torch.from_numpy(shares / shares.sum())[
-            :, None
-        ].to(self.device)
+        weighted = torch.cat(vectors).double() * shares[:, None].to(self.device)
         return Style(tuple(weighted.sum(dim=0).tolist()))
 
     def _encode_style(self, image: Pixels) -> Tensor:

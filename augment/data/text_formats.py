@@ -335,8 +335,8 @@ def _read_mat(tree: Tree, file: str, variable: str) -> list[tuple[str, str]]:
         return [(str(entry["ImgName"]), str(entry["GroundTruth"])) for entry in entries.reshape(-1)]
     except NotImplementedError as error:  # how loadmat says that a file is HDF5
         raise DataError(
-            f"expected {tree.path}/{file} in MATLAB's format of version 7 or older, got 7.3; save it "
-            "again by save(…, '-v7')."
+            f"expected {tree.path}/{file} in MATLAB's format of version 7 or older, got 7.3; "
+            "save it again by save(…, '-v7')."
         ) from error
     except (LookupError, ValueError, TypeError) as error:
         raise DataError(

@@ -23,6 +23,7 @@ from augment.data.lines import draw_contents
 from augment.draws import Uniforms
 from augment.errors import RequestError
 from augment.export import Record
+from augment.generate import style_shares
 from augment.generators.line_form import LineForm
 from augment.generators.line_styles import COLOURS, StyleSelection
 from augment.images import Pixels, encode_png, to_tensor
@@ -168,19 +169,10 @@ class LineSampler:
             RequestError: no style, an id outside the bank, an image of unusable size, a text that
                 the layout does not know, or unfit weights.
         """
-        for index in ids:
-            if not 0 <= index < self.num_styles:
-                raise RequestError(f"style ids must be in [0, {self.num_styles - 1}], got {index}.")
-        count = len(ids) + len(images)
-        shares = np.asarray(weights or [1.0] * count, dtype=np.float64)
-        if count == 0 or len(shares) != count or (shares < 0).any() or shares.sum() == 0:
-            raise RequestError(
-                f"expected a weight >= 0, not all 0, for each of {count} styles (at least one); "
-                f"got {list(weights)}."
-            )
+        shares = style_shares(ids, len(images), weights, self.num_styles)
         lines = [self._fitted(image) for image in images]
         vectors = torch.cat([self.styles[list(ids)], *map(self._encoded, lines)]).double()
-        vector = torch.from_numpy(shares / shares.sum()).to(self.device) @ vectors
+        vector = shares.to(self.device) @ vectors
         values = tuple(vector.tolist())
         if not ids and not (texts and texts[0] is not None):
             guessed = guess_polarity(to_tensor(lines[0][None]))

@@ -21,12 +21,13 @@ from augment.losses.reading import ctc_distance
 from augment.losses.reconstruction import l1_distance, l2_distance
 from augment.models.line_saae_config import LABELMINT, PAPER, LineSAAEConfig
 from augment.models.line_saae_networks import (
+    CONTENT_CHANNELS,
     CharacterDiscriminator,
-    ContentEncoder,
     Decoder,
     LineDiscriminator,
     StyleEncoder,
 )
+from augment.models.saae import ContentEncoder
 from augment.phases import Losses, Phase, Stage
 
 __all__ = ["LABELMINT", "PAPER", "UNREAD", "LineSAAE", "LineSAAEConfig"]
@@ -57,7 +58,7 @@ class LineSAAE(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.image_size = config, image_size
-        self.content_encoder = ContentEncoder(config)
+        self.content_encoder = ContentEncoder(config.width, config.halvings, CONTENT_CHANNELS)
         self.style_encoder = StyleEncoder(config, channels)
         self.decoder = Decoder(config, channels)
         self.discriminator = CharacterDiscriminator(config, num_classes, channels)

@@ -12,7 +12,6 @@ from augment.models.line_saae_config import LineSAAEConfig
 __all__ = [
     "CONTENT_CHANNELS",
     "CharacterDiscriminator",
-    "ContentEncoder",
     "Decoder",
     "LineDiscriminator",
     "StyleEncoder",
@@ -20,30 +19,6 @@ __all__ = [
 
 CONTENT_CHANNELS = 2
 """Ink by polarity, and where the line's own picture lies."""
-
-
-class ContentEncoder(nn.Module):
-    """Enc_c: three convolutions; returns the maps of all three, the last one being z_c."""
-
-    def __init__(self, config: LineSAAEConfig) -> None:
-        super().__init__()
-        width, halvings = config.width, config.halvings
-        wide = width * 2 if halvings else width
-        self.blocks = nn.ModuleList(
-            [
-                ConvBlock(CONTENT_CHANNELS, width),
-                ConvBlock(width, wide, stride=2 if halvings >= 1 else 1),
-                ConvBlock(wide, wide, stride=2 if halvings == 2 else 1),
-            ]
-        )
-
-    def forward(self, contents: Tensor) -> list[Tensor]:
-        """(N, 2, H, W) to three maps."""
-        maps = []
-        for block in self.blocks:
-            contents = block(contents)
-            maps.append(contents)
-        return maps
 
 
 class StyleEncoder(nn.Module):

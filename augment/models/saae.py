@@ -32,26 +32,31 @@ from augment.losses.reconstruction import l1_distance, l2_distance
 from augment.models.saae_config import LABELMINT, PAPER, SAAEConfig, Steps
 from augment.phases import Losses, Phase, Stage
 
-__all__ = ["LABELMINT", "PAPER", "SAAE", "SAAEConfig", "Steps"]
+__all__ = ["LABELMINT", "PAPER", "SAAE", "ContentEncoder", "SAAEConfig", "Steps"]
 
 
 class ContentEncoder(nn.Module):
-    """Enc_c: three convolutions; returns the maps of all three, the last one being z_c."""
+    """Enc_c: three convolutions; returns the maps of all three, the last one being z_c.
 
-    def __init__(self, config: SAAEConfig) -> None:
+    Args:
+        width: channels of the first map.
+        halvings: how often the size is halved, 0 to 2.
+        channels: of the contents.
+    """
+
+    def __init__(self, width: int, halvings: int, channels: int = 1) -> None:
         super().__init__()
-        width, halvings = config.width, config.halvings
         wide = width * 2 if halvings else width
         self.blocks = nn.ModuleList(
             [
-                ConvBlock(1, width),
+                ConvBlock(channels, width),
                 ConvBlock(width, wide, stride=2 if halvings >= 1 else 1),
                 ConvBlock(wide, wide, stride=2 if halvings == 2 else 1),
             ]
         )
 
     def forward(self, contents: Tensor) -> list[Tensor]:
-        """(N, 1, H, W) to three maps."""
+        """(N, channels, H, W) to three maps."""
         maps = []
         for block in self.blocks:
             contents = block(contents)
@@ -217,7 +222,7 @@ class SAAE(nn.Module):
         self.config = config
         self.image_size = image_size
         self.style_size = config.style_size or image_size
-        self.content_encoder = ContentEncoder(config)
+        self.content_encoder = ContentEncoder(config.width, config.halvings)
         self.transform = AffineTransform(config.style_dim) if config.content_transform else None
         self.style_encoder = StyleEncoder(config, channels, self.style_size)
         self.decoder = Decoder(config, channels, image_size)
