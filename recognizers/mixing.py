@@ -5,6 +5,7 @@ are augmented and blended, and from when on only real images come. Every lever o
 every arm.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,7 +16,7 @@ from augment.errors import ConfigError
 from augment.images import Pixels
 from recognizers.fit import Batch, Blend, Stream
 
-__all__ = ["LabelledPixels", "Recipe", "mixed_stream"]
+__all__ = ["LabelledPixels", "Mixture", "Recipe", "mixed_stream"]
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,13 @@ class LabelledPixels:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Composition of the batches; what is neither rendered nor generated is real."""
+class Mixture:
+    """What every recipe says; what is neither rendered nor generated is real."""
 
     rendered: float = 0.0  # share of each batch
     generated: float = 0.0  # share of each batch
     augmentation: Strength = "strong"
     real_only_after: float = 1.0  # share of the steps after which only real images come
-    balance_classes: bool = True  # classes, not images, are drawn uniformly
-    towards_rare: float = 0.0  # rendered, generated: class probability ~ (real images)^-this
-    mixup: float = 0.0  # α: two images of a batch are blended by shares from Beta(α, α); 0 = none
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -51,8 +49,6 @@ class Recipe:
             )
         if not 0 <= self.real_only_after <= 1:
             raise ConfigError(f"real_only_after must be in [0, 1]; got {self.real_only_after}.")
-        if self.mixup < 0:
-            raise ConfigError(f"mixup must be >= 0; got {self.mixup}.")
 
     def __str__(self) -> str:
         """Return the settings that are not the default, as ``name=value,name=value``."""
@@ -65,8 +61,35 @@ class Recipe:
 
     @property
     def real(self) -> float:
-        """Share of each batch that is real."""
+        """Share of each batch that is real, while others come too."""
         return 1 - self.rendered - self.generated
+
+    def shares(self, sources: Collection[str]) -> dict[str, float]:
+        """Shares of each batch that are not real, by source.
+
+        Raises:
+            ConfigError: a share without its source.
+        """
+        shares = {"rendered": self.rendered, "generated": self.generated}
+        for name, share in shares.items():
+            if share and name not in sources:
+                raise ConfigError(f"the recipe wants a share of {share} {name} images, got none.")
+        return shares
+
+
+@dataclass(frozen=True)
+class Recipe(Mixture):
+    """Composition of the batches of images."""
+
+    balance_classes: bool = True  # classes, not images, are drawn uniformly
+    towards_rare: float = 0.0  # rendered, generated: class probability ~ (real images)^-this
+    mixup: float = 0.0  # α: two images of a batch are blended by shares from Beta(α, α); 0 = none
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        if self.mixup < 0:
+            raise ConfigError(f"mixup must be >= 0; got {self.mixup}.")
 
 
 def mixed_stream(
@@ -91,10 +114,7 @@ def mixed_stream(
     Raises:
         ConfigError: a share without its source.
     """
-    shares = {"rendered": recipe.rendered, "generated": recipe.generated}
-    for name, share in shares.items():
-        if share and name not in sources:
-            raise ConfigError(f"the recipe wants a share of {share} {name} images, got none.")
+    shares = recipe.shares(sources)
     num_classes = 1 + max(int(source.labels.max()) for source in sources.values())
     counts = np.bincount(sources["real"].labels, minlength=num_classes)
     rarity = np.maximum(counts, 1.0) ** -recipe.towards_rare  # new identities count as one image

@@ -9,7 +9,7 @@ lever is open to every arm. No line is ever mirrored.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -21,6 +21,7 @@ from augment.data.transforms import ClassicalAugmentation
 from augment.errors import ConfigError
 from augment.images import Pixels
 from recognizers.charset import Charset
+from recognizers.mixing import Mixture
 from recognizers.text_fit import TextBatch, TextStream
 
 __all__ = ["LabelledLines", "LineStrength", "TextRecipe", "augment_lines", "mixed_lines"]
@@ -58,40 +59,17 @@ class LabelledLines:
 
 
 @dataclass(frozen=True)
-class TextRecipe:
-    """Composition of the batches; what is neither rendered nor generated is real."""
+class TextRecipe(Mixture):
+    """Composition of the batches of lines."""
 
-    rendered: float = 0.0  # share of each batch
-    generated: float = 0.0  # share of each batch
     augmentation: LineStrength = "strong"
-    real_only_after: float = 1.0  # share of the steps after which only real lines come
     towards_rare: float = 0.0  # real lines: probability ~ (lines with its rarest character)^-this
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if min(self.rendered, self.generated) < 0 or self.rendered + self.generated > 1:
-            raise ConfigError(
-                f"shares must be >= 0 and sum to at most 1; got rendered {self.rendered}, "
-                f"generated {self.generated}."
-            )
-        if not 0 <= self.real_only_after <= 1:
-            raise ConfigError(f"real_only_after must be in [0, 1]; got {self.real_only_after}.")
+        super().__post_init__()
         if self.towards_rare < 0:
             raise ConfigError(f"towards_rare must be >= 0; got {self.towards_rare}.")
-
-    def __str__(self) -> str:
-        """Return the settings that are not the default, as ``name=value,name=value``."""
-        changed = [
-            f"{field.name}={getattr(self, field.name)}"
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        ]
-        return ",".join(changed) or "default"
-
-    @property
-    def real(self) -> float:
-        """Share of each batch that is real, while others come too."""
-        return 1 - self.rendered - self.generated
 
 
 def mixed_lines(
@@ -118,10 +96,7 @@ def mixed_lines(
         ConfigError: a share without its source.
         LabelError: a text that the charset does not know.
     """
-    shares = {"rendered": recipe.rendered, "generated": recipe.generated}
-    for name, share in shares.items():
-        if share and name not in sources:
-            raise ConfigError(f"the recipe wants a share of {share} {name} lines, got none.")
+    shares = recipe.shares(sources)
     targets = {name: charset.encode(source.texts)[0] for name, source in sources.items()}
     weights = {"real": _rarity(sources["real"].texts, recipe.towards_rare)}
     last_mixed = recipe.real_only_after * steps
