@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,16 @@ class ServedRun(SeedRun):
 
     def generated(self) -> LabelledPixels:
         """The images of the zip."""
-        images, labels, self.tally = unpack(self.archive, self.real.classes, self.channels)
-        return LabelledPixels(images, labels)
+        return self._unpacked[0]
+
+    @property
+    def tally(self) -> Tally:
+        """What the service says of the zip."""
+        return self._unpacked[1]
+
+    @cached_property
+    def _unpacked(self) -> tuple[LabelledPixels, Tally]:
+        return unpack(self.archive, self.real.classes, self.channels)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -198,8 +207,8 @@ def download(address: str, labels: Mapping[str, int], seed: int, archive: Path) 
                 file.write(part)
 
 
-def unpack(archive: Path, classes: Sequence[str], channels: int) -> tuple[Any, Any, Tally]:
-    """Read a zip of the service: images (N, H, W, C), labels (N,) and what was kept."""
+def unpack(archive: Path, classes: Sequence[str], channels: int) -> tuple[LabelledPixels, Tally]:
+    """Read a zip of the service: its images, and how many were made and kept."""
     with zipfile.ZipFile(archive) as files:
         rows = [json.loads(line) for line in files.read("manifest.jsonl").splitlines()]
         images = [row for row in rows if "file" in row]
@@ -207,7 +216,7 @@ def unpack(archive: Path, classes: Sequence[str], channels: int) -> tuple[Any, A
     summary: dict[str, Any] = next((row["summary"] for row in rows if "summary" in row), {})
     counts = {key: summary[key] for key in ("asked", "made", "kept", "dropped") if key in summary}
     labels = np.array([classes.index(row["label"]) for row in images], np.int64)
-    return np.stack(pixels), labels, Tally(**counts)
+    return LabelledPixels(np.stack(pixels), labels), Tally(**counts)
 
 
 if __name__ == "__main__":

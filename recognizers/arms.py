@@ -2,16 +2,15 @@
 
 All arms share the draw's real images, the recognizer's weights at the start, its budget and
 its augmentation; they differ in what else a batch holds. Generator and reader see the draw's
-training images and nothing else. Everything finished is kept in the seed's folder: a cell
-(one arm) is never run twice.
+training images and nothing else.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +20,21 @@ from augment.config import config_digest
 from augment.data.pairs import folds_of
 from augment.data.rendering import CharacterRenderer
 from augment.data.transforms import ClassicalAugmentation
-from augment.errors import ConfigError, DataError, ResumeError
+from augment.errors import ConfigError, DataError
 from augment.generate import Tally, draw_counts
 from augment.generators import GENERATORS, load_sampler
 from augment.generators.base import GeneratorConfig, train_generator, write_bundle
 from augment.images import Pixels
 from augment.training import PlainContext, derive_seed
+from recognizers.arm_runs import (
+    ARMS,
+    CURVE_POINTS,
+    ArmRun,
+    Say,
+    check_plan,
+    curve_of,
+    default_recipes,
+)
 from recognizers.arrays import load_arrays, save_arrays
 from recognizers.base import Recognizer
 from recognizers.fit import Budget, fit, predict
@@ -37,22 +45,7 @@ from recognizers.privacy import NearCopies
 from recognizers.reader import KINDS, CrossFittedReader, load_reader, save_reader, train_reader
 from recognizers.scenarios import Draw
 
-__all__ = ["ARMS", "Cell", "Plan", "SeedRun", "default_recipes"]
-
-ARMS = ("real", "classical", "rendered", "synthetic", "synthetic_only")
-CURVE_POINTS = 5
-
-
-def default_recipes() -> dict[str, Recipe]:
-    """What each arm's batches are made of unless a scenario has its own, chosen beforehand."""
-    return {
-        "real": Recipe(augmentation="none"),
-        "classical": Recipe(),
-        "rendered": Recipe(rendered=0.67),
-        "synthetic": Recipe(rendered=0.5, generated=0.25),
-        "synthetic_only": Recipe(generated=1.0),
-        "reader": Recipe(rendered=0.5),
-    }
+__all__ = ["Cell", "Plan", "SeedRun"]
 
 
 @dataclass(frozen=True)
@@ -66,28 +59,19 @@ class Plan:
     reader_steps: int = 600
     reader_band: tuple[float, float] = (0.0, 1.0)  # confidences of generated images that are kept
     drop_copies: bool = False  # whether near-copies of the draw's own real images are dropped
-    recipes: dict[str, Recipe] = field(default_factory=default_recipes)
+    recipes: dict[str, Recipe] = field(default_factory=lambda: default_recipes(Recipe))
     generated_per_class: int = 300
     rendered_per_class: int = 300
     rendered: bool = True
 
     def __post_init__(self) -> None:
         """Check that every arm has a recipe, and the numbers."""
-        if missing := [name for name in (*ARMS, "reader") if name not in self.recipes]:
-            raise ConfigError(
-                f"expected a recipe for each of {', '.join(ARMS)} and the reader, "
-                f"got none for {', '.join(missing)}."
-            )
+        counts = ("reader_steps", "generated_per_class", "rendered_per_class")
+        check_plan(self.recipes, self.reader_band, {name: getattr(self, name) for name in counts})
         if self.recognizer not in KINDS:
             raise ConfigError(
                 f"recognizer must be one of {', '.join(KINDS)}; got {self.recognizer!r}."
             )
-        low, high = self.reader_band
-        if not 0 <= low < high <= 1:
-            raise ConfigError(f"reader_band must rise within [0, 1]; got {low} to {high}.")
-        for name in ("reader_steps", "generated_per_class", "rendered_per_class"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -104,10 +88,9 @@ class Cell(ArmResult):
 
 
 Build = Callable[[int, tuple[int, int], int], Recognizer]
-Say = Callable[[str], None]
 
 
-class SeedRun:
+class SeedRun(ArmRun[Recipe, LabelledPixels, Cell]):
     """One seed of one scenario.
 
     Args:
@@ -135,36 +118,25 @@ class SeedRun:
         say: Say = print,
         device: str = "cpu",
     ) -> None:
-        self.draw, self.seed, self.plan, self.folder = draw, seed, plan, folder
-        self.say, self.device = say, device
+        claim = {
+            "plan": config_digest(plan),
+            "train": draw.train.digest(),
+            "test": draw.test.digest(),
+            "seed": seed,
+        }
+        if draw.confirm is not None:
+            claim["confirm"] = draw.confirm.digest()
+        real = LabelledPixels(draw.train.images(), draw.train.labels)
+        super().__init__(real, seed, folder, claim, say=say, device=device)
+        self.draw, self.plan, self.real = draw, plan, draw.train
         self.reader_build: Build = KINDS[plan.recognizer]
         self.build = build or self.reader_build
-        self.real = draw.train
         self.size, self.channels = self.real.image_size, self.real.channels
-        self.bundle_folder = folder / "bundle"
-        self._sources: dict[str, LabelledPixels] = {
-            "real": LabelledPixels(self.real.images(), self.real.labels)
-        }
-        folder.mkdir(parents=True, exist_ok=True)
-        self._claim()
-        self.tally = self._kept_tally()
 
-    @property
-    def seconds(self) -> float:
-        """Time that the finished pieces took, in earlier sessions too."""
-        pieces = [*self.folder.glob("cells/*.npz"), *self.folder.glob("generated.npz")]
-        return sum(float(load_arrays(piece)["seconds"]) for piece in pieces)
-
-    def run(self, arms: Mapping[str, Recipe] | None = None) -> list[Cell]:
-        """Train and measure every arm that is not finished yet.
-
-        Args:
-            arms: names and recipes; the plan's where None. A name stands for one recipe.
-        """
-        if arms is None:
-            names = [a for a in ARMS if self.plan.rendered or a != "rendered"]
-            arms = {name: self.plan.recipes[name] for name in names}
-        return [self._arm(name, recipe) for name, recipe in arms.items()]
+    def recipes(self) -> dict[str, Recipe]:
+        """Recipe of each arm that the plan has."""
+        names = [name for name in ARMS if self.plan.rendered or name != "rendered"]
+        return {name: self.plan.recipes[name] for name in names}
 
     def bundle(self) -> BundleInfo:
         """The seed's generator, trained if there is none yet; with its reader if the plan reads."""
@@ -188,14 +160,12 @@ class SeedRun:
         Raises:
             DataError: none was.
         """
-        path = self.folder / "generated.npz"
-        if not path.exists():
-            self._generate(path)
-        arrays = load_arrays(path)
-        self.tally = self._kept_tally()
+        if not self.generated_path.exists():
+            self._generate()
+        arrays = load_arrays(self.generated_path)
         return LabelledPixels(arrays["images"], arrays["labels"])
 
-    def _generate(self, path: Path) -> None:
+    def _generate(self) -> None:
         started = time.monotonic()
         self.bundle()
         self.say(f"seed {self.seed}: generating")
@@ -215,17 +185,12 @@ class SeedRun:
                 f"none of {tally.made}; train the generator or the reader longer."
             )
         save_arrays(
-            path,
+            self.generated_path,
             images=np.stack([image.image for image in kept]),
             labels=np.array([image.label for image in kept]),
             tally=np.array([tally.asked, tally.made, tally.kept, tally.dropped, tally.copies]),
             seconds=np.array(time.monotonic() - started),
         )
-
-    def _kept_tally(self) -> Tally:
-        """How many images were made and kept, as stored beside them."""
-        path = self.folder / "generated.npz"
-        return Tally(*load_arrays(path)["tally"].tolist()) if path.exists() else Tally()
 
     def rendered(self) -> LabelledPixels:
         """Images of the font renderer, in the colours and backgrounds of the real images."""
@@ -289,30 +254,14 @@ class SeedRun:
             on_checkpoint=on_checkpoint,
         )
 
-    def _sources_of(self, recipe: Recipe) -> dict[str, LabelledPixels]:
-        """What the recipe draws from, made at first use and shared by all arms."""
-        sources = {"real": self._sources["real"]}
-        for name in ("rendered", "generated"):
-            if getattr(recipe, name):
-                if name not in self._sources:
-                    self._sources[name] = getattr(self, name)()
-                sources[name] = self._sources[name]
-        return sources
-
-    def _arm(self, name: str, recipe: Recipe) -> Cell:
-        path = self.folder / "cells" / f"{name}.npz"
-        if not path.exists():
-            self.say(f"seed {self.seed}: arm {name}")
-            self._sources_of(recipe)  # made before the clock starts
-            self._finish(path, name, recipe)
-        arrays = load_arrays(path)
+    def _cell(self, name: str, kept: Mapping[str, NDArray[Any]]) -> Cell:
         return Cell(
             name,
             self.seed,
-            arrays["predictions"],
-            [(int(step), float(value)) for step, value in arrays["curve"]],
-            arrays.get("confirmed"),
-            float(arrays["seconds"]),
+            kept["predictions"],
+            curve_of(kept),
+            kept.get("confirmed"),
+            float(kept["seconds"]),
         )
 
     def _finish(self, path: Path, name: str, recipe: Recipe) -> None:
@@ -352,22 +301,3 @@ class SeedRun:
             ),
             self.plan.reader_band,
         )
-
-    def _claim(self) -> None:
-        """Refuse a folder that was begun with another plan or other images."""
-        path = self.folder / "plan.json"
-        claim = {
-            "plan": config_digest(self.plan),
-            "train": self.real.digest(),
-            "test": self.draw.test.digest(),
-            "seed": self.seed,
-        }
-        if self.draw.confirm is not None:
-            claim["confirm"] = self.draw.confirm.digest()
-        if path.exists() and (found := json.loads(path.read_text())) != claim:
-            changed = sorted(k for k in claim | found if found.get(k) != claim.get(k))
-            raise ResumeError(
-                f"{self.folder} was begun with another {' and another '.join(changed)}; "
-                "restore the settings or give another --out."
-            )
-        path.write_text(json.dumps(claim))

@@ -11,7 +11,8 @@ from augment.config import with_overrides
 from augment.data.transforms import Strength
 from augment.generators.cvae_gan import CONFIGS as FACE_CONFIGS
 from augment.generators.saae import CONFIGS, SAAEGenerator
-from recognizers.arms import Plan, default_recipes
+from recognizers.arm_runs import default_recipes
+from recognizers.arms import Plan
 from recognizers.fit import Budget
 from recognizers.mixing import Recipe
 
@@ -79,7 +80,7 @@ def _generator(*settings: str) -> SAAEGenerator:
 
 
 def _recipes(**changed: Recipe) -> dict[str, Recipe]:
-    return default_recipes() | changed
+    return default_recipes(Recipe) | changed
 
 
 _SCENE = _generator(

@@ -2,15 +2,15 @@
 
 What ``recognizers.arms`` is to classes: all arms share the draw's real lines, the weights at the
 start, budget and augmentation. Generator, renderer and reader see the draw's training lines and
-nothing else. Everything finished is kept in the seed's folder, and never run twice.
+nothing else.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,20 @@ from augment.config import config_digest
 from augment.data.layouts import load_layout
 from augment.data.line_pairs import LineData
 from augment.data.texts import Lines, TextImages
-from augment.errors import ConfigError, DataError, ResumeError
+from augment.errors import ConfigError, DataError
 from augment.generate import Tally
 from augment.generators.base import train_generator, write_bundle
 from augment.generators.line_saae import CONFIGS, LineSAAEGenerator, load_line_sampler
 from augment.training import PlainContext, derive_seed
-from recognizers.arms import ARMS
+from recognizers.arm_runs import (
+    ARMS,
+    CURVE_POINTS,
+    ArmRun,
+    Say,
+    check_plan,
+    curve_of,
+    default_recipes,
+)
 from recognizers.arrays import load_arrays, save_arrays
 from recognizers.fit import Budget
 from recognizers.gain import ArmResult
@@ -37,25 +45,12 @@ from recognizers.text_reader import CrossFittedTextReader, train_text_reader
 from recognizers.text_scenarios import TextDraw, TextScenario
 from recognizers.text_sources import render_lines, sample_texts, that_fit
 
-__all__ = ["TEST", "TextCell", "TextPlan", "TextRun", "default_text_recipes"]
+__all__ = ["TEST", "TextCell", "TextPlan", "TextRun"]
 
 TEST = "test"
 """Name of the test set among all that are read."""
-CURVE_POINTS = 5
 MOST_CANDIDATES = 4
 """Lines generated at most for each one that is wanted."""
-
-
-def default_text_recipes() -> dict[str, TextRecipe]:
-    """What each arm's batches are made of unless a plan has its own."""
-    return {
-        "real": TextRecipe(augmentation="none"),
-        "classical": TextRecipe(),
-        "rendered": TextRecipe(rendered=0.67),
-        "synthetic": TextRecipe(rendered=0.5, generated=0.25),
-        "synthetic_only": TextRecipe(generated=1.0),
-        "reader": TextRecipe(rendered=0.5),
-    }
 
 
 @dataclass(frozen=True)
@@ -69,25 +64,16 @@ class TextPlan:
     reader_steps: int = 1500
     reader_folds: int = 2  # 1: the reader sees all real lines
     reader_band: tuple[float, float] = (0.0, 1.0)  # confidences of generated lines that are kept
-    recipes: dict[str, TextRecipe] = field(default_factory=default_text_recipes)
+    recipes: dict[str, TextRecipe] = field(default_factory=lambda: default_recipes(TextRecipe))
     generated_lines: int = 10_000
     rendered_lines: int = 10_000
 
     def __post_init__(self) -> None:
         """Check that every arm has a recipe, and the numbers."""
-        if missing := [name for name in (*ARMS, "reader") if name not in self.recipes]:
-            raise ConfigError(
-                f"expected a recipe for each of {', '.join(ARMS)} and the reader, "
-                f"got none for {', '.join(missing)}."
-            )
+        counts = ("reader_steps", "reader_folds", "generated_lines", "rendered_lines")
+        check_plan(self.recipes, self.reader_band, {name: getattr(self, name) for name in counts})
         if self.recipes["reader"].generated:
             raise ConfigError("the reader must be independent of what it reads: no generated share")
-        low, high = self.reader_band
-        if not 0 <= low < high <= 1:
-            raise ConfigError(f"reader_band must rise within [0, 1]; got {low} to {high}.")
-        for name in ("reader_steps", "reader_folds", "generated_lines", "rendered_lines"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -103,10 +89,7 @@ class TextCell(ArmResult):
     seconds: float = 0.0
 
 
-Say = Callable[[str], None]
-
-
-class TextRun:
+class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
     """One seed of one text scenario.
 
     Args:
@@ -133,35 +116,17 @@ class TextRun:
         say: Say = print,
         device: str = "cpu",
     ) -> None:
-        self.scenario, self.draw, self.seed, self.plan = scenario, draw, seed, plan
-        self.folder, self.say, self.device = folder, say, device
+        self.scenario, self.draw, self.plan = scenario, draw, plan
         self.charset, self.shape = scenario.charset, scenario.shape
         self.layout = load_layout(scenario.layout)
-        self.bundle_folder = folder / "bundle"
-        self._sources = {"real": LabelledLines.of(draw.train, self.shape)}
-        folder.mkdir(parents=True, exist_ok=True)
-        self._claim()
+        claim = {"plan": config_digest(plan), "train": draw.train.digest(), "seed": seed}
+        claim |= {which: data.digest() for which, data in self.test_sets().items()}
+        real = LabelledLines.of(draw.train, self.shape)
+        super().__init__(real, seed, folder, claim, say=say, device=device)
 
-    @property
-    def seconds(self) -> float:
-        """Time that the finished pieces took, in earlier sessions too."""
-        pieces = [*self.folder.glob("cells/*.npz"), *self.folder.glob("generated.npz")]
-        return sum(float(load_arrays(piece)["seconds"]) for piece in pieces)
-
-    @property
-    def tally(self) -> Tally:
-        """How many lines were generated and kept; zeros before any was."""
-        path = self.folder / "generated.npz"
-        return Tally(*load_arrays(path)["tally"].tolist()) if path.exists() else Tally()
-
-    def run(self, arms: Mapping[str, TextRecipe] | None = None) -> list[TextCell]:
-        """Train and measure every arm that is not finished yet.
-
-        Args:
-            arms: names and recipes; the plan's where None. A name stands for one recipe.
-        """
-        arms = {name: self.plan.recipes[name] for name in ARMS} if arms is None else arms
-        return [self._arm(name, recipe) for name, recipe in arms.items()]
+    def recipes(self) -> dict[str, TextRecipe]:
+        """Recipe of each arm."""
+        return {name: self.plan.recipes[name] for name in ARMS}
 
     def bundle(self) -> BundleInfo:
         """The seed's generator, trained if there is none yet."""
@@ -192,10 +157,9 @@ class TextRun:
         Raises:
             DataError: none did.
         """
-        path = self.folder / "generated.npz"
-        if not path.exists():
-            self._generate(path)
-        arrays = load_arrays(path)
+        if not self.generated_path.exists():
+            self._generate()
+        arrays = load_arrays(self.generated_path)
         lines = Lines(arrays["pixels"], arrays["widths"])
         return that_fit(LabelledLines(lines, tuple(arrays["texts"].tolist())), self.charset)
 
@@ -261,7 +225,7 @@ class TextRun:
         """The test and the draw's other test sets, by name."""
         return {TEST: self.draw.test, **self.draw.others}
 
-    def _generate(self, path: Path) -> None:
+    def _generate(self) -> None:
         started = time.monotonic()
         self.bundle()
         reader = None
@@ -293,7 +257,7 @@ class TextRun:
                 f"none of {tally.made}; train the generator or the reader longer."
             )
         save_arrays(
-            path,
+            self.generated_path,
             pixels=np.concatenate([lines.lines.pixels for lines in kept]),
             widths=np.concatenate([lines.lines.widths for lines in kept]),
             texts=np.array([text for lines in kept for text in lines.texts], np.str_),
@@ -301,31 +265,15 @@ class TextRun:
             seconds=np.array(time.monotonic() - started),
         )
 
-    def _sources_of(self, recipe: TextRecipe) -> dict[str, LabelledLines]:
-        """What the recipe draws from, made at first use and shared by all arms."""
-        sources = {"real": self._sources["real"]}
-        for name in ("rendered", "generated"):
-            if getattr(recipe, name):
-                if name not in self._sources:
-                    self._sources[name] = getattr(self, name)()
-                sources[name] = self._sources[name]
-        return sources
-
-    def _arm(self, name: str, recipe: TextRecipe) -> TextCell:
-        path = self.folder / "cells" / f"{name}.npz"
-        if not path.exists():
-            self.say(f"seed {self.seed}: arm {name}")
-            self._sources_of(recipe)  # made before the clock starts
-            self._finish(path, name, recipe)
-        arrays = load_arrays(path)
-        read = {which: arrays[f"read {which}"].tolist() for which in self.test_sets()}
+    def _cell(self, name: str, kept: Mapping[str, NDArray[Any]]) -> TextCell:
+        read = {which: kept[f"read {which}"].tolist() for which in self.test_sets()}
         return TextCell(
             name,
             self.seed,
             (~right_texts(read[TEST], self.draw.test.texts, self.charset)).astype(np.int64),
-            [(int(step), float(value)) for step, value in arrays["curve"]],
+            curve_of(kept),
             read=read,
-            seconds=float(arrays["seconds"]),
+            seconds=float(kept["seconds"]),
         )
 
     def _finish(self, path: Path, name: str, recipe: TextRecipe) -> None:
@@ -350,17 +298,3 @@ class TextRun:
     @cached_property
     def _tested(self) -> dict[str, Lines]:
         return {which: data.shaped(self.shape) for which, data in self.test_sets().items()}
-
-    def _claim(self) -> None:
-        """Refuse a folder that was begun with another plan or other lines."""
-        path = self.folder / "plan.json"
-        claim = {"plan": config_digest(self.plan), "train": self.draw.train.digest()}
-        claim |= {which: data.digest() for which, data in self.test_sets().items()}
-        claim |= {"seed": str(self.seed)}
-        if path.exists() and (found := json.loads(path.read_text(encoding="utf-8"))) != claim:
-            changed = sorted(k for k in claim | found if found.get(k) != claim.get(k))
-            raise ResumeError(
-                f"{self.folder} was begun with another {' and another '.join(changed)}; "
-                "restore the settings or give another --out."
-            )
-        path.write_text(json.dumps(claim), encoding="utf-8")

@@ -9,7 +9,8 @@ import torch
 from augment.errors import AugmentError, ConfigError
 from jobs import benchmark, generate
 from recognizers import arms, scenarios
-from recognizers.arms import ARMS, Plan
+from recognizers.arm_runs import ARMS
+from recognizers.arms import Plan
 from recognizers.gain import ArmResult, measure_gain
 from recognizers.plans import plan_for
 from recognizers.recommend import recommend

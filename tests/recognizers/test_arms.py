@@ -12,7 +12,8 @@ from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError, ResumeError
 from augment.images import Pixels
 from recognizers import arms
-from recognizers.arms import ARMS, Plan, SeedRun, default_recipes
+from recognizers.arm_runs import ARMS, default_recipes
+from recognizers.arms import Plan, SeedRun
 from recognizers.character import CharacterRecognizer
 from recognizers.face import FaceRecognizer
 from recognizers.mixing import Recipe
@@ -183,7 +184,9 @@ def test_a_reader_that_reads_nothing_as_its_label_is_an_error_with_advice(
 
 
 def test_a_plan_without_a_recipe_for_an_arm_is_refused() -> None:
-    recipes = {name: recipe for name, recipe in default_recipes().items() if name != "rendered"}
+    recipes = {
+        name: recipe for name, recipe in default_recipes(Recipe).items() if name != "rendered"
+    }
     with pytest.raises(ConfigError, match="got none for rendered"):
         Plan(recipes=recipes)
     with pytest.raises(ConfigError, match="generated_per_class must be at least 1"):

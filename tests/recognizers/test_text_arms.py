@@ -10,7 +10,7 @@ from augment.config import with_overrides
 from augment.data.texts import TextImages
 from augment.errors import ConfigError, DataError, ResumeError
 from recognizers import text_arms
-from recognizers.arms import ARMS
+from recognizers.arm_runs import ARMS
 from recognizers.gain import LEAST_SEEDS
 from recognizers.report import format_table, write_report
 from recognizers.text_arms import TEST, TextPlan, TextRun
