@@ -11,13 +11,12 @@ tries recipes for every arm alike, on training images, and writes the best for `
 """
 
 import argparse
-import json
 import os
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -51,7 +50,7 @@ from recognizers.sweeps import (
     shots_recipes,
 )
 from recognizers.text_scenarios import TEXT_SCENARIOS
-from recognizers.tuning import best_of, format_trials, measured_on, run_trials, summarize, trials_of
+from recognizers.tuning import measured_on, run_trials, summarize, trials_of, write_trials
 from recognizers.verification_arms import (
     FACES_VERIFY,
     FACES_VERIFY_VIEW_2,
@@ -263,20 +262,14 @@ def tune(tasks: Sequence[SeedTask], out: Path, *, processes: int = 1) -> None:
     print(f"measured on {told}; test images are not read", flush=True)
     run_tasks(finish_trials, tasks, processes=processes)
     trials = summarize({task.seed: task.open_for_tuning() for task in tasks})
-    best = best_of(trials)
-    found = {
+    about = {
         "scenario": scenario.name,
         "metric": scenario.metric,
         "measured_on": told,
         "seeds": [task.seed for task in tasks],
         "steps": plan.budget.steps,
-        "trials": [trial.to_mapping() for trial in trials],
-        "best": {arm: asdict(recipe) for arm, recipe in best.items()},
     }
-    settings = {"recipes": found["best"]}
-    for name, content in {"tune.json": found, "recipes.json": settings}.items():
-        (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"\n{format_trials(trials)}\n\nto measure with the best: --config {out / 'recipes.json'}")
+    print("\n" + write_trials(out, trials, about))
 
 
 def sweep_curves(

@@ -1,9 +1,8 @@
 """The benchmarks of text: their seeds, report and table; run by ``jobs.benchmark``."""
 
 import argparse
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from augment.errors import ConfigError
@@ -14,13 +13,8 @@ from recognizers.text_arms import TextPlan, TextRun
 from recognizers.text_plans import text_plan_for
 from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
 from recognizers.text_scenarios import TEXT_SCENARIOS, TextDraw, TextScenario
-from recognizers.text_tuning import (
-    best_text_recipes,
-    format_text_trials,
-    run_text_trials,
-    summarize_texts,
-    text_tuning_draws,
-)
+from recognizers.text_tuning import run_text_trials, summarize_texts, text_tuning_draws
+from recognizers.tuning import write_trials
 
 __all__ = ["TextTask", "benchmark_texts", "measure_texts", "quicken_texts", "tune_texts"]
 
@@ -144,20 +138,15 @@ def tune_texts(tasks: Sequence[TextTask], *, out: Path, processes: int = 1) -> s
     run_tasks(finish_trials, tasks, processes=processes)
     runs = {task.seed: task.open_for_tuning() for task in tasks}
     trials = summarize_texts(runs)
-    best = {arm: asdict(recipe) for arm, recipe in best_text_recipes(trials).items()}
     parts = next(iter(runs.values()))
-    found = {
+    about = {
         "scenario": tasks[0].scenario.name,
         "measured_on": sum(len(run.draw.test) for run in parts),
         "parts": len(parts),
         "seeds": [task.seed for task in tasks],
         "steps": tasks[0].plan.budget.steps,
-        "trials": [trial.to_mapping() for trial in trials],
-        "best": best,
     }
-    for name, content in {"tune.json": found, "recipes.json": {"recipes": best}}.items():
-        (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return f"{format_text_trials(trials)}\n\nto measure: --config {out / 'recipes.json'}"
+    return write_trials(out, trials, about)
 
 
 def quicken_texts(plan: TextPlan) -> TextPlan:

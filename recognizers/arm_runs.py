@@ -17,7 +17,7 @@ from augment.errors import ConfigError, ResumeError
 from augment.generate import Tally
 from recognizers.arrays import load_arrays
 from recognizers.gain import ArmResult
-from recognizers.mixing import Mixture
+from recognizers.mixing import Mixture, MixtureT
 
 __all__ = ["ARMS", "CURVE_POINTS", "ArmRun", "Say", "check_plan", "curve_of", "default_recipes"]
 
@@ -25,7 +25,6 @@ ARMS = ("real", "classical", "rendered", "synthetic", "synthetic_only")
 CURVE_POINTS = 5
 """How often an arm is measured while it trains."""
 
-MixtureT = TypeVar("MixtureT", bound=Mixture)
 SourceT = TypeVar("SourceT")
 CellT = TypeVar("CellT", bound=ArmResult)
 Say = Callable[[str], None]

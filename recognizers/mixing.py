@@ -7,6 +7,7 @@ every arm.
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from augment.errors import ConfigError
 from augment.images import Pixels
 from recognizers.fit import Batch, Blend, Stream
 
-__all__ = ["LabelledPixels", "Mixture", "Recipe", "mixed_stream"]
+__all__ = ["LabelledPixels", "Mixture", "MixtureT", "Recipe", "mixed_stream"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class Mixture:
             if share and name not in sources:
                 raise ConfigError(f"the recipe wants a share of {share} {name} images, got none.")
         return shares
+
+
+MixtureT = TypeVar("MixtureT", bound=Mixture)
 
 
 @dataclass(frozen=True)

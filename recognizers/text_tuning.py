@@ -5,8 +5,6 @@ cross-validation inside the draw where nothing is left over.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +17,9 @@ from recognizers.text_metrics import score_texts
 from recognizers.text_mixing import TextRecipe
 from recognizers.text_plans import text_candidates
 from recognizers.text_scenarios import TextDraw
+from recognizers.tuning import Trial, cell_name
 
 __all__ = [
-    "TextTrial",
-    "best_text_recipes",
-    "format_text_trials",
     "run_text_trials",
     "summarize_texts",
     "text_tuning_draws",
@@ -32,34 +28,6 @@ __all__ = [
 MOST_DEV = 1000
 """Dev lines that recipes are tried on."""
 FOLDS = 3
-
-
-@dataclass(frozen=True)
-class TextTrial:
-    """One recipe tried for one arm.
-
-    Attributes:
-        arm: classical, rendered or synthetic.
-        recipe: what was tried.
-        per_seed: share of texts read right in each draw, in [0, 1].
-        characters: mean character accuracy, in [0, 1].
-        seconds: training and measuring, all draws together.
-    """
-
-    arm: str
-    recipe: TextRecipe
-    per_seed: list[float]
-    characters: float
-    seconds: float
-
-    @property
-    def mean(self) -> float:
-        """The share of texts read right, averaged over the draws."""
-        return float(np.mean(self.per_seed))
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self) | {"mean": self.mean}
 
 
 def text_tuning_draws(draw: TextDraw, seed: int) -> list[TextDraw]:
@@ -87,39 +55,16 @@ def run_text_trials(runs: Sequence[TextRun]) -> None:
     """Train and measure every trial that is not finished yet, on one seed's runs."""
     for run in runs:
         for arm in TUNABLE_ARMS:
-            run.run({_cell(arm, recipe): recipe for recipe in text_candidates(arm)})
+            run.run({cell_name(arm, recipe): recipe for recipe in text_candidates(arm)})
 
 
-def summarize_texts(runs_by_seed: Mapping[int, Sequence[TextRun]]) -> list[TextTrial]:
+def summarize_texts(runs_by_seed: Mapping[int, Sequence[TextRun]]) -> list[Trial[TextRecipe]]:
     """What finished trials found; the folds of a seed are scored together."""
     return [
         _summary(arm, recipe, runs_by_seed)
         for arm in TUNABLE_ARMS
         for recipe in text_candidates(arm)
     ]
-
-
-def best_text_recipes(trials: Sequence[TextTrial]) -> dict[str, TextRecipe]:
-    """The recipe with the best mean of each arm; the earlier one of equals."""
-    arms = dict.fromkeys(trial.arm for trial in trials)
-    return {
-        arm: max((t for t in trials if t.arm == arm), key=lambda t: t.mean).recipe for arm in arms
-    }
-
-
-def format_text_trials(trials: Sequence[TextTrial]) -> str:
-    """A table for the console, the best recipe of each arm marked."""
-    best = best_text_recipes(trials)
-    width = max(len(str(trial.recipe)) for trial in trials)
-    lines = [f"  {'arm':<11}{'recipe':<{width + 2}}{'mean':>7}  characters  seconds  each draw"]
-    for trial in trials:
-        each = " ".join(f"{100 * value:.1f}" for value in trial.per_seed)
-        mark = "   best" if trial.recipe == best[trial.arm] else ""
-        lines.append(
-            f"  {trial.arm:<11}{trial.recipe!s:<{width + 2}}{100 * trial.mean:7.2f}"
-            f"{100 * trial.characters:12.2f}{trial.seconds:9.0f}  {each}{mark}"
-        )
-    return "\n".join(lines)
 
 
 def _grouped_folds(data: TextImages, count: int) -> NDArray[np.int64]:
@@ -134,20 +79,16 @@ def _grouped_folds(data: TextImages, count: int) -> NDArray[np.int64]:
     return dealt[of_group]
 
 
-def _cell(arm: str, recipe: TextRecipe) -> str:
-    return f"{arm},{recipe}"
-
-
 def _summary(
     arm: str, recipe: TextRecipe, runs_by_seed: Mapping[int, Sequence[TextRun]]
-) -> TextTrial:
+) -> Trial[TextRecipe]:
     per_seed, characters, seconds = [], [], 0.0
     for runs in runs_by_seed.values():
-        cells = [run.run({_cell(arm, recipe): recipe})[0] for run in runs]
+        cells = [run.run({cell_name(arm, recipe): recipe})[0] for run in runs]
         read = [text for cell in cells for text in cell.read[TEST]]
         texts = [text for run in runs for text in run.draw.test.texts]
         score = score_texts(read, texts, runs[0].charset)
         per_seed.append(score.text_accuracy)
         characters.append(score.character_accuracy)
         seconds += sum(cell.seconds for cell in cells)
-    return TextTrial(arm, recipe, per_seed, float(np.mean(characters)), seconds)
+    return Trial(arm, recipe, per_seed, {"characters": float(np.mean(characters))}, seconds)

@@ -5,9 +5,11 @@ is left over, they are tried by cross-validation inside the draw's own images: t
 reader and recognizer of a fold see the other folds only.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +18,14 @@ from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError
 from recognizers.arms import Plan, SeedRun
 from recognizers.metrics import balanced_accuracy, score
-from recognizers.mixing import Recipe
+from recognizers.mixing import Mixture, MixtureT, Recipe
 from recognizers.plans import TUNABLE_ARMS, candidates
 from recognizers.scenarios import Draw
 
 __all__ = [
     "Trial",
     "best_of",
+    "cell_name",
     "format_trials",
     "grouped_folds",
     "measured_on",
@@ -30,6 +33,7 @@ __all__ = [
     "summarize",
     "trials_of",
     "tuning_draws",
+    "write_trials",
 ]
 
 MOST_DEV = 3000
@@ -38,21 +42,21 @@ FOLDS = 3
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(Generic[MixtureT]):
     """One recipe tried for one arm.
 
     Attributes:
         arm: classical, rendered or synthetic.
         recipe: what was tried.
         per_seed: the scenario's metric for each draw, in [0, 1].
-        all_classes: mean balanced accuracy over all classes, in [0, 1].
+        besides: other metrics to look at, by name, averaged over the draws, in [0, 1].
         seconds: training and measuring, all draws together.
     """
 
     arm: str
-    recipe: Recipe
+    recipe: MixtureT
     per_seed: list[float]
-    all_classes: float
+    besides: dict[str, float]
     seconds: float
 
     @property
@@ -150,10 +154,10 @@ def run_trials(runs: Sequence[SeedRun]) -> None:
     """Train and measure every trial that is not finished yet, on one seed's runs."""
     for run in runs:
         for arm, recipes in trials_of(run.plan).items():
-            run.run({_cell(arm, recipe): recipe for recipe in recipes})
+            run.run({cell_name(arm, recipe): recipe for recipe in recipes})
 
 
-def summarize(runs_by_seed: Mapping[int, Sequence[SeedRun]]) -> list[Trial]:
+def summarize(runs_by_seed: Mapping[int, Sequence[SeedRun]]) -> list[Trial[Recipe]]:
     """What finished trials found; the folds of a seed are scored together."""
     plan = next(iter(runs_by_seed.values()))[0].plan
     return [
@@ -163,7 +167,7 @@ def summarize(runs_by_seed: Mapping[int, Sequence[SeedRun]]) -> list[Trial]:
     ]
 
 
-def best_of(trials: Sequence[Trial]) -> dict[str, Recipe]:
+def best_of(trials: Sequence[Trial[MixtureT]]) -> dict[str, MixtureT]:
     """The recipe with the best mean metric of each arm; the earlier one of equals."""
     arms = dict.fromkeys(trial.arm for trial in trials)
     return {
@@ -171,32 +175,58 @@ def best_of(trials: Sequence[Trial]) -> dict[str, Recipe]:
     }
 
 
-def format_trials(trials: Sequence[Trial]) -> str:
+def format_trials(trials: Sequence[Trial[MixtureT]]) -> str:
     """A table for the console, the best recipe of each arm marked."""
     best = best_of(trials)
     width = max(len(str(trial.recipe)) for trial in trials)
-    lines = [f"  {'arm':<11}{'recipe':<{width + 2}}{'mean':>7}  all classes  seconds  each draw"]
+    names = list(trials[0].besides)
+    head = "".join(f"  {name}" for name in [*names, "seconds", "each draw"])
+    lines = [f"  {'arm':<11}{'recipe':<{width + 2}}{'mean':>7}{head}"]
     for trial in trials:
+        besides = "".join(f"{100 * trial.besides[name]:{len(name) + 2}.2f}" for name in names)
         each = " ".join(f"{100 * value:.1f}" for value in trial.per_seed)
         mark = "   best" if trial.recipe == best[trial.arm] else ""
         lines.append(
             f"  {trial.arm:<11}{trial.recipe!s:<{width + 2}}{100 * trial.mean:7.2f}"
-            f"{100 * trial.all_classes:13.2f}{trial.seconds:9.0f}  {each}{mark}"
+            f"{besides}{trial.seconds:9.0f}  {each}{mark}"
         )
     return "\n".join(lines)
 
 
-def _cell(arm: str, recipe: Recipe) -> str:
+def write_trials(out: Path, trials: Sequence[Trial[MixtureT]], about: Mapping[str, Any]) -> str:
+    """Keep what was found: tune.json and, to measure with the best, recipes.json.
+
+    Args:
+        out: folder of both files.
+        trials: of every arm.
+        about: what else tune.json says: where and how they were measured.
+
+    Returns:
+        The trials as lines for a console.
+    """
+    best = {arm: asdict(recipe) for arm, recipe in best_of(trials).items()}
+    found = dict(about) | {"trials": [trial.to_mapping() for trial in trials], "best": best}
+    for name, content in {"tune.json": found, "recipes.json": {"recipes": best}}.items():
+        (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    settings = out / "recipes.json"
+    return f"{format_trials(trials)}\n\nto measure with the best: --config {settings}"
+
+
+def cell_name(arm: str, recipe: Mixture) -> str:
+    """What a trial's result is kept as in its run's folder."""
     return f"{arm},{recipe}"
 
 
-def _summary(arm: str, recipe: Recipe, runs_by_seed: Mapping[int, Sequence[SeedRun]]) -> Trial:
+def _summary(
+    arm: str, recipe: Recipe, runs_by_seed: Mapping[int, Sequence[SeedRun]]
+) -> Trial[Recipe]:
     per_seed, all_classes, seconds = [], [], 0.0
     for runs in runs_by_seed.values():
-        cells = [run.run({_cell(arm, recipe): recipe})[0] for run in runs]
+        cells = [run.run({cell_name(arm, recipe): recipe})[0] for run in runs]
         read = np.concatenate([cell.predictions for cell in cells])
         labels = np.concatenate([run.draw.test.labels for run in runs])
         per_seed.append(score(runs[0].draw.metric, read, labels, runs[0].draw.focus))
         all_classes.append(balanced_accuracy(read, labels))
         seconds += sum(cell.seconds for cell in cells)
-    return Trial(arm, recipe, per_seed, float(np.mean(all_classes)), seconds)
+    besides = {"all classes": float(np.mean(all_classes))}
+    return Trial(arm, recipe, per_seed, besides, seconds)

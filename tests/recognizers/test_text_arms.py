@@ -18,13 +18,8 @@ from recognizers.text_metrics import right_texts
 from recognizers.text_mixing import TextRecipe
 from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
 from recognizers.text_scenarios import RARE_PROVINCES, TextScenario
-from recognizers.text_tuning import (
-    best_text_recipes,
-    format_text_trials,
-    run_text_trials,
-    summarize_texts,
-    text_tuning_draws,
-)
+from recognizers.text_tuning import run_text_trials, summarize_texts, text_tuning_draws
+from recognizers.tuning import best_of, format_trials
 
 
 def quiet(text: str) -> None:
@@ -170,8 +165,8 @@ def test_recipes_are_tried_on_training_lines_alone_equally_many_for_each_arm(
     trials = summarize_texts({3: [run]})
     counts = {arm: sum(trial.arm == arm for trial in trials) for arm in ARMS}
     assert counts == {"classical": 4, "rendered": 4, "synthetic": 4, "real": 0, "synthetic_only": 0}
-    assert set(best_text_recipes(trials)) == {"classical", "rendered", "synthetic"}
-    assert format_text_trials(trials).count("best") == 3
+    assert set(best_of(trials)) == {"classical", "rendered", "synthetic"}
+    assert format_trials(trials).count("best") == 3
 
 
 def test_without_lines_to_spare_recipes_are_tried_by_cross_validation(

@@ -158,7 +158,7 @@ def test_without_a_renderer_no_recipe_asks_for_rendered_images() -> None:
 def test_the_table_marks_the_best_recipe_of_each_arm() -> None:
     recipes = [Recipe(rendered=0.25), Recipe(rendered=0.5)]
     trials = [
-        tuning.Trial("rendered", recipe, [score, score + 0.1], 0.5, 3.0)
+        tuning.Trial("rendered", recipe, [score, score + 0.1], {"all classes": 0.5}, 3.0)
         for recipe, score in zip(recipes, (0.6, 0.7), strict=True)
     ]
     assert best_of(trials) == {"rendered": recipes[1]}
