@@ -94,7 +94,9 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--quick", action="store_true", help="a tenth of all training steps")
     options.add_argument(
-        "--sweep", action="store_true", help="add curves over the ratio and over real images"
+        "--sweep",
+        action="store_true",
+        help="add curves over amounts of generated and of real images",
     )
     options.add_argument(
         "--tune",

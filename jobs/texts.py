@@ -13,6 +13,7 @@ from recognizers.text_arms import TextPlan, TextRun
 from recognizers.text_plans import text_plan_for
 from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
 from recognizers.text_scenarios import TEXT_SCENARIOS, TextDraw, TextScenario
+from recognizers.text_sweeps import amount_curves, amount_recipes
 from recognizers.text_tuning import run_text_trials, summarize_texts, text_tuning_draws
 from recognizers.tuning import write_trials
 
@@ -78,10 +79,8 @@ def benchmark_texts(
     Raises:
         ConfigError: an option that text has not.
     """
-    if arguments.sweep or arguments.recognizer or arguments.view == 2:
-        raise ConfigError(
-            f"{arguments.scenario} has no --sweep, --recognizer or --view 2; leave them out."
-        )
+    if arguments.recognizer or arguments.view == 2:
+        raise ConfigError(f"{arguments.scenario} has no --recognizer or --view 2; leave them out.")
     scenario = TEXT_SCENARIOS[arguments.scenario]
     scenario = scenario.with_data(absolute_uri(arguments.data)) if arguments.data else scenario
     scenario = scenario.with_shots(arguments.shots) if arguments.shots else scenario
@@ -98,12 +97,25 @@ def benchmark_texts(
     if arguments.tune:
         print("\n" + tune_texts(tasks, out=out, processes=processes))
     else:
-        table = measure_texts(tasks, command=command, out=out, device=told, processes=processes)
-        print("\n" + table)
+        told = measure_texts(
+            tasks,
+            command=command,
+            out=out,
+            device=told,
+            processes=processes,
+            sweep=arguments.sweep,
+        )
+        print("\n" + told)
 
 
 def measure_texts(
-    tasks: Sequence[TextTask], *, command: str, out: Path, device: str, processes: int = 1
+    tasks: Sequence[TextTask],
+    *,
+    command: str,
+    out: Path,
+    device: str,
+    processes: int = 1,
+    sweep: bool = False,
 ) -> str:
     """Train and measure all arms of all seeds; writes report.json and report.html.
 
@@ -113,13 +125,16 @@ def measure_texts(
         out: folder of the report.
         device: what it runs on, in words.
         processes: seeds at a time.
+        sweep: add curves for several amounts of generated lines.
 
     Returns:
         The result as lines for a console.
     """
-    run_tasks(finish, tasks, processes=processes)
+    run_tasks(finish_with_sweep if sweep else finish, tasks, processes=processes)
     runs = [task.open() for task in tasks]
     report = build_text_report(runs, device=device, command=command)
+    if sweep:
+        report["amounts"] = amount_curves(runs)
     page = write_report(out, report, take_text_pictures(runs[0]))
     return f"{format_table(report)}\n\n{format_text_scores(report)}\n\n{page}"
 
@@ -164,6 +179,13 @@ def quicken_texts(plan: TextPlan) -> TextPlan:
 def finish(task: TextTask) -> None:
     """Train and measure every arm that a seed has not finished yet."""
     task.open().run()
+
+
+def finish_with_sweep(task: TextTask) -> None:
+    """The same, and every amount of generated lines."""
+    run = task.open()
+    run.run()
+    run.run({f"synthetic,{recipe}": recipe for recipe in amount_recipes(task.plan).values()})
 
 
 def finish_trials(task: TextTask) -> None:

@@ -2,14 +2,16 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from matplotlib import rc_context
+import numpy as np
+from matplotlib import colormaps, rc_context
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-__all__ = ["ARM_COLOURS", "Line", "arm_colour", "line_chart"]
+__all__ = ["ARM_COLOURS", "Line", "arm_colour", "line_chart", "shaded"]
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 ARM_COLOURS = {
@@ -32,16 +34,27 @@ class Line:
         x: where it was measured, ascending.
         mean: the metric there, in [0, 1].
         per_seed: the metric of each seed at each x; empty where only the mean is known.
+        colour: None: the arm's.
     """
 
     x: Sequence[float]
     mean: Sequence[float]
     per_seed: Sequence[Sequence[float]] = ()
+    colour: str | None = None
 
 
 def arm_colour(arm: str) -> str:
     """The colour that stands for an arm in every picture of a report."""
     return ARM_COLOURS.get(arm, OTHER_COLOUR)
+
+
+def shaded(lines: Mapping[str, Line]) -> dict[str, Line]:
+    """The lines in shades of one colour, the first the lightest: for amounts in order."""
+    shades = colormaps["YlOrBr"](np.linspace(0.4, 0.95, len(lines)))
+    return {
+        name: replace(line, colour=to_hex(shade))
+        for (name, line), shade in zip(lines.items(), shades, strict=True)
+    }
 
 
 def line_chart(lines: Mapping[str, Line], x_label: str, *, few_ticks: bool = False) -> str:
@@ -80,7 +93,7 @@ def line_chart(lines: Mapping[str, Line], x_label: str, *, few_ticks: bool = Fal
 
 def _draw(axes: Any, arm: str, line: Line, x: Sequence[float], *, with_marks: bool) -> None:
     """Draw one curve and the seeds around it."""
-    colour = arm_colour(arm)
+    colour = line.colour or arm_colour(arm)
     marker = MARKERS.get(arm, "o") if with_marks else ""
     axes.plot(x, line.mean, color=colour, linewidth=2.2, marker=marker, markersize=6)
     for place, seeds in zip(x, line.per_seed or [()] * len(x), strict=True):
@@ -100,7 +113,7 @@ def _name_line_ends(axes: Any, lines: Mapping[str, Line], position: Mapping[floa
             (position[x], value),
             xytext=(9, (last - value) / (high - low) * 215),
             textcoords="offset points",
-            color=arm_colour(arm),
+            color=lines[arm].colour or arm_colour(arm),
             verticalalignment="center",
             fontweight="bold",
             annotation_clip=False,

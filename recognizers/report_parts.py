@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from recognizers.charts import Line, line_chart
+from recognizers.charts import Line, line_chart, shaded
 from recognizers.gain import LEAST_SEEDS
 from recognizers.metrics import worst_pairs
 
@@ -88,15 +88,22 @@ def charts(report: Report) -> list[dict[str, str]]:
         if points:
             svg = line_chart(_sweep_lines(points), x_label, few_ticks=True)
             drawn.append({"title": f"Against {x_label}", "svg": svg})
-    curves = {
-        arm: Line([step for step, _ in curve], [value for _, value in curve])
-        for arm, curve in report["curves"].items()
-        if len(curve) > 1
-    }
+    curves = {arm: _line(curve) for arm, curve in report["curves"].items() if len(curve) > 1}
     if curves:
         svg = line_chart(curves, "training steps")
         drawn.append({"title": "Against training steps", "svg": svg})
+    amounts = {
+        f"{int(amount):,}": _line(curve) for amount, curve in (report.get("amounts") or {}).items()
+    }
+    if amounts:
+        svg = line_chart(shaded(amounts), "training steps")
+        drawn.append({"title": "Against training steps, by lines generated", "svg": svg})
     return drawn
+
+
+def _line(curve: Sequence[tuple[int, float]]) -> Line:
+    """A curve of (training step, metric) pairs."""
+    return Line([step for step, _ in curve], [value for _, value in curve])
 
 
 def _sweep_lines(points: Sequence[Mapping[str, Any]]) -> dict[str, Line]:

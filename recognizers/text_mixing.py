@@ -64,12 +64,15 @@ class TextRecipe(Mixture):
 
     augmentation: LineStrength = "strong"
     towards_rare: float = 0.0  # real lines: probability ~ (lines with its rarest character)^-this
+    most_generated: int = 0  # generated lines that are used, the first of them; 0: all
 
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
         if self.towards_rare < 0:
             raise ConfigError(f"towards_rare must be >= 0; got {self.towards_rare}.")
+        if self.most_generated < 0:
+            raise ConfigError(f"most_generated must be >= 0; got {self.most_generated}.")
 
 
 def mixed_lines(
@@ -97,6 +100,10 @@ def mixed_lines(
         LabelError: a text that the charset does not know.
     """
     shares = recipe.shares(sources)
+    if recipe.most_generated and "generated" in sources:
+        generated = sources["generated"]
+        first = np.arange(min(recipe.most_generated, len(generated)))
+        sources = sources | {"generated": generated.subset(first)}
     targets = {name: charset.encode(source.texts)[0] for name, source in sources.items()}
     weights = {"real": _rarity(sources["real"].texts, recipe.towards_rare)}
     last_mixed = recipe.real_only_after * steps

@@ -71,19 +71,22 @@ def test_words_are_tuned_by_cross_validation_and_measured_with_what_was_best(
 ) -> None:
     uri = text_zip("words", WORDS)
     main(tiny("words", uri, tmp_path / "tune", "--tune"))
-    assert capsys.readouterr().out.count("best") == 3
+    assert capsys.readouterr().out.count("   best\n") == 3
     tuned: dict[str, Any] = json.loads((tmp_path / "tune" / "tune.json").read_text())
     assert (tuned["measured_on"], tuned["parts"]) == (6, 3)
 
     recipes = str(tmp_path / "tune" / "recipes.json")
-    main(tiny("words", uri, tmp_path / "out", "--seeds", "1", "--config", recipes))
+    main(tiny("words", uri, tmp_path / "out", "--seeds", "1", "--config", recipes, "--sweep"))
     told = capsys.readouterr().out
     assert "pictures without a word in train, 4 lines" in told
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["confirmation"]["on"] == "pictures without a word in train"
+    assert list(report["amounts"])[0] == "0"
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Against training steps, by lines generated" in page
 
 
-@pytest.mark.parametrize("option", [["--sweep"], ["--recognizer", "a:B"]])
+@pytest.mark.parametrize("option", [["--view", "2"], ["--recognizer", "a:B"]])
 def test_options_that_text_has_not_are_refused(option: list[str], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="leave them out"):
         main(["plates", "--out", str(tmp_path), *option])

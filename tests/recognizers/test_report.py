@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from recognizers.charts import Line, line_chart
+from recognizers.charts import Line, line_chart, shaded
 from recognizers.gain import ArmResult, measure_gain
 from recognizers.metrics import nearest_images
 from recognizers.report import (
@@ -285,6 +285,14 @@ def test_a_chart_is_the_same_document_each_time():
     lines = {"classical": Line([1, 2], [0.5, 0.6]), "other": Line([1, 2], [0.5, 0.6])}
     assert line_chart(lines, "steps") == line_chart(lines, "steps")
     assert line_chart(lines, "steps").count("<svg") == 1
+
+
+def test_shades_run_from_light_to_dark_in_the_order_of_the_lines():
+    lines = shaded({str(n): Line([1, 2], [0.5, 0.6]) for n in range(4)})
+    lightness = [sum(bytes.fromhex(line.colour[1:])) for line in lines.values()]
+    assert lightness == sorted(lightness, reverse=True)
+    assert len(set(lightness)) == 4
+    assert lines["0"].colour in line_chart(lines, "steps")
 
 
 def test_nearest_images_finds_the_same_picture_at_distance_zero():

@@ -47,6 +47,19 @@ def test_a_batch_holds_each_source_in_its_share_with_its_texts() -> None:
         assert width == widths[level]
 
 
+def test_generated_lines_beyond_the_most_are_left_out() -> None:
+    sources = SOURCES | {
+        "generated": LabelledLines.stacked(
+            [np.full((16, 48, 1), level, np.uint8) for level in (200, 210, 220)], "abc", SHAPE
+        )
+    }
+    recipe = TextRecipe(generated=1.0, augmentation="none", most_generated=2)
+    stream = mixed_lines(recipe, sources, CHARSET, steps=1, batch_size=30, seed=0)
+    assert set(levels(stream(0))) == {200, 210}
+    with pytest.raises(ConfigError, match="most_generated must be >= 0"):
+        TextRecipe(most_generated=-1)
+
+
 def test_joint_mixing_ends_where_only_real_lines_are_wanted() -> None:
     recipe = TextRecipe(rendered=0.5, real_only_after=0.8, augmentation="none")
     assert levels(batch_of(recipe, 7)) == [10] * 4 + [100] * 4
