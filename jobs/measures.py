@@ -20,8 +20,8 @@ from jobs.transfer_measures import measure_transfer
 from recognizers.evaluation import MEASURES as BUNDLE_MEASURES
 from recognizers.evaluation import draw_like
 from recognizers.fidelity import format_fidelity_table, train_judge
-from recognizers.metrics import nearest_images
 from recognizers.mixing import LabelledPixels
+from recognizers.nearest import nearest_images
 from recognizers.parzen import ParzenResult, parzen_score
 from recognizers.reconstruction import find_lpips, format_masked_table, masked_table
 from recognizers.tables import markdown_table

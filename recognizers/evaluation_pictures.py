@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from augment.generate import Sampler
 from augment.images import Pixels
 from recognizers.evaluation import Evaluated, Referee
-from recognizers.metrics import nearest_images
+from recognizers.nearest import nearest_images
 from recognizers.report import ClassPictures, Neighbour
 
 __all__ = ["BundlePictures", "ReadPicture", "Walk", "take_bundle_pictures"]

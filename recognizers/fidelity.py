@@ -20,8 +20,8 @@ from augment.training import is_faster_in_bf16
 from recognizers.character import CharacterRecognizer
 from recognizers.face import FaceRecognizer
 from recognizers.fit import Budget, fit
-from recognizers.metrics import nearest_images
 from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
+from recognizers.nearest import nearest_images
 from recognizers.privacy import NEAR
 from recognizers.reader import KINDS
 from recognizers.tables import markdown_table

@@ -7,14 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import DataError
-from augment.images import Pixels
 
 __all__ = [
     "Metric",
     "accuracy",
     "balanced_accuracy",
     "confusion",
-    "nearest_images",
     "score",
     "worst_pairs",
 ]
@@ -73,30 +71,6 @@ def worst_pairs(matrix: NDArray[np.float64] | Labels, most: int) -> list[tuple[i
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = (divmod(int(cell), len(wrong)) for cell in order)
     return [(true, predicted) for true, predicted in pairs if wrong[true, predicted] > 0]
-
-
-def nearest_images(
-    images: Pixels, among: Pixels, *, besides: NDArray[np.int64] | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """For each image the nearest of others, by root mean square difference of the pixels.
-
-    Args:
-        images: (N, H, W, C).
-        among: (M, H, W, C), to be searched.
-        besides: (N,) index into ``among`` that is no answer for each image: itself, say.
-
-    Returns:
-        indices: (N,) into ``among``.
-        distances: (N,) in [0, 1]: 0 = the same picture, 1 = black against white.
-    """
-    points = images.reshape(len(images), -1) / 255.0
-    others = among.reshape(len(among), -1) / 255.0
-    squared = (points**2).sum(1)[:, None] - 2 * points @ others.T + (others**2).sum(1)
-    if besides is not None:
-        squared[np.arange(len(images)), besides] = np.inf
-    indices = squared.argmin(1)
-    distances = np.sqrt(((points - others[indices]) ** 2).mean(1))
-    return indices, distances
 
 
 def _right(

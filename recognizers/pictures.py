@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from augment.images import Pixels
 from recognizers.arms import SeedRun
-from recognizers.metrics import nearest_images
 from recognizers.mixing import LabelledPixels
+from recognizers.nearest import nearest_images
 from recognizers.report import ClassPictures, Neighbour, Pictures
 
 __all__ = ["take_pictures"]

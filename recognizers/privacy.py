@@ -19,7 +19,7 @@ from scipy.stats import norm, rankdata
 from augment.data.datasets import LabelledImages
 from augment.errors import DataError
 from augment.images import Pixels
-from recognizers.metrics import nearest_images
+from recognizers.nearest import NearestImages
 
 __all__ = [
     "NEAR",
@@ -62,17 +62,16 @@ class NearCopies:
             raise DataError(
                 f"expected at least 2 training images to tell near-copies by, got {len(train)}."
             )
-        self.train = train
-        every = np.arange(len(train))
+        self._nearest, every = NearestImages(train), np.arange(len(train))
         distances = [
-            nearest_images(train[rows], train, besides=rows)[1]
+            self._nearest(train[rows], besides=rows)[1]
             for rows in np.array_split(every, -(-len(train) // CHUNK))
         ]
         self.limit = float(np.quantile(np.concatenate(distances), NEAR))
 
     def __call__(self, images: Pixels) -> NDArray[np.bool_]:
         """(N,) whether each of (N, H, W, C) images is a near-copy; a training image always is."""
-        distances = nearest_images(images, self.train)[1]
+        distances = self._nearest(images)[1]
         copies: NDArray[np.bool_] = (distances < self.limit) | (distances == 0)
         return copies
 

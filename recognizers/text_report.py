@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from recognizers.gain import ArmResult, GainReport, measure_gain
-from recognizers.metrics import nearest_images
 from recognizers.mixing import LabelledPixels
+from recognizers.nearest import nearest_images
 from recognizers.recommend import why_best
 from recognizers.report import ClassPictures, Neighbour, Pictures, build_report
 from recognizers.text_arms import TEST, TextCell, TextRun

@@ -81,7 +81,7 @@ def test_words_are_tuned_by_cross_validation_and_measured_with_what_was_best(
     assert "pictures without a word in train, 4 lines" in told
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["confirmation"]["on"] == "pictures without a word in train"
-    assert list(report["amounts"])[0] == "0"
+    assert next(iter(report["amounts"])) == "0"
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Against training steps, by lines generated" in page
 

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 
 from augment.data.datasets import LabelledImages
-from recognizers.metrics import nearest_images
 from recognizers.mixing import LabelledPixels
+from recognizers.nearest import nearest_images
 from recognizers.pictures import NEIGHBOURS, OF_A_CLASS, take_pictures
 
 

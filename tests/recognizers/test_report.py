@@ -8,7 +8,7 @@ import pytest
 
 from recognizers.charts import Line, line_chart, shaded
 from recognizers.gain import ArmResult, measure_gain
-from recognizers.metrics import nearest_images
+from recognizers.nearest import nearest_images
 from recognizers.report import (
     ClassPictures,
     Neighbour,

@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from recognizers.nearest import NearestImages, nearest_images
+
+
+def test_the_nearest_is_the_one_that_a_search_in_float64_finds() -> None:
+    rng = np.random.default_rng(0)
+    among = rng.integers(0, 256, (300, 16, 16, 3), dtype=np.uint8)
+    images = np.clip(among[::3] + rng.normal(0, 60, (100, 16, 16, 3)), 0, 255).astype(np.uint8)
+    difference = images[:, None].astype(float) - among[None]
+    distances = np.sqrt((difference**2).mean(axis=(2, 3, 4))) / 255
+    indices, found = nearest_images(images, among)
+    assert indices.tolist() == distances.argmin(axis=1).tolist()
+    assert found == pytest.approx(distances.min(axis=1))
+
+
+def test_images_a_level_apart_in_one_pixel_are_told_apart() -> None:
+    among = np.full((6, 128, 128, 3), 250, np.uint8)
+    among[np.arange(6), 0, np.arange(6), 0] = 251
+    indices, distances = NearestImages(among)(among[[4, 1]])
+    assert indices.tolist() == [4, 1]
+    assert distances.tolist() == [0, 0]
+
+
+def test_what_is_no_answer_is_never_given() -> None:
+    among = np.random.default_rng(1).integers(0, 256, (2, 4, 4, 1), dtype=np.uint8)
+    assert nearest_images(among, among, besides=np.arange(2))[0].tolist() == [1, 0]
