@@ -36,7 +36,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from augment.bundle import BundleInfo, load_bundle
-from augment.data.datasets import open_data
+from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
 from jobs.bundle_measures import measure_bundles
 from jobs.cli import (
@@ -52,8 +52,12 @@ from jobs.cli import (
 from jobs.evaluation import EvaluateSettings, Evaluation
 from jobs.measures import MEASURES, fitting
 from recognizers.evaluation import MEASURES as BUNDLE_MEASURES
+from recognizers.scenarios import find_scenario
 
 __all__ = ["main"]
+
+DRAW = "draw:"
+"""How ``--data`` begins that names a seed of a benchmark instead of data."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,7 +71,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "bundles", nargs="+", metavar="BUNDLE", help="REGISTRY/NAME or REGISTRY/NAME/VERSION"
     )
-    options.add_argument("--data", required=True, metavar="URI", help="real images")
+    options.add_argument(
+        "--data",
+        required=True,
+        metavar="URI",
+        help="real images; draw:SCENARIO/SEED: what a benchmark's seed was trained and tested on",
+    )
     options.add_argument(
         "--only",
         action="append",
@@ -107,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "evaluate them one by one."
         )
     image_size, channels = shapes.pop()
-    data = open_data(absolute_uri(arguments.data), image_size=image_size, channels=channels)
+    data = open_images(arguments.data, image_size, channels)
     locations = {_short(name): name for name in arguments.bundles}
     evaluation = Evaluation(folders, locations, data, settings, arguments.seed, out)
     wanted = {
@@ -134,6 +143,27 @@ def main(argv: Sequence[str] | None = None) -> None:
             command=shlex.join(["python", "-m", "jobs.evaluate", *(argv or sys.argv[1:])]),
             others=list(tables),
         )
+
+
+def open_images(uri: str, image_size: tuple[int, int], channels: int) -> LabelledImages:
+    """Open ``--data``: a data URI, or ``draw:SCENARIO/SEED``.
+
+    Raises:
+        ConfigError: no such scenario or seed, or one of images in another shape.
+        DataError: see ``open_data``.
+    """
+    if not uri.startswith(DRAW):
+        return open_data(absolute_uri(uri), image_size=image_size, channels=channels)
+    name, _, seed = uri.removeprefix(DRAW).partition("/")
+    if not seed.isdecimal():
+        raise ConfigError(f"expected {DRAW}SCENARIO/SEED with a number as seed, got {uri!r}.")
+    data = find_scenario(name).draw(int(seed)).as_data(uri)
+    if (data.image_size, data.channels) != (image_size, channels):
+        raise ConfigError(
+            f"{uri} has images of {data.image_size} pixels and {data.channels} channels, the "
+            f"bundles of {image_size} and {channels}; evaluate bundles of that benchmark."
+        )
+    return data
 
 
 def choose_measures(evaluation: Evaluation, name: str, info: BundleInfo) -> list[str]:

@@ -78,6 +78,23 @@ class Draw:
         """(n_test,) what an interval resamples together: plate, source picture or person."""
         return self.test.labels if self.classes_are_groups else self.test.groups
 
+    def as_data(self, uri: str) -> LabelledImages:
+        """All parts as one set of images: ``train``, ``test``, and ``dev`` as split "val".
+
+        Args:
+            uri: what to call it.
+        """
+        parts = {"train": self.train, "val": self.dev, "test": self.test}
+        given = {name: part for name, part in parts.items() if part is not None}
+        return LabelledImages.from_arrays(
+            np.concatenate([part.images() for part in given.values()]),
+            np.concatenate([part.labels for part in given.values()]),
+            self.train.classes,
+            splits=[name for name, part in given.items() for _ in range(len(part))],
+            groups=np.concatenate([part.groups for part in given.values()]).tolist(),
+            uri=uri,
+        )
+
 
 @dataclass(frozen=True)
 class Scenario(ABC):

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from augment.data.datasets import open_data
-from augment.errors import LabelError
+from augment.errors import ConfigError, LabelError
 from augment.generators import load_sampler
 from augment.images import encode_png
 from jobs import evaluate
 from recognizers.evaluation import draw_like
+from recognizers.scenarios import find_scenario
 
 
 def run(registry: Path, out: Path, *options: str) -> None:
@@ -50,3 +51,28 @@ def test_data_of_other_classes_are_refused(demo_registry: Path, tmp_path: Path) 
         (tmp_path / "data" / label / "1.png").write_bytes(encode_png(image))
     with pytest.raises(LabelError, match="x, y"):
         run(demo_registry, tmp_path / "out", "--data", f"folder:{tmp_path / 'data'}")
+
+
+def test_a_draw_is_split_into_what_its_seed_saw_and_what_it_was_tested_on() -> None:
+    draw = find_scenario("digits").draw(3)
+    data = evaluate.open_images("draw:digits/3", draw.train.image_size, 1)
+    assert draw.dev is not None
+    for split, part in (("train", draw.train), ("test", draw.test), ("val", draw.dev)):
+        given = data.split(split)
+        np.testing.assert_array_equal(given.images(), part.images())
+        np.testing.assert_array_equal(given.labels, part.labels)
+        assert given.groups.tolist() == part.groups.tolist()
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("draw:digits", "SCENARIO/SEED"),
+        ("draw:digits/x", "SCENARIO/SEED"),
+        ("draw:nothing/0", "unknown scenario 'nothing'"),
+        ("draw:digits/0", "evaluate bundles of that benchmark"),
+    ],
+)
+def test_draws_that_there_are_not_or_of_other_shapes_are_refused(uri: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        evaluate.open_images(uri, (31, 31), 3)
