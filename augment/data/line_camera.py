@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from augment.images import Pixels
 
-__all__ = ["Draws", "from_unit", "photograph", "random_view", "to_unit"]
+__all__ = ["Draws", "from_unit", "keep_inside", "photograph", "random_view", "to_unit"]
 
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
 _NOISE_POOL = np.random.default_rng(1).standard_normal(1 << 18, np.float32)
 _MOST_DRAWN = 40
+_EDGE = 0.02  # of the image's sides, kept free of ink
 
 
 class Draws:
@@ -105,6 +106,26 @@ def random_view(spread: float, draws: Draws) -> Matrix:
     return view
 
 
+def keep_inside(view: Matrix, pose: Matrix, box: tuple[float, float, float, float]) -> Matrix:
+    """Shift, and where need be shrink, a view that would push a text over the image's border.
+
+    Args:
+        view: (3, 3) of the image, unit square to unit square.
+        pose: (3, 3) from the unit square of the text to that of the image before the view.
+        box: left, top, right and bottom of the ink in the text's unit square.
+
+    Returns:
+        (3, 3) a view that shows the whole box; the same where it did.
+    """
+    left, top, right, bottom = box
+    corners = np.array([[left, right, left, right], [top, top, bottom, bottom], [1, 1, 1, 1]])
+    across, down, depth = view @ pose @ corners
+    scale_x, shift_x = _fit_inside(across / depth)
+    scale_y, shift_y = _fit_inside(down / depth)
+    inside: Matrix = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y], [0, 0, 1]]) @ view
+    return inside
+
+
 def from_unit(size: tuple[int, ...]) -> Matrix:
     """The matrix from the unit square to pixel indices of an (h, w, …) image."""
     height, width = size[:2]
@@ -119,6 +140,15 @@ def to_unit(size: tuple[int, ...]) -> Matrix:
 
 _TO_CENTRE = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1.0]])
 _FROM_CENTRE = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])
+
+
+def _fit_inside(places: NDArray[np.float64]) -> tuple[float, float]:
+    """Scale and shift that bring places in [0, 1] away from its ends; 1 and 0 where they are."""
+    low, high = min(places.tolist()), max(places.tolist())
+    scale = min(1.0, (1 - 2 * _EDGE) / (high - low))
+    half, middle = scale * (high - low) / 2, (low + high) / 2
+    moved = min(max(middle, _EDGE + half), 1 - _EDGE - half)
+    return scale, moved - scale * middle
 
 
 def _light(size: tuple[int, int], draws: Draws) -> Floats:

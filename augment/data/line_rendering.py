@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from augment.data.content import Font
 from augment.data.layouts import Layout
-from augment.data.line_camera import Draws, from_unit, photograph, random_view, to_unit
+from augment.data.line_camera import Draws, from_unit, keep_inside, photograph, random_view, to_unit
 from augment.data.line_looks import Look, made_looks, measure_looks
 from augment.data.lines import (
     LONGEST_LINE,
@@ -76,6 +76,7 @@ class LineRenderer:
         if channels == 1:
             style_images = [np.repeat(image, 3, axis=-1) for image in style_images]
         self.real_looks = measure_looks(style_images, layout)
+        self._ink_box = _ink_box(layout)
         self._made_looks = made_looks(layout, _MADE_LOOKS, np.random.default_rng(0))
 
     def __call__(
@@ -145,7 +146,7 @@ class LineRenderer:
             ink = plate_ink(text, self.layout, font, (2 * size[0], 2 * size[1]))
             pose = look.pose
             view = random_view(_PLATE_VIEW, draws)
-        seen = from_unit(size) @ view
+        seen = from_unit(size) @ keep_inside(view, pose, self._ink_box)
         ground = cv2.warpPerspective(
             look.ground,
             seen @ to_unit(look.ground.shape),
@@ -181,6 +182,16 @@ class LineRenderer:
             rim = behind + (behind - colour) * draws.uniform(0.3, 0.9)
             image = _blend(image, below, np.clip(rim, 0, 255), blur)
         return _blend(image, coverage, colour, blur)
+
+
+def _ink_box(layout: Layout) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the ink in the unit square that a text is drawn in."""
+    if layout.is_free:
+        return 0.0, 0.0, 1.0, 1.0  # a word's ink is cropped
+    boxes = layout.boxes()
+    left, top = boxes[:, :2].min(axis=0).tolist()
+    right, bottom = boxes[:, 2:].max(axis=0).tolist()
+    return left, top, right, bottom
 
 
 def _blend(image: Floats, coverage: Pixels, colour: Floats, blur: float) -> Floats:

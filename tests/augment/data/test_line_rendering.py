@@ -1,9 +1,11 @@
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 
-from augment.data.layouts import load_layout
-from augment.data.line_camera import Draws, photograph
+from augment.data.layouts import Layout, load_layout
+from augment.data.line_camera import Draws, keep_inside, photograph
 from augment.data.line_looks import LOOK_HEIGHT, made_looks, measure_looks
 from augment.data.line_rendering import LineRenderer
 from augment.data.lines import draw_contents, line_width
@@ -103,6 +105,32 @@ def test_rendered_plates_show_their_text(renderer: LineRenderer) -> None:
     means = [renderer([text] * 150, 0, (32, 96)).mean(axis=(0, 3)) for text in texts]
     seen = (means[1] - means[0]).ravel()
     assert np.corrcoef(difference, seen)[0, 1] > 0.5
+
+
+@pytest.mark.parametrize(("layout", "text"), [(PLATES, "京A88888"), (WORDS, "Wonderful")])
+def test_no_line_is_cut_at_the_border(
+    layout: Layout, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A measured plate that fills its image is seen from elsewhere and still shown whole."""
+    styles = plates(6, (120, 20, 30), (250, 240, 200)) if layout is PLATES else []
+    renderer, covered = LineRenderer(layout, styles), []
+    paint = LineRenderer._paint
+
+    def spy(self: LineRenderer, ground: Pixels, coverage: Pixels, *others: Any) -> Any:
+        covered.append(coverage)
+        return paint(self, ground, coverage, *others)
+
+    monkeypatch.setattr(LineRenderer, "_paint", spy)
+    renderer([text] * 200, 0, (32, 96))
+    border = np.zeros((32, 96), bool)
+    border[[0, -1]] = border[:, [0, -1]] = True
+    assert max(coverage[border].max() for coverage in covered) < 128
+
+
+def test_a_view_that_shows_the_whole_text_is_kept() -> None:
+    view = np.array([[0.98, 0.01, 0.0], [0.02, 0.97, 0.01], [0.01, 0.0, 1.0]])
+    pose = np.array([[0.9, 0.0, 0.04], [0.05, 0.8, 0.08], [0.0, 0.0, 1.0]])
+    np.testing.assert_allclose(keep_inside(view, pose, (0.0, 0.1, 1.0, 0.9)), view)
 
 
 def test_without_style_images_every_look_is_made_up() -> None:
