@@ -7,7 +7,7 @@ batch around a sample nor the worker that draws it can change it.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from augment.bundle import BundleInfo
+from augment.candidates import Tally, try_candidates
 from augment.draws import Uniforms
-from augment.errors import ConfigError, LabelError, RequestError
+from augment.errors import LabelError, RequestError
 from augment.images import Pixels, resize_image, to_tensor
 from augment.network import sampling_network
 from augment.training import is_faster_in_bf16
@@ -278,18 +279,6 @@ class Drawn:
     confidence: float | None  # of the read-back for the label it read; None without read-back
 
 
-@dataclass
-class Tally:
-    """Images asked for, made, kept and dropped, and by how many each label falls short."""
-
-    asked: int = 0
-    made: int = 0
-    kept: int = 0
-    dropped: int = 0
-    copies: int = 0  # of the dropped: near-copies of training images, where these are looked for
-    shortfall: dict[str, int] = field(default_factory=dict)
-
-
 def draw_counts(
     sampler: Sampler,
     counts: Mapping[int, int],
@@ -327,22 +316,13 @@ def draw_counts(
         RequestError: a count below 1.
     """
     tally = Tally() if tally is None else tally
-    if min(counts.values(), default=0) < 1:
-        raise RequestError(f"expected a count of at least 1 for each label, got {dict(counts)}.")
-    if max_factor < 1 or chunk < 1:
-        raise ConfigError(f"max_factor and chunk must be at least 1; got {max_factor}, {chunk}.")
-    tally.asked += sum(counts.values())
-    missing = dict(sorted(counts.items()))
-    drawn = dict.fromkeys(missing, 0)
-    factor = 1 if reader is None and is_copy is None else max_factor
-    limits = {label: factor * count for label, count in counts.items()}
-    while missing:
-        labels, indices = _next_candidates(missing, drawn, limits, chunk)
-        if not len(labels):
-            break
+
+    def attempt(
+        labels: NDArray[np.int64], indices: NDArray[np.int64]
+    ) -> tuple[list[Drawn], NDArray[np.bool_]]:
         samples = sampler.draw(labels, indices, seed, style)
         confidences: NDArray[np.float32] | None = None
-        keep = np.ones(len(labels), bool)
+        keep = np.ones(len(labels), np.bool_)
         if reader is not None:
             read, confidences = reader.read(samples.images, samples.folds)
             keep = read == labels
@@ -350,13 +330,7 @@ def draw_counts(
             copies = is_copy(samples.images)
             tally.copies += int(copies.sum())
             keep &= ~copies
-        tally.made += len(labels)
-        tally.kept += int(keep.sum())
-        tally.dropped += int((~keep).sum())
-        for label in labels[keep].tolist():
-            missing[label] -= 1
-        missing = {label: count for label, count in missing.items() if count}
-        yield [
+        drawn = [
             Drawn(
                 samples.images[j],
                 int(labels[j]),
@@ -366,21 +340,17 @@ def draw_counts(
                 float(samples.mixes[j]),
                 None if confidences is None else float(confidences[j]),
             )
-            for j in np.flatnonzero(keep)
+            for j in range(len(labels))
         ]
-    for label, count in missing.items():
-        tally.shortfall[sampler.classes[label]] = count
+        return drawn, keep
 
-
-def _next_candidates(
-    missing: Mapping[int, int], drawn: dict[int, int], limits: Mapping[int, int], chunk: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The next labels and sample numbers to try, at most ``chunk``; advances ``drawn``."""
-    labels: list[int] = []
-    indices: list[int] = []
-    for label, count in missing.items():
-        wanted = min(count, limits[label] - drawn[label], chunk - len(labels))
-        labels += [label] * wanted
-        indices += range(drawn[label], drawn[label] + wanted)
-        drawn[label] += wanted
-    return np.array(labels, np.int64), np.array(indices, np.int64)
+    keeps_all = reader is None and is_copy is None
+    for drawn, rows in try_candidates(
+        counts,
+        attempt,
+        sampler.classes.__getitem__,
+        tally,
+        max_factor=min(1, max_factor) if keeps_all else max_factor,
+        chunk=chunk,
+    ):
+        yield [drawn[row] for row in rows]

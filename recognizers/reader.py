@@ -10,23 +10,21 @@ too far from everybody to show anyone, or so near that it teaches nothing: a ban
 keeps those between.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from augment.data.datasets import LabelledImages
-from augment.errors import BundleError, ConfigError
+from augment.errors import ConfigError
 from augment.images import Pixels
 from recognizers.base import Recognizer
 from recognizers.character import CharacterRecognizer
 from recognizers.face import FaceRecognizer
 from recognizers.fit import predict
+from recognizers.reader_files import opened_reader, write_reader
 
 __all__ = ["KINDS", "CrossFittedReader", "load_reader", "save_reader", "train_reader"]
 
@@ -119,50 +117,26 @@ def save_reader(folder: Path, reader: CrossFittedReader) -> None:
             f"expected a reader of the kind {' or '.join(KINDS)}, got {type(first).__name__}; "
             "a bundle names its reader, and never code to import."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        f"{index}.{name}": values.detach().cpu().contiguous()
-        for index, member in enumerate(reader.members)
-        for name, values in member.state_dict().items()
-    }
-    save_file(tensors, folder / "model.safetensors")
     description = {
-        "kind": kind,
-        "members": len(reader.members),
         "classes": list(reader.classes),
         "image_size": list(first.image_size),
         "channels": first.channels,
         "band": list(reader.band),
     }
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    (folder / "config.json").write_text(text, encoding="utf-8")
+    write_reader(folder, kind, reader.members, description)
 
 
 def load_reader(folder: str | Path, device: str | torch.device = "cpu") -> CrossFittedReader:
     """Load the reader of a bundle (its folder ``reader/``).
 
     Raises:
-        BundleError: it cannot be read, or its weights do not fit its description.
+        BundleError: it cannot be read, is no reader of classes, or its weights do not fit its
+            description.
     """
-    folder = Path(folder)
-    try:
-        description = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = KINDS[description["kind"]]
-        size = (int(description["image_size"][0]), int(description["image_size"][1]))
-        classes = tuple(description["classes"])
-        low, high = description.get("band", EVERYTHING)  # readers of old have none
-        tensors = load_file(folder / "model.safetensors")
-        members: list[Recognizer] = []
-        for index in range(description["members"]):
-            member = kind(len(classes), size, description["channels"])
-            prefix = f"{index}."
-            member.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
-            members.append(member.eval().to(device))
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
-        raise BundleError(
-            f"{folder}: expected a reader's config.json and model.safetensors that fit each "
-            f"other, got: {error}. Train the bundle again."
-        ) from error
-    return CrossFittedReader(members, classes, (float(low), float(high)))
+    with opened_reader(folder, KINDS) as stored:
+        told = stored.description
+        kind, classes, channels = KINDS[told["kind"]], tuple(told["classes"]), told["channels"]
+        size = (int(told["image_size"][0]), int(told["image_size"][1]))
+        low, high = told.get("band", EVERYTHING)  # readers of old have none
+        members = stored.members(lambda: kind(len(classes), size, channels), device)
+        return CrossFittedReader(list(members), classes, (float(low), float(high)))

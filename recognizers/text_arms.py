@@ -23,6 +23,7 @@ from augment.data.texts import Lines, TextImages
 from augment.errors import ConfigError, DataError
 from augment.generate import Tally
 from augment.generators.base import train_generator, write_bundle
+from augment.generators.line_reading import draw_lines
 from augment.generators.line_saae import CONFIGS, LineSAAEGenerator, load_line_sampler
 from augment.training import PlainContext, derive_seed
 from recognizers.arm_runs import (
@@ -49,8 +50,6 @@ __all__ = ["TEST", "TextCell", "TextPlan", "TextRun"]
 
 TEST = "test"
 """Name of the test set among all that are read."""
-MOST_CANDIDATES = 4
-"""Lines generated at most for each one that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +217,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
             lambda rows, fold: self.train(
                 recipe, seed=100 + fold, steps=self.plan.reader_steps, rows=rows
             ),
+            self.shape,
             self.plan.reader_band,
         )
 
@@ -234,23 +234,14 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
             reader = self.train_reader()
         self.say(f"seed {self.seed}: generating")
         sampler = load_line_sampler(self.bundle_folder, device=self.device)
-        texts = self.texts(self.plan.generated_lines)
-        tally, kept = Tally(asked=len(texts)), list[LabelledLines]()
-        for candidate in range(MOST_CANDIDATES):
-            numbers = np.full(len(texts), candidate)
-            drawn = LabelledLines.stacked(
-                sampler.draw_texts(texts, numbers, self.seed).images, texts, self.shape
+        sampler.folds = np.full_like(sampler.folds, -1)  # the run's reader has folds of its own
+        texts, tally = self.texts(self.plan.generated_lines), Tally()
+        kept = [
+            LabelledLines.stacked(samples.images, samples.texts, self.shape)
+            for samples in draw_lines(
+                sampler, texts.__getitem__, len(texts), self.seed, reader=reader, tally=tally
             )
-            keep = np.ones(len(texts), bool)
-            if reader is not None:
-                keep = reader.keeps(drawn.lines, texts)
-            kept.append(drawn.subset(np.flatnonzero(keep)))
-            tally.made += len(keep)
-            tally.kept += int(keep.sum())
-            tally.dropped += int((~keep).sum())
-            texts = [text for text, good in zip(texts, keep, strict=True) if not good]
-            if not texts:
-                break
+        ]
         if not tally.kept:
             raise DataError(
                 f"seed {self.seed}: expected generated lines that are read as their text, got "

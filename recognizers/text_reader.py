@@ -3,7 +3,8 @@
 A generator of styled text fails in one known way: a character is missing or wrong though the
 label has it. A line is kept if a recognizer reads exactly its text, with a confidence within a
 band: doubtful ones are dropped below it, those too easy to teach anything above it. Where real
-lines are few the recognizers are cross-fitted, as in ``recognizers.reader``.
+lines are few the recognizers are cross-fitted, as in ``recognizers.reader``. White space is no
+ink, so it is not read.
 
 ``reader_quality`` measures a reader on planted errors: lines drawn with another text than their
 label. A line's score is the probability that the recognizer gives the label's text; a threshold
@@ -12,25 +13,34 @@ on it trades wrong lines dropped for right ones lost.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from augment.data.texts import Lines
-from augment.errors import ConfigError, DataError
+from augment.bundle import BundleInfo
+from augment.config import from_mapping
+from augment.data.texts import Lines, LineShape
+from augment.errors import BundleError, ConfigError, DataError
+from augment.generators.line_reading import Judged
+from augment.images import Pixels
 from recognizers.charset import Charset
 from recognizers.ctc import Readings
-from recognizers.scene_text import TextRecognizer
+from recognizers.reader_files import opened_reader, write_reader
+from recognizers.scene_text import TextConfig, TextRecognizer
 from recognizers.text_fit import probabilities_of, read_lines
 
 __all__ = [
     "CrossFittedTextReader",
     "Planted",
     "ReaderQuality",
+    "load_text_reader",
     "plant_errors",
     "reader_quality",
+    "save_text_reader",
     "train_text_reader",
 ]
 
@@ -40,6 +50,11 @@ WRONG_DROPPED = 0.95
 """Share of wrong lines that a threshold has to drop."""
 MOST_CURVE_POINTS = 200
 MOST_TRIES = 1000
+KIND = "text"
+"""What a bundle calls its reader of texts."""
+READ_AT_ONCE = 32
+"""Lines of one width that are judged together; fewer are filled up, so that company changes
+nothing."""
 
 
 class CrossFittedTextReader:
@@ -47,6 +62,7 @@ class CrossFittedTextReader:
 
     Args:
         members: member f was trained without fold f.
+        shape: what the members' lines are brought to.
         band: least and greatest confidence of a line that is kept.
 
     Raises:
@@ -54,14 +70,17 @@ class CrossFittedTextReader:
     """
 
     def __init__(
-        self, members: Sequence[TextRecognizer], band: tuple[float, float] = EVERYTHING
+        self,
+        members: Sequence[TextRecognizer],
+        shape: LineShape,
+        band: tuple[float, float] = EVERYTHING,
     ) -> None:
         if not members or not 0 <= band[0] < band[1] <= 1:
             raise ConfigError(
                 f"expected one or more members and a band that rises within [0, 1], got "
                 f"{len(members)} and {band}."
             )
-        self.members, self.band = list(members), band
+        self.members, self.shape, self.band = list(members), shape, band
 
     @property
     def charset(self) -> Charset:
@@ -74,7 +93,8 @@ class CrossFittedTextReader:
         Args:
             lines: N.
             folds: (N,) fold of the real line each was drawn from; -1 (and None) where it was
-                drawn from none: then the member that is surest decides.
+                drawn from none, or one that no member was trained without: then the member that
+                is surest decides.
         """
         readings = [read_lines(member, lines) for member in self.members]
         confidences = np.stack([reading.confidences for reading in readings])  # (members, N)
@@ -82,14 +102,37 @@ class CrossFittedTextReader:
         texts = [readings[j].texts[row] for row, j in enumerate(judge)]
         return Readings(texts, confidences[judge, np.arange(len(judge))])
 
-    def keeps(
-        self, lines: Lines, texts: Sequence[str], folds: NDArray[np.int64] | None = None
-    ) -> NDArray[np.bool_]:
-        """(N,) whether each line reads exactly as its text, within the band."""
-        readings = self.read(lines, folds)
+    def judge(
+        self,
+        images: Sequence[Pixels],
+        texts: Sequence[str],
+        folds: NDArray[np.int64] | None = None,
+    ) -> Judged:
+        """Whether each line reads exactly as its text, within the band.
+
+        Args:
+            images: N of (h, w, C) uint8, of any size.
+            texts: what they are to say.
+            folds: as of ``read``.
+
+        Returns:
+            The same for a line whatever it is judged together with.
+        """
+        lines = self.shape.stack(images)
+        folds = np.full(len(texts), -1) if folds is None else folds
+        judged = Judged(np.empty(len(texts), np.bool_), np.empty(len(texts), np.float32))
         low, high = self.band
-        inside = (readings.confidences >= low) & (readings.confidences <= high)
-        return inside & _same(readings.texts, texts, self.charset)
+        for width in np.unique(lines.widths):
+            same = np.flatnonzero(lines.widths == width)
+            for start in range(0, len(same), READ_AT_ONCE):
+                part = same[start : start + READ_AT_ONCE]
+                rows = np.resize(part, READ_AT_ONCE)  # repeated until full
+                readings = self.read(Lines(lines.pixels[rows], lines.widths[rows]), folds[rows])
+                right = _same(readings.texts, [texts[row] for row in rows.tolist()], self.charset)
+                sure = readings.confidences
+                judged.kept[rows] = right & (sure >= low) & (sure <= high)
+                judged.confidences[rows] = sure
+        return judged
 
     def scores(
         self, lines: Lines, texts: Sequence[str], folds: NDArray[np.int64] | None = None
@@ -103,6 +146,7 @@ class CrossFittedTextReader:
 def train_text_reader(
     folds: NDArray[np.int64],
     fit_without: Callable[[NDArray[np.int64], int], TextRecognizer],
+    shape: LineShape,
     band: tuple[float, float] = EVERYTHING,
 ) -> CrossFittedTextReader:
     """Train one member without each fold; a single fold trains one member on everything.
@@ -110,13 +154,68 @@ def train_text_reader(
     Args:
         folds: (N,) fold of each real line, 0 to F - 1.
         fit_without: (rows to train on, seed) to a trained recognizer.
-        band: see ``CrossFittedTextReader``.
+        shape: see ``CrossFittedTextReader``.
+        band: the same.
     """
     count = int(folds.max()) + 1
     if count == 1:
-        return CrossFittedTextReader([fit_without(np.arange(len(folds)), 0)], band)
+        return CrossFittedTextReader([fit_without(np.arange(len(folds)), 0)], shape, band)
     members = [fit_without(np.flatnonzero(folds != fold), fold) for fold in range(count)]
-    return CrossFittedTextReader(members, band)
+    return CrossFittedTextReader(members, shape, band)
+
+
+def save_text_reader(folder: Path, reader: CrossFittedTextReader) -> None:
+    """Write weights and description of a reader's members to ``folder``."""
+    description = {
+        "charset": asdict(reader.charset),
+        "shape": asdict(reader.shape),
+        "recognizer": asdict(reader.members[0].config),
+        "band": list(reader.band),
+    }
+    write_reader(folder, KIND, reader.members, description)
+
+
+def load_text_reader(
+    folder: str | Path, device: str | torch.device = "cpu", *, info: BundleInfo | None = None
+) -> CrossFittedTextReader:
+    """Load the reader of a bundle of lines (its folder ``reader/``).
+
+    Args:
+        folder: where it is.
+        device: where to read.
+        info: of the bundle whose lines it is to read; None: of no one.
+
+    Raises:
+        BundleError: it cannot be read, is no reader of texts, its weights do not fit its
+            description, or it does not read what the bundle writes.
+    """
+    with opened_reader(folder, (KIND,)) as stored:
+        told = stored.description
+        charset, shape = (
+            from_mapping(Charset, told["charset"]),
+            from_mapping(LineShape, told["shape"]),
+        )
+        config, (low, high) = from_mapping(TextConfig, told["recognizer"]), told["band"]
+        members = stored.members(
+            lambda: TextRecognizer(
+                charset, height=shape.height, channels=shape.channels, config=config
+            ),
+            device,
+        )
+        reader = CrossFittedTextReader(members, shape, (float(low), float(high)))
+    if info is not None:
+        _check_fit(reader, info, Path(folder))
+    return reader
+
+
+def _check_fit(reader: CrossFittedTextReader, info: BundleInfo, folder: Path) -> None:
+    unread = [c for c in info.classes if not (c.isspace() or reader.charset.knows(c))]
+    if unread or reader.shape.channels != info.channels:
+        raise BundleError(
+            f"{folder}: expected a reader of the bundle's {len(info.classes)} characters and "
+            f"{info.channels} channels, got one of {reader.shape.channels} channels that does not "
+            f"know {''.join(unread) or 'them'}; train the bundle again."
+        )
 
 
 class Planted(NamedTuple):
@@ -238,7 +337,9 @@ def _same(read: Sequence[str], texts: Sequence[str], charset: Charset) -> NDArra
 def _judges(confidences: NDArray[np.float32], folds: NDArray[np.int64] | None) -> NDArray[np.int64]:
     """(N,) which member's word counts, from (members, N) confidences."""
     surest: NDArray[np.int64] = confidences.argmax(axis=0)
-    return surest if folds is None else np.where(folds >= 0, folds, surest)
+    if folds is None:
+        return surest
+    return np.where((folds >= 0) & (folds < len(confidences)), folds, surest)
 
 
 def _spoilt(

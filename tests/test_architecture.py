@@ -33,6 +33,7 @@ LAYERS = (
         "augment.attributes",
         "augment.autoencoders",
         "augment.bundle",
+        "augment.candidates",
         "augment.draws",
         "augment.editing",
         "augment.export",

@@ -20,6 +20,7 @@ from augment.data.line_pairs import (
     LinePairsConfig,
     other_text,
 )
+from augment.data.pairs import FOLDS
 from augment.data.texts import LineShape, open_texts
 from augment.errors import RequestError
 from augment.generate import Sampler
@@ -34,6 +35,7 @@ __all__ = [
     "CONFIGS",
     "SHAPES",
     "LineSAAEGenerator",
+    "line_folds",
     "load_line_sampler",
     "open_lines",
     "shape_for",
@@ -88,6 +90,7 @@ class LineSAAEGenerator(GeneratorConfig[LineData]):
             "bank.sources": torch.tensor(
                 [sources.index(source) for source in data.texts.sources[rows].tolist()]
             ),
+            "bank.folds": torch.from_numpy(line_folds(data)[rows]),
             **{f"bank.{name}": values for name, values in measured.items()},
         }
 
@@ -182,6 +185,11 @@ def open_lines(
     """
     known = load_layout(layout)
     return LineData.select(open_texts(uri).split(split), known, shape_for(known, size, channels))
+
+
+def line_folds(data: LineData) -> NDArray[np.int64]:
+    """Deal lines into FOLDS folds by turns, those of one group into the same: (N,) folds."""
+    return np.unique(data.texts.groups, return_inverse=True)[1] % FOLDS
 
 
 def load_line_sampler(folder: str | Path, **how: Any) -> LineSampler:

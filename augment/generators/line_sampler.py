@@ -63,6 +63,21 @@ class LineSamples(NamedTuple):
     seeds: NDArray[np.int64]  # (N,)
     styles: NDArray[np.int64]  # (N, 2) indices into the style bank; -1 where none was used
     mixes: NDArray[np.float32]  # (N,) share of the second style
+    folds: NDArray[np.int64]  # (N,) fold of the real lines that lent the style; -1: of none alone
+    confidences: NDArray[np.float32]  # (N,) of a reader, in [0, 1]; NaN where none was asked
+
+    def subset(self, rows: NDArray[np.int64]) -> "LineSamples":
+        """Some of the lines, in the order of ``rows``."""
+        return LineSamples(
+            [self.images[row] for row in rows],
+            tuple(self.texts[row] for row in rows),
+            self.indices[rows],
+            self.seeds[rows],
+            self.styles[rows],
+            self.mixes[rows],
+            self.folds[rows],
+            self.confidences[rows],
+        )
 
 
 class LineSampler:
@@ -70,7 +85,7 @@ class LineSampler:
 
     Banks, one row a training line: ``bank.styles`` (S, style_length), ``bank.poses`` (S, 2, 3),
     and (S,) each: ``bank.looks``, ``bank.polarities``, ``bank.widths``, ``bank.sources``,
-    ``bank.colours``, ``bank.brightness``, ``bank.sharpness``.
+    ``bank.colours``, ``bank.brightness``, ``bank.sharpness``, ``bank.folds``.
 
     Args:
         info: the bundle's description.
@@ -112,6 +127,8 @@ class LineSampler:
         self.poses = banks["bank.poses"]
         names = ("looks", "polarities", "widths", "sources", "colours", "brightness", "sharpness")
         self.bank = {name: banks[f"bank.{name}"].numpy() for name in names}
+        unknown = torch.full((self.num_styles,), -1)  # bundles without a reader need no folds
+        self.folds = banks.get("bank.folds", unknown).numpy()
 
     @property
     def num_styles(self) -> int:
@@ -249,7 +266,15 @@ class LineSampler:
                 for row, image in zip(part, drawn, strict=False):
                     images[row] = image
         seeds = np.broadcast_to(np.asarray(seed, np.int64), len(texts))
-        return LineSamples(images, tuple(texts), indices, seeds, styles, mixes)
+        folds = self._folds(styles, mixes)
+        unread = np.full(len(texts), np.nan, np.float32)
+        return LineSamples(images, tuple(texts), indices, seeds, styles, mixes, folds, unread)
+
+    def _folds(self, styles: NDArray[np.int64], mixes: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The fold that all of a sample's style comes from; -1 where there is none."""
+        first, second = self.folds[styles.T]
+        alone = (styles[:, 0] >= 0) & ((mixes == 0) | (first == second))
+        return np.where(alone, first, -1)
 
     def _poses(
         self, lenders: NDArray[np.int64], widths: NDArray[np.int64], style: LineStyle | None
@@ -313,6 +338,7 @@ def line_records(samples: LineSamples, bundle: str, rows: Sequence[int]) -> list
     for row in rows:
         given = samples.styles[row, 0] < 0
         first, second = samples.styles[row].tolist()
+        confidence = float(samples.confidences[row])
         records.append(
             Record(
                 png=encode_png(samples.images[row]),
@@ -320,6 +346,7 @@ def line_records(samples: LineSamples, bundle: str, rows: Sequence[int]) -> list
                 index=int(samples.indices[row]),
                 seed=int(samples.seeds[row]),
                 bundle=bundle,
+                confidence=None if np.isnan(confidence) else confidence,
                 styles=None if given else (first, second),
                 mix=None if given else float(samples.mixes[row]),
             )

@@ -9,6 +9,7 @@ import pytest
 from augment.config import with_overrides
 from augment.data.texts import TextImages
 from augment.errors import ConfigError, DataError, ResumeError
+from augment.generators.line_reading import Judged
 from recognizers import text_arms
 from recognizers.arm_runs import ARMS
 from recognizers.gain import LEAST_SEEDS
@@ -101,8 +102,9 @@ def test_lines_that_read_wrong_are_drawn_again_and_counted(
     run: TextRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class EveryOther:
-        def keeps(self, lines: Any, texts: Any) -> np.ndarray:
-            return np.arange(len(texts)) % 2 == 0
+        def judge(self, images: Any, texts: Any, folds: Any) -> Judged:
+            assert (folds == -1).all(), "those of the bundle are not those of the run's reader"
+            return Judged(np.arange(len(texts)) % 2 == 0, np.ones(len(texts), np.float32))
 
     monkeypatch.setattr(TextRun, "train_reader", lambda self: EveryOther())
     run = start(run.scenario, replace(run.plan, read_back=True), run.folder.parent / "other")

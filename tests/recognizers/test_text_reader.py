@@ -1,18 +1,27 @@
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from augment.bundle import BundleInfo
 from augment.data.texts import Lines, LineShape
-from augment.errors import ConfigError, DataError
+from augment.errors import BundleError, ConfigError, DataError
+from augment.images import Pixels
+from recognizers.character import CharacterRecognizer
 from recognizers.charset import Charset
 from recognizers.fit import Budget
+from recognizers.reader import CrossFittedReader, load_reader, save_reader
 from recognizers.scene_text import TextConfig, TextRecognizer
 from recognizers.text_fit import TextBatch, fit_texts
 from recognizers.text_reader import (
     CrossFittedTextReader,
+    load_text_reader,
     plant_errors,
     reader_quality,
+    save_text_reader,
     train_text_reader,
 )
 
@@ -21,7 +30,7 @@ SHAPE = LineShape(height=16, least_width=16, most_width=32, channels=1)
 TEXTS = ["".join(word) for word in np.random.default_rng(0).choice(list("abcd"), (40, 2))]
 
 
-def drawn(texts: Sequence[str], seed: int = 0) -> Lines:
+def pictures(texts: Sequence[str], seed: int = 0) -> list[Pixels]:
     """A character is a bar of its own height, 8 pixels wide."""
     rng = np.random.default_rng(seed)
     images = []
@@ -31,7 +40,11 @@ def drawn(texts: Sequence[str], seed: int = 0) -> Lines:
             rows = 3 * (1 + CHARSET.training.index(character))
             image[:rows, 8 * place + 2 : 8 * place + 8] += 180
         images.append(image.astype(np.uint8))
-    return SHAPE.stack(images)
+    return images
+
+
+def drawn(texts: Sequence[str], seed: int = 0) -> Lines:
+    return SHAPE.stack(pictures(texts, seed))
 
 
 def trained(rows: np.ndarray, seed: int) -> TextRecognizer:
@@ -49,7 +62,7 @@ def trained(rows: np.ndarray, seed: int) -> TextRecognizer:
 
 @pytest.fixture(scope="module")
 def reader() -> CrossFittedTextReader:
-    return train_text_reader(np.arange(len(TEXTS)) % 2, trained)
+    return train_text_reader(np.arange(len(TEXTS)) % 2, trained, SHAPE)
 
 
 def test_members_are_trained_without_their_fold() -> None:
@@ -60,27 +73,39 @@ def test_members_are_trained_without_their_fold() -> None:
         seen.append((rows.tolist(), seed))
         return model
 
-    assert len(train_text_reader(np.array([0, 1, 0, 2]), fit_without).members) == 3
+    assert len(train_text_reader(np.array([0, 1, 0, 2]), fit_without, SHAPE).members) == 3
     assert seen == [([1, 3], 0), ([0, 2, 3], 1), ([0, 1, 2], 2)]
-    train_text_reader(np.zeros(3, int), fit_without)
+    train_text_reader(np.zeros(3, int), fit_without, SHAPE)
     assert seen[-1] == ([0, 1, 2], 0)
 
 
 def test_a_line_is_kept_if_it_reads_as_its_text(reader: CrossFittedTextReader) -> None:
-    texts = ["ab", "cd", "da"]
-    assert reader.keeps(drawn(texts, seed=5), texts).tolist() == [True] * 3
-    assert reader.keeps(drawn(texts, seed=5), ["ab", "cc", "d"]).tolist() == [True, False, False]
+    images = pictures(["ab", "cd", "da"], seed=5)
+    assert reader.judge(images, ["ab", "cd", "da"]).kept.tolist() == [True] * 3
+    assert reader.judge(images, ["ab", "cc", "d"]).kept.tolist() == [True, False, False]
+    assert reader.judge(images, ["a b", "c d", "d\ta"]).kept.all(), "a space leaves no ink"
 
 
 def test_lines_outside_the_band_are_dropped(reader: CrossFittedTextReader) -> None:
     texts = ["ab", "cd"]
-    lines = drawn(texts, seed=5)
-    confidences = reader.read(lines).confidences
+    images = pictures(texts, seed=5)
+    confidences = reader.judge(images, texts).confidences
     middle = float(confidences.mean())
     for band in ((0.0, middle), (middle, 1.0)):
-        kept = CrossFittedTextReader(reader.members, band).keeps(lines, texts)
+        judged = CrossFittedTextReader(reader.members, SHAPE, band).judge(images, texts)
         expected = (confidences >= band[0]) & (confidences <= band[1])
-        np.testing.assert_array_equal(kept, expected)
+        np.testing.assert_array_equal(judged.kept, expected)
+
+
+def test_company_changes_nothing_of_what_is_judged(reader: CrossFittedTextReader) -> None:
+    wide, narrow = pictures(TEXTS, seed=3), [image[:, :16] for image in pictures(TEXTS, seed=4)]
+    texts, images = TEXTS + [text[0] for text in TEXTS], wide + narrow
+    folds = np.arange(len(texts)) % 3 - 1
+    together = reader.judge(images, texts, folds)
+    for row in (0, 1, 35, 39, 40, 61, 79):
+        alone = reader.judge(images[row : row + 1], texts[row : row + 1], folds[row : row + 1])
+        assert alone.kept.tolist() == [together.kept[row]]
+        assert alone.confidences.tolist() == [together.confidences[row]]
 
 
 def test_a_line_drawn_from_a_fold_is_read_by_the_member_without_it(
@@ -88,10 +113,10 @@ def test_a_line_drawn_from_a_fold_is_read_by_the_member_without_it(
 ) -> None:
     lines = drawn(["ab", "cd"])
     for fold in (0, 1):
-        only = CrossFittedTextReader([reader.members[fold]]).read(lines)
+        only = CrossFittedTextReader([reader.members[fold]], SHAPE).read(lines)
         judged = reader.read(lines, np.array([fold, fold]))
         np.testing.assert_array_equal(judged.confidences, only.confidences)
-    surest = reader.read(lines, np.array([-1, -1])).confidences
+    surest = reader.read(lines, np.array([-1, 2])).confidences
     assert (surest >= judged.confidences).all()
 
 
@@ -131,7 +156,9 @@ def test_a_reader_that_knows_nothing_tells_nothing_apart() -> None:
     model = TextRecognizer(CHARSET, height=16, channels=1, config=config).eval()
     planted = plant_errors(TEXTS * 4, "abcd", share=0.3, seed=1, allows=lambda t: len(t) == 2)
     lines = drawn(planted.drawn)
-    quality = reader_quality(CrossFittedTextReader([model]), lines, TEXTS * 4, planted.is_wrong)
+    quality = reader_quality(
+        CrossFittedTextReader([model], SHAPE), lines, TEXTS * 4, planted.is_wrong
+    )
     assert 0.3 < quality.auc < 0.7
     assert quality.right_lost > 0.5
 
@@ -146,10 +173,78 @@ def test_bands_out_of_range_are_refused(
     reader: CrossFittedTextReader, band: tuple[float, float]
 ) -> None:
     with pytest.raises(ConfigError, match="band"):
-        CrossFittedTextReader(reader.members, band)
+        CrossFittedTextReader(reader.members, SHAPE, band)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_shares_out_of_range_are_refused(share: float) -> None:
     with pytest.raises(ConfigError, match="share"):
         plant_errors(["ab"], "ab", share=share)
+
+
+@pytest.fixture
+def saved(reader: CrossFittedTextReader, tmp_path: Path) -> Path:
+    banded = CrossFittedTextReader(reader.members, SHAPE, (0.01, 0.99))
+    save_text_reader(tmp_path / "reader", banded)
+    return tmp_path / "reader"
+
+
+def bundle_of(classes: str, channels: int = 1) -> BundleInfo:
+    return BundleInfo("line_saae", {}, {}, tuple(classes), (16, 32), channels)
+
+
+def test_a_saved_reader_judges_the_same(reader: CrossFittedTextReader, saved: Path) -> None:
+    loaded = load_text_reader(saved, info=bundle_of("ab cd"))  # a space needs no reading
+    images, folds = pictures(TEXTS, seed=8), np.arange(len(TEXTS)) % 2
+    ours, theirs = reader.judge(images, TEXTS, folds), loaded.judge(images, TEXTS, folds)
+    np.testing.assert_array_equal(ours.confidences, theirs.confidences)
+    assert loaded.band == (0.01, 0.99)
+    assert (loaded.charset, loaded.shape) == (CHARSET, SHAPE)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "os:system"},
+        {"kind": "character"},
+        {"members": 3},
+        {"members": 0},
+        {"charset": {"training": "abc"}},
+        {"charset": "abcd"},
+        {"shape": {"height": 12}},
+        {"recognizer": {"width": 16, "hidden": 16}},
+        {"band": [0.9, 0.1]},
+        {"band": None},
+    ],
+    ids=str,
+)
+def test_a_reader_that_does_not_fit_its_description_is_refused(
+    saved: Path, changes: dict[str, Any]
+) -> None:
+    path = saved / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(BundleError, match="reader"):
+        load_text_reader(saved)
+
+
+@pytest.mark.parametrize(
+    ("info", "told"), [(bundle_of("abcdé"), "know é"), (bundle_of("ab", channels=3), "3 channels")]
+)
+def test_a_reader_that_does_not_read_what_a_bundle_writes_is_refused(
+    saved: Path, info: BundleInfo, told: str
+) -> None:
+    with pytest.raises(BundleError, match=told):
+        load_text_reader(saved, info=info)
+
+
+def test_readers_of_texts_and_of_classes_are_not_taken_for_each_other(
+    saved: Path, tmp_path: Path
+) -> None:
+    members = [CharacterRecognizer(2, (16, 16), 1)]
+    save_reader(tmp_path / "classes", CrossFittedReader(members, ("a", "b")))
+    with pytest.raises(BundleError, match="'character' instead of text"):
+        load_text_reader(tmp_path / "classes")
+    with pytest.raises(BundleError, match="'text' instead of character or face"):
+        load_reader(saved)
+    with pytest.raises(BundleError, match="expected a reader"):
+        load_text_reader(tmp_path)

@@ -17,6 +17,7 @@ from augment.generators.line_form import LineForm
 from augment.generators.line_saae import (
     CONFIGS,
     LineSAAEGenerator,
+    line_folds,
     load_line_sampler,
     open_lines,
     shape_for,
@@ -291,6 +292,30 @@ def test_the_pose_of_a_style_image_is_found_if_its_text_is_told(sampler):
 def test_style_images_of_unusable_size_are_refused(sampler, size):
     with pytest.raises(RequestError, match=f"{size[1]}×{size[0]}"):
         sampler.style(images=[np.zeros((*size, 3), np.uint8)])
+
+
+def test_lines_of_one_group_share_a_fold_and_groups_take_turns():
+    lines = written(TEXTS, PLATES, [96] * len(TEXTS))
+    twice = TextImages.from_images(lines.images() * 2, TEXTS * 2)
+    folds = line_folds(LineData.select(twice, PLATES, shape_for(PLATES)))
+    assert folds[:6].tolist() == folds[6:].tolist()
+    assert sorted(folds[:6].tolist()) == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_sample_tells_the_fold_that_its_style_was_taken_from(sampler, plates):
+    samples = sampler.draw_texts(["京A12345"] * 64, numbers(64), 0)
+    data = LineData.select(written(TEXTS, PLATES, [96] * 6), PLATES, shape_for(PLATES))
+    assert sampler.folds.tolist() == line_folds(data)[data.found].tolist()
+    first, second = sampler.folds[samples.styles.T]
+    alone = (samples.mixes == 0) | (first == second)
+    assert samples.folds[alone].tolist() == first[alone].tolist()
+    assert set(samples.folds[~alone].tolist()) == {-1}
+    given = sampler.draw_texts(["京A12345"], numbers(1), 0, style=sampler.style(ids=[0]))
+    assert given.folds.tolist() == [-1]
+    info, model, banks = open_bundle(plates)
+    del banks["bank.folds"]
+    old = LineSampler(info, model, banks, batch_size=4, half=False)
+    assert set(old.draw_texts(["京A12345"] * 4, numbers(4), 0).folds.tolist()) == {-1}
 
 
 def test_dark_letters_stay_dark(sampler):

@@ -1,0 +1,92 @@
+"""Lines that read as their text: candidates are drawn until an independent reader agrees."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.candidates import Tally, try_candidates
+from augment.errors import ConfigError
+from augment.generators.line_sampler import LineSampler, LineSamples
+from augment.images import Pixels
+
+__all__ = ["Judged", "LineReader", "draw_lines"]
+
+
+class Judged(NamedTuple):
+    """What a reader says of lines."""
+
+    kept: NDArray[np.bool_]  # (N,) whether each reads as its text
+    confidences: NDArray[np.float32]  # (N,) of what was read, in [0, 1]
+
+
+class LineReader(Protocol):
+    """An independent recognizer that reads generated lines back."""
+
+    def judge(
+        self,
+        images: Sequence[Pixels],
+        texts: Sequence[str],
+        folds: NDArray[np.int64] | None = None,
+    ) -> Judged:
+        """Read N lines, each without help from the fold that its style was taken from."""
+
+
+def draw_lines(
+    sampler: LineSampler,
+    text_of: Callable[[int], str],
+    count: int,
+    seed: int,
+    *,
+    reader: LineReader | None = None,
+    tally: Tally | None = None,
+    max_factor: int = 4,
+    chunk: int = 512,
+) -> Iterator[LineSamples]:
+    """Draw lines 0 to ``count`` - 1, verified by a reader if one is given.
+
+    Line i says ``text_of(i)``. Its candidates are the samples i, i + count, i + 2 · count, … of
+    that text, ``max_factor`` of them at most; the first that reads as the text is kept.
+
+    Args:
+        sampler: the generator.
+        text_of: number of a line to its text; asked again for each candidate.
+        count: lines wanted.
+        seed: of the request.
+        reader: reads lines back; None keeps every line.
+        tally: filled in while drawing.
+        max_factor: candidates at most, per line.
+        chunk: lines drawn at a time.
+
+    Yields:
+        The kept lines among some candidates.
+
+    Raises:
+        ConfigError: ``max_factor`` or ``chunk`` below 1.
+        RequestError: a text that the bundle cannot write.
+    """
+    if chunk < 1:
+        raise ConfigError(f"chunk must be at least 1; got {chunk}.")
+    tally = Tally() if tally is None else tally
+
+    def attempt(
+        lines: NDArray[np.int64], tries: NDArray[np.int64]
+    ) -> tuple[LineSamples, NDArray[np.bool_]]:
+        texts = [text_of(line) for line in lines.tolist()]
+        samples = sampler.draw_texts(texts, lines + count * tries, seed)
+        if reader is None:
+            return samples, np.ones(len(texts), np.bool_)
+        kept, confidences = reader.judge(samples.images, texts, samples.folds)
+        return samples._replace(confidences=confidences), kept
+
+    for first in range(0, count, chunk):
+        for samples, rows in try_candidates(
+            dict.fromkeys(range(first, min(first + chunk, count)), 1),
+            attempt,
+            text_of,
+            tally,
+            max_factor=min(1, max_factor) if reader is None else max_factor,
+            chunk=chunk,
+        ):
+            yield samples.subset(rows)
