@@ -6,6 +6,7 @@ import pytest
 
 from augment.errors import ConfigError
 from jobs.read_back import main
+from recognizers.arrays import load_arrays
 
 TINY = [
     "reader_steps=4",
@@ -41,5 +42,9 @@ def test_the_roc_of_planted_errors_is_written_once(
     found = json.loads((tmp_path / "reader.json").read_text())
     assert (found["n_wrong"], found["n_right"]) == (10, 30)
     assert found["curve"][-1] == [1.0, 1.0]
+    lines = load_arrays(tmp_path / "lines.npz")
+    assert {len(column) for column in lines.values()} == {40}
+    assert (lines["labels"] != lines["drawn"]).sum() == 10
+    assert ((lines["scores"] >= 0) & (lines["scores"] <= 1)).all()
     with pytest.raises(ConfigError, match="another --out"):
         main(tiny(uri, tmp_path))
