@@ -19,7 +19,7 @@ from augment.export import Record, generated_record
 from augment.generate import Sampler, Tally, draw_counts
 from augment.generators import load_sampler
 from augment.generators.cvae_gan import CVAEGANSampler
-from augment.generators.line_saae import LineSAAEGenerator, load_line_sampler
+from augment.generators.line_saae import LineSAAEGenerator
 from augment.images import encode_png
 from augment.network import should_compile
 from jobs.cli import (
@@ -90,7 +90,8 @@ def parser() -> argparse.ArgumentParser:
         "--read-back",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="keep only images that the bundle's reader, if it has one, reads as their label",
+        help="keep only images that the bundle's reader, if it has one, reads as what they are to "
+        "show",
     )
     options.add_argument(
         "--drop-copies",
@@ -114,8 +115,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     writes_lines = load_bundle(folder).architecture == LineSAAEGenerator.architecture
     check_options(arguments, writes_lines=writes_lines)
     if writes_lines:
-        lines = load_line_sampler(folder, device=settings.device, half=settings.half)
-        write_lines(lines, arguments, out)
+        write_lines(
+            folder,
+            arguments,
+            out,
+            device=settings.device,
+            half=settings.half,
+            max_factor=settings.max_factor,
+        )
         if arguments.dry_run:
             print_plan("generate", arguments, settings)
         return

@@ -4,19 +4,22 @@ from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
+from augment.bundle import READER_FOLDER
 from augment.errors import ConfigError
 from augment.generate import Tally
-from augment.generators.line_sampler import LineSampler, line_records
+from augment.generators.line_reading import draw_lines
+from augment.generators.line_saae import load_line_sampler
+from augment.generators.line_sampler import line_records
 from jobs.exports import open_writer
 from jobs.rendering import choose_texts
+from recognizers.text_reader import load_text_reader
 
 __all__ = ["check_options", "write_lines"]
 
-CHUNK = 512
-"""Lines drawn at a time."""
+MOST_TOLD = 10
+"""Texts named on the screen that lines are missing of; the export tells all."""
 
 
 def check_options(arguments: Namespace, *, writes_lines: bool) -> None:
@@ -41,34 +44,52 @@ def check_options(arguments: Namespace, *, writes_lines: bool) -> None:
         raise ConfigError(f"{' and '.join(given)} does not go with lines; leave it out.")
 
 
-def write_lines(sampler: LineSampler, arguments: Namespace, out: Path) -> None:
-    """Run the job for a bundle of lines; line i says text i and is sample i of it.
+def write_lines(
+    folder: Path,
+    arguments: Namespace,
+    out: Path,
+    *,
+    device: str,
+    half: bool | None,
+    max_factor: int,
+) -> None:
+    """Run the job for a bundle of lines; see ``draw_lines``.
 
     Args:
-        sampler: of the bundle.
+        folder: of the bundle.
         arguments: of ``jobs.generate``.
         out: where the export goes.
+        device: where lines are drawn and read.
+        half: as for ``LineSampler``.
+        max_factor: candidates at most, per line.
 
     Raises:
+        BundleError: a reader that does not fit the bundle.
         ConfigError, DataError: see ``choose_texts``.
         RequestError: a text that the bundle cannot write.
     """
-    count, seed = arguments.count, arguments.seed
+    sampler = load_line_sampler(folder, device=device, half=half)
+    count, seed, place = arguments.count, arguments.seed, folder / READER_FOLDER
     text_of = choose_texts(arguments.texts, sampler.layout, seed)
+    reads = arguments.read_back and place.is_dir()
+    reader = load_text_reader(place, device, info=sampler.info) if reads else None
     if arguments.dry_run:
         return
-    tally = Tally(asked=count)
+    tally = Tally()
     with (
         open_writer(arguments, out, None) as writer,
         tqdm(total=count, desc="writing", unit="line") as bar,
     ):
-        for first in range(0, count, CHUNK):
-            indices = np.arange(first, min(first + CHUNK, count))
-            texts = [text_of(index) for index in indices.tolist()]
-            samples = sampler.draw_texts(texts, indices, seed)
-            for record in line_records(samples, sampler.digest, range(len(texts))):
+        for samples in draw_lines(
+            sampler, text_of, count, seed, reader=reader, tally=tally, max_factor=max_factor
+        ):
+            rows = range(len(samples.texts))
+            for record in line_records(samples, sampler.digest, rows):
                 writer.add(record)
-            tally.made = tally.kept = first + len(texts)
-            bar.update(len(texts))
+            bar.update(len(rows))
         writer.close({**asdict(tally), "real": 0})
-    print(f"{out}: {tally.kept} lines written")
+    print(f"{out}: {tally.kept} lines kept of {tally.made} made")
+    for text, missing in list(tally.shortfall.items())[:MOST_TOLD]:
+        print(f"{text}: {missing} fewer than asked for; too many were misread")
+    if len(tally.shortfall) > MOST_TOLD:
+        print(f"and {len(tally.shortfall) - MOST_TOLD:,} more texts")

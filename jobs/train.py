@@ -15,6 +15,7 @@ from typing import Any
 
 import fsspec
 import safetensors.torch
+import torch
 
 from augment.bundle import READER_FOLDER, Registry
 from augment.config import with_overrides
@@ -39,9 +40,13 @@ from jobs.cli import (
 from jobs.ray_context import RayContext, ray_cluster, ray_train
 from recognizers.arms import Plan, SeedRun
 from recognizers.comparators import offer_readers
+from recognizers.line_readers import fit_line_reader
 from recognizers.plans import plan_for
-from recognizers.reader import CrossFittedReader, save_reader
+from recognizers.reader import save_reader
 from recognizers.scenarios import Draw
+from recognizers.text_arms import TextPlan
+from recognizers.text_plans import text_plan_for
+from recognizers.text_reader import save_text_reader
 
 __all__ = ["main", "train_and_publish"]
 
@@ -89,7 +94,8 @@ def parser() -> argparse.ArgumentParser:
         "--reader",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="train a recognizer on the same images, for read-back, where labels are its classes",
+        help="train recognizers on the same images, for read-back, where images have labels or "
+        "texts to be read",
     )
     return options
 
@@ -138,12 +144,14 @@ def open_training_data(arguments: argparse.Namespace) -> LabelledImages | LineDa
     return data if arguments.attribute is None else data.by_attribute(arguments.attribute)
 
 
-def plan_reader(config: GeneratorConfig[Any]) -> Plan | None:
+def plan_reader(config: GeneratorConfig[Any]) -> Plan | TextPlan | None:
     """How to train the recognizers that read a generator's images back.
 
     None for architectures whose labels are no classes of the data: there is nothing to read.
     """
     match config:
+        case LineSAAEGenerator():
+            return text_plan_for("plates")
         case SAAEGenerator() if config.pairs.examples == "ink":
             kind = "chars"
         case SAAEGenerator() | CVAEGANGenerator():
@@ -180,7 +188,7 @@ def train_and_publish(
     root: str,
     run: str,
     workers: int = 1,
-    readers: Plan | None = None,
+    readers: Plan | TextPlan | None = None,
 ) -> str:
     """Train on Ray, pack the bundle and publish it; call it inside ``ray_cluster``.
 
@@ -204,18 +212,25 @@ def train_and_publish(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         if readers is not None:
-            assert isinstance(data, LabelledImages), "only classes have readers of their own"
             print("training the reader", flush=True)
-            reader = fit_reader(data, readers, config.training.seed, Path(scratch) / "reader")
-            save_reader(folder / READER_FOLDER, reader)
+            fit_reader(data, readers, config.training.seed, folder / READER_FOLDER)
         write_bundle(folder, model.eval(), data, config, metrics)
         return Registry(root).publish(run.rpartition("-")[0], folder)
 
 
-def fit_reader(data: LabelledImages, plan: Plan, seed: int, scratch: Path) -> CrossFittedReader:
+def fit_reader(
+    data: LabelledImages | LineData, plan: Plan | TextPlan, seed: int, folder: Path
+) -> None:
     """Train the recognizers that will read a generator's images back, on its own real images."""
+    if isinstance(data, LineData):
+        assert isinstance(plan, TextPlan), "lines are read by recognizers of text"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        save_text_reader(folder, fit_line_reader(data, plan, seed, device=device))
+        return
+    assert isinstance(plan, Plan), "classes are read by recognizers of classes"
     draw = Draw(train=data, test=data, focus=None, metric="accuracy")
-    return SeedRun(draw, seed, plan, scratch).train_reader()
+    with tempfile.TemporaryDirectory() as scratch:
+        save_reader(folder, SeedRun(draw, seed, plan, Path(scratch)).train_reader())
 
 
 def _work(settings: dict[str, Any]) -> tuple[bytes, dict[str, float]]:

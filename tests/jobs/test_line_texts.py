@@ -1,5 +1,7 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,18 +11,21 @@ from augment.data.layouts import load_layout
 from augment.data.line_pairs import LineData
 from augment.data.lines import draw_contents, line_width
 from augment.data.texts import TextImages
-from augment.errors import ConfigError, RequestError
+from augment.errors import BundleError, ConfigError, RequestError
 from augment.generators.base import write_bundle
+from augment.generators.line_reading import Judged
 from augment.generators.line_saae import CONFIGS, load_line_sampler, shape_for
-from augment.images import decode_image
-from jobs import generate
+from augment.images import Pixels, decode_image
+from jobs import generate, line_texts
+from recognizers.charset import WORDS, Charset
+from recognizers.scene_text import TextConfig, TextRecognizer
+from recognizers.text_reader import CrossFittedTextReader, save_text_reader
 
 SAID = ("Open", "Hotel")
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of words with the weights it starts from."""
+def publish(folder: Path, *, reads: Charset | None = None) -> Path:
+    """A bundle of words with the weights it starts from; ``reads``: with such a reader."""
     layout = load_layout("words")
     images = [
         np.repeat(draw_contents([text], size=(32, line_width(text)), looks=[0])[0], 3, axis=2)
@@ -28,9 +33,31 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     data = LineData.select(TextImages.from_images(images, SAID), layout, shape_for(layout))
     config = with_overrides(CONFIGS["labelmint"], ["model.width=4", "model.discriminator_width=4"])
-    folder = tmp_path_factory.mktemp("words") / "1"
+    if reads is not None:
+        little = TextConfig(width=4, hidden=4)
+        member = TextRecognizer(reads, config=little)
+        save_text_reader(folder / "reader", CrossFittedTextReader([member.eval()], data.shape))
     write_bundle(folder, config.build_model(data).eval(), data, config)
     return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return publish(tmp_path_factory.mktemp("words") / "1")
+
+
+@pytest.fixture(scope="module")
+def read_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return publish(tmp_path_factory.mktemp("read") / "1", reads=WORDS)
+
+
+class EveryOther:
+    """Keeps the first, third, … line of those that are read together."""
+
+    def judge(self, images: Sequence[Pixels], texts: Sequence[str], folds: Any) -> Judged:
+        assert len(folds) == len(texts)
+        kept = np.arange(len(texts)) % 2 == 0
+        return Judged(kept, np.full(len(texts), 0.75, np.float32))
 
 
 def run(bundle: Path, out: Path, *options: str) -> list[dict[str, object]]:
@@ -89,3 +116,50 @@ def test_dry_run_writes_nothing(
     generate.main([str(bundle), *out])
     assert json.loads(capsys.readouterr().out)["texts"] == "uniform"
     assert not (tmp_path / "set").exists()
+
+
+def test_lines_that_read_wrong_are_drawn_again(
+    read_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_texts, "load_text_reader", lambda *given, **how: EveryOther())
+    *rows, last = run(read_bundle, tmp_path / "set", "--texts", "uniform", "--count", "6")
+    summary: Any = last["summary"]
+    assert (summary["asked"], summary["made"], summary["kept"]) == (6, 10, 6)  # 6, then 3, then 1
+    assert summary["dropped"] == 4
+    assert summary["shortfall"] == {}
+    assert sorted(int(str(row["index"])) for row in rows) == [0, 2, 4, 1 + 6, 5 + 6, 3 + 12]
+    assert {row["confidence"] for row in rows} == {0.75}
+
+
+def test_what_never_reads_right_is_missing_and_told(
+    read_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ["--texts", "grammar:(Open|Hotel)", "--count", "3"]
+    *rows, last = run(read_bundle, tmp_path / "a", *wanted)
+    summary: Any = last["summary"]
+    assert rows == []
+    assert (summary["made"], summary["dropped"]) == (12, 12)
+    assert sum(summary["shortfall"].values()) == 3
+    assert set(summary["shortfall"]) <= {"Open", "Hotel"}
+    assert "too many were misread" in capsys.readouterr().out
+    unread = ["--texts", "uniform", "--count", "3", "--no-read-back"]
+    *rows, last = run(read_bundle, tmp_path / "b", *unread)
+    assert [row["confidence"] for row in rows] == [None] * 3
+
+
+def test_long_lists_of_missing_texts_are_cut_on_the_screen(
+    read_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    *_, last = run(read_bundle, tmp_path / "set", "--texts", "uniform", "--count", "12")
+    missing: Any = last["summary"]
+    assert len(missing["shortfall"]) == 12
+    told = capsys.readouterr().out
+    assert told.count("fewer than asked for") == line_texts.MOST_TOLD
+    assert "and 2 more texts" in told
+
+
+def test_a_reader_of_another_alphabet_is_refused(tmp_path: Path) -> None:
+    folder = publish(tmp_path / "1", reads=Charset("0123456789"))
+    with pytest.raises(BundleError, match="does not know"):
+        run(folder, tmp_path / "set", "--texts", "uniform")
+    assert not list(tmp_path.glob("set*"))

@@ -7,13 +7,17 @@ import pytest
 import torch
 import torch.distributed
 
-from augment.bundle import Registry, load_tensors
+from augment.bundle import READER_FOLDER, Registry, load_bundle, load_tensors
+from augment.config import with_overrides
 from augment.data.lines import draw_contents
 from augment.errors import ConfigError
 from augment.generators import GENERATORS
 from augment.images import encode_png
 from jobs import train
 from jobs.ray_context import RayContext
+from recognizers.scene_text import SIZES
+from recognizers.text_plans import text_plan_for
+from recognizers.text_reader import load_text_reader
 
 
 def options(settings: tuple[str, ...]) -> list[str]:
@@ -144,7 +148,30 @@ def test_images_are_read_back_by_a_recognizer_of_their_kind_where_labels_are_cla
         plan = train.plan_reader(next(iter(configs.values())))
         kinds[architecture] = plan and plan.recognizer
     read = {name: kind for name, kind in kinds.items() if kind is not None}
-    assert read == {"saae": "character", "cvae_gan": "face"}
+    assert read == {"saae": "character", "cvae_gan": "face", "line_saae": SIZES["small"]}
+
+
+@pytest.mark.ray
+def test_lines_train_with_their_reader_and_are_read_back(
+    line_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = ["reader_steps=2", "rendered_lines=4", "recognizer.width=4", "recognizer.hidden=4"]
+    plan = with_overrides(text_plan_for("words"), [*changed, "budget.batch_size=4"])
+    monkeypatch.setattr(train, "text_plan_for", lambda name: plan)
+    settings = (
+        "model.width=4",
+        "model.discriminator_width=4",
+        'model.steps={"reconstruct": 1, "discriminate": 1, "alternate": 1}',
+        "training.batch_size=4",
+    )
+    out = ["--out", str(tmp_path / "reg/words")]
+    train.main(["line_saae", *line_options, *out, *options(settings)])
+    folder = Registry(tmp_path / "reg").fetch("words")
+    info = load_bundle(folder)
+    reader = load_text_reader(folder / READER_FOLDER, info=info)
+    assert reader.members[0].config == plan.recognizer
+    assert f"{READER_FOLDER}/model.safetensors" in info.files
+    assert load_tensors(folder)["bank.folds"].tolist() == [0]
 
 
 @pytest.mark.ray

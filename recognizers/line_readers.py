@@ -1,0 +1,96 @@
+"""The reader of a bundle of lines: trained on the lines that its generator was trained on.
+
+Letters of free text are read in either case alike: a line fills the height of its image, so
+that an o by itself cannot be told from an O.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augment.data.line_pairs import LineData
+from augment.data.lines import LONGEST_LINE
+from augment.data.texts import LineShape
+from augment.generators.line_saae import line_folds
+from augment.training import derive_seed
+from recognizers.charset import Charset
+from recognizers.scene_text import TextRecognizer
+from recognizers.text_arms import TextPlan
+from recognizers.text_fit import fit_texts
+from recognizers.text_mixing import LabelledLines, mixed_lines
+from recognizers.text_reader import CrossFittedTextReader, train_text_reader
+from recognizers.text_sources import render_lines, sample_texts, that_fit
+
+__all__ = ["charset_of", "fit_line_reader"]
+
+HEIGHT_STEP = 8
+"""Heights that a recognizer takes are multiples of it, in pixels."""
+
+_TEXTS, _RENDERED, _MEMBERS = 1, 2, 100  # what seeds are derived for
+
+
+def charset_of(data: LineData) -> Charset:
+    """What a reader of a bundle's lines reads: its characters, those of free text in one case."""
+    characters = "".join(data.classes)
+    if data.layout.is_free:
+        characters = characters.lower()
+    return Charset("".join(sorted(set("".join(characters.split())))))
+
+
+def fit_line_reader(
+    data: LineData, plan: TextPlan, seed: int, *, device: str | torch.device = "cpu"
+) -> CrossFittedTextReader:
+    """Train a recognizer without each fold of the lines, on the other lines and on rendered ones.
+
+    Args:
+        data: what the generator is trained on; its folds are those of ``line_folds``.
+        plan: recognizer, budget, and the reader's recipe, steps and band.
+        seed: of everything random.
+        device: where to train.
+
+    Raises:
+        DataError: free text of which no line can be rendered.
+    """
+    charset, shape = charset_of(data), _shape_of(data)
+    recipe, budget = plan.recipes["reader"], replace(plan.budget, steps=plan.reader_steps)
+    lines = replace(data.texts, texts=tuple("".join(text.split()) for text in data.texts.texts))
+    real = LabelledLines.of(lines, shape)
+    seeds = {name: derive_seed(seed, name) % 2**31 for name in (_TEXTS, _RENDERED)}
+    texts = sample_texts(lines, data.layout, charset, plan.rendered_lines, seeds[_TEXTS])
+    rendered = render_lines(lines, data.layout, shape, texts, seeds[_RENDERED])
+
+    def fit_without(rows: NDArray[np.int64], fold: int) -> TextRecognizer:
+        own_seed = derive_seed(seed, _MEMBERS + fold)
+        stream = mixed_lines(
+            recipe,
+            {
+                "real": that_fit(real.subset(rows), charset),
+                "rendered": that_fit(rendered, charset),
+            },
+            charset,
+            steps=budget.steps,
+            batch_size=budget.batch_size,
+            seed=own_seed,
+        )
+        return fit_texts(
+            lambda: TextRecognizer(
+                charset, height=shape.height, channels=shape.channels, config=plan.recognizer
+            ),
+            stream,
+            budget,
+            seed=own_seed % 2**31,
+            device=device,
+        )
+
+    return train_text_reader(line_folds(data), fit_without, shape, plan.reader_band)
+
+
+def _shape_of(data: LineData) -> LineShape:
+    """A height that the recognizer takes, and room for the longest line that can be asked for."""
+    height = data.shape.height - data.shape.height % HEIGHT_STEP
+    most = data.shape.most_width
+    if data.layout.is_free:
+        most = max(most, LONGEST_LINE * height)
+    return replace(data.shape, height=height, most_width=most)
