@@ -30,6 +30,7 @@ __all__ = [
     "answer_with_export",
     "answer_with_json",
     "export_bytes",
+    "tally_headers",
 ]
 
 ZIP, TAR, JSON = "application/zip", "application/x-tar", "application/json"
@@ -86,11 +87,11 @@ async def answer_with_export(
             async for piece in pieces:
                 spool.write(piece)
             on_error.pop_all()  # from here on _read closes it
-        headers |= _tally_headers(order.tally, entry)
+        headers |= tally_headers(order.tally, entry)
         headers["Content-Length"] = str(spool.tell())
         return StreamingResponse(_read(spool), media_type=media_type, headers=headers)
     first = await anext(pieces)
-    headers |= _tally_headers(Tally(asked := order.tally.asked, asked, asked), entry)
+    headers |= tally_headers(Tally(asked := order.tally.asked, asked, asked), entry)
     body = _with_first(first, pieces)
     return StreamingResponse(body, media_type=media_type, headers=headers)
 
@@ -105,7 +106,7 @@ async def answer_with_json(order: Order, entry: Entry, backend: Backend) -> Resp
         **_told(order),
         **asdict(order.tally),
     )
-    headers = {"X-Seed": str(order.seed), "Vary": "Accept", **_tally_headers(order.tally, entry)}
+    headers = {"X-Seed": str(order.seed), "Vary": "Accept", **tally_headers(order.tally, entry)}
     content = json.dumps(body.model_dump())
     return Response(content, media_type=JSON, headers=headers)
 
@@ -119,7 +120,8 @@ def _told(order: Order) -> dict[str, Any]:
     }
 
 
-def _tally_headers(tally: Tally, entry: Entry) -> dict[str, str]:
+def tally_headers(tally: Tally, entry: Entry) -> dict[str, str]:
+    """Headers that tell the bundle, and how many images were asked for, made, kept and dropped."""
     return {
         "X-Bundle": entry.info.digest,
         "X-Asked": str(tally.asked),

@@ -155,7 +155,7 @@ async def _order(request: GenerateRequest, entry: Entry, backend: Backend) -> Or
         classes=classes,
         counts=counts,
         seed=secrets.randbelow(MAX_DRAWN_SEED) if request.seed is None else request.seed,
-        read_back=request.reads_back,
+        read_back=request.reads_labels_back,
         style=await _style(request.style, entry, backend),
         new_identities=request.new_identities,
     )

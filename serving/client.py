@@ -1,7 +1,8 @@
-"""A small client: ask a running service for labelled images and unpack them, or for work on images.
+"""A small client: ask a running service for labelled images, lines of text or work on images.
 
 images = ask("http://127.0.0.1:8000", "digits", {"3": 20, "7": 20}, out="digits.zip")
 unpack(images.path, "digits")
+lines = write("http://127.0.0.1:8000", "plates", ["京A12345", "浙F8GH07"], out="plates.zip")
 older = edit("http://127.0.0.1:8000", "faces", "me.jpg", {"Gray_Hair": 1.0})
 """
 
@@ -31,14 +32,18 @@ __all__ = [
     "inpaint",
     "morph",
     "reconstruct",
+    "stylize",
     "super_resolve",
     "unpack",
     "wait_until_ready",
+    "write",
 ]
 
 TIMEOUT = httpx.Timeout(10.0, read=600.0)
 """Seconds; with read-back, drawing is done before the first byte comes."""
 
+SEVERAL = ("labels", "texts")
+"""Fields that a form holds once for each of their values."""
 
 Picture = str | Path | bytes
 """An image file: where it is, or its bytes."""
@@ -99,11 +104,77 @@ def ask(
         "read_back": read_back,
         "style": style,
     }
-    body = {name: value for name, value in fields.items() if value is not None}
+    return _download(url, model, "generate", out, progress, json=_given(fields))
+
+
+def write(
+    url: str,
+    model: str,
+    texts: Sequence[str] | int,
+    *,
+    out: str | Path,
+    seed: int | None = None,
+    read_back: bool | None = None,
+    style: Mapping[str, Any] | None = None,
+    select: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Download:
+    """Ask for lines of text and save the zip; the rest as ``ask``.
+
+    Args:
+        url: of the service.
+        model: NAME or NAME/VERSION.
+        texts: what to write, one line each; or how many random texts.
+        out: path of the zip; it appears there once complete.
+        seed: left out, the service draws one.
+        read_back: keep only lines that read as their text; left out: yes if it has a reader.
+        style: see the service's /docs.
+        select: which styles may be taken; see there too.
+        progress: show the bar.
+    """
+    what = {"random_texts": texts} if isinstance(texts, int) else {"texts": list(texts)}
+    fields = {**what, "seed": seed, "read_back": read_back, "style": style, "select": select}
+    return _download(url, model, "generate", out, progress, json=_given(fields))
+
+
+def stylize(
+    url: str,
+    model: str,
+    image: Picture,
+    texts: Sequence[str],
+    *,
+    out: str | Path,
+    image_text: str | None = None,
+    seed: int | None = None,
+    read_back: bool | None = None,
+    progress: bool = True,
+) -> Download:
+    """Ask for texts in the style of an image and save the zip; the rest as ``write``.
+
+    Args:
+        url: of the service.
+        model: NAME or NAME/VERSION.
+        image: one line of text that lends its style.
+        texts: what to write.
+        out: path of the zip.
+        image_text: what the image says, if known: then the texts stand as its text stands.
+        seed: left out, the service draws one.
+        read_back: keep only lines that read as their text.
+        progress: show the bar.
+    """
+    fields = {"texts": tuple(texts), "image_text": image_text, "seed": seed, "read_back": read_back}
+    parts = _form([("image", image)], fields)
+    return _download(url, model, "stylize", out, progress, files=parts)
+
+
+def _download(
+    url: str, model: str, what: str, out: str | Path, progress: bool, **body: Any
+) -> Download:
+    """Post a request, save the zip that comes back and read what its headers tell."""
     out = Path(out)
     partial = out.with_name(f"{out.name}.partial")
-    address = _address(url, model, "generate")
-    with httpx.stream("POST", address, json=body, timeout=TIMEOUT) as response:
+    address, headers = _address(url, model, what), {"Accept": "application/zip"}
+    with httpx.stream("POST", address, headers=headers, timeout=TIMEOUT, **body) as response:
         if response.is_error:
             raise RequestError(_message(response))
         size = int(response.headers.get("Content-Length", 0)) or None
@@ -223,20 +294,31 @@ def _work(
     *,
     accept: str = "image/png",
 ) -> bytes:
-    """Post a form and return the answer's body; fields that are None are left out."""
+    """Post a form and return the answer's body."""
+    address, headers = _address(url, model, what), {"Accept": accept}
+    response = httpx.post(address, files=_form(files, fields), headers=headers, timeout=TIMEOUT)
+    if response.is_error:
+        raise RequestError(_message(response))
+    return response.content
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _form(
+    files: Sequence[tuple[str, Picture]], fields: Mapping[str, object]
+) -> list[tuple[str, Any]]:
+    """The parts of a form; fields that are None are left out."""
     parts: list[tuple[str, Any]] = [
         (name, (name, file if isinstance(file, bytes) else Path(file).read_bytes()))
         for name, file in files
     ]
-    for name, value in fields.items():
-        values = value if name == "labels" and isinstance(value, tuple) else (value,)
+    for name, value in _given(fields).items():
+        values = value if name in SEVERAL and isinstance(value, tuple) else (value,)
         texts = [part if isinstance(part, str) else json.dumps(part) for part in values]
-        parts += [(name, (None, text)) for text in texts if value is not None]
-    address, headers = _address(url, model, what), {"Accept": accept}
-    response = httpx.post(address, files=parts, headers=headers, timeout=TIMEOUT)
-    if response.is_error:
-        raise RequestError(_message(response))
-    return response.content
+        parts += [(name, (None, text)) for text in texts]
+    return parts
 
 
 def unpack(archive: str | Path, folder: str | Path) -> list[dict[str, Any]]:

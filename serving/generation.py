@@ -162,6 +162,8 @@ class Generation:
                 lines.form.width_of(text)
             if chunk.select is not None:
                 lines.select(chunk.select)
+            if chunk.read_back:
+                _require_reader(chunk.bundle, self.models.model(chunk.bundle).line_reader)
             return
         classes = len(self.sampler(chunk.bundle, chunk.identities).classes)
         if len(chunk) > self.arguments.batch_size:
@@ -178,11 +180,7 @@ class Generation:
             return
         if chunk.new_identities is not None:
             raise RequestError("no reader knows new identities; send read_back: false.")
-        if self.models.model(chunk.bundle).reader is None:
-            raise RequestError(
-                f"bundle {chunk.bundle} has no reader to read images back; "
-                "send read_back: false to take them unverified."
-            )
+        _require_reader(chunk.bundle, self.models.model(chunk.bundle).reader)
 
     def draw(self, chunks: Sequence[Chunk]) -> list[Drawing]:
         """Draw checked chunks, those of one model and style in one batch.
@@ -243,22 +241,30 @@ class Generation:
 
     def _write_together(self, chunks: Sequence[Chunk]) -> list[Drawing]:
         """Draw chunks of lines of one model, style and selection."""
-        sampler, first = self.line_sampler(chunks[0].bundle), chunks[0]
+        first = chunks[0]
+        sampler = self.line_sampler(first.bundle)
+        reader = self.models.model(first.bundle).line_reader
         assert not isinstance(first.style, Style), "a bundle of lines makes no style of classes"
         texts = [text for chunk in chunks for text in chunk.texts or ()]
         indices = np.concatenate([chunk.indices for chunk in chunks])
         sizes = [len(chunk) for chunk in chunks]
         seeds = np.repeat(np.array([chunk.seed for chunk in chunks], np.int64), sizes)
+        judged = np.repeat([chunk.read_back for chunk in chunks], sizes)
+        kept = np.ones(len(texts), np.bool_)
         with self.models.computing:
             samples = sampler.draw_texts(
                 texts, indices, seeds, style=first.style, select=first.select
             )
+            if reader is not None and judged.any():
+                rows = np.flatnonzero(judged)
+                asked = samples.subset(rows)
+                kept[rows], confidences = reader.judge(asked.images, asked.texts, asked.folds)
+                samples.confidences[rows] = confidences
 
         def encode_share(rows: NDArray[np.int64]) -> list[Record]:
             return line_records(samples, sampler.digest, rows.tolist())
 
-        records = self._encoded(encode_share, np.arange(len(texts)))
-        return _split(chunks, np.ones(len(texts), np.bool_), records)
+        return _split(chunks, kept, self._encoded(encode_share, np.flatnonzero(kept)))
 
     def _encoded(
         self, encode: Callable[[NDArray[np.int64]], list[Record]], rows: NDArray[np.int64]
@@ -276,6 +282,14 @@ class Generation:
         images = np.pad(samples.images, ((0, padding), (0, 0), (0, 0), (0, 0)))
         labels, confidences = reader.read(images, np.pad(samples.folds, (0, padding)))
         return labels[:count], confidences[:count]
+
+
+def _require_reader(bundle: str, reader: object) -> None:
+    if reader is None:
+        raise RequestError(
+            f"bundle {bundle} has no reader to read images back; "
+            "send read_back: false to take them unverified."
+        )
 
 
 def _split(

@@ -44,7 +44,7 @@ __all__ = [
 
 SEVERAL = ("images", "labels", "texts")
 """Fields that a form may hold more than once."""
-AS_JSON = ("attributes", "box", "scale", "seed", "steps")
+AS_JSON = ("attributes", "box", "read_back", "scale", "seed", "steps")
 """Fields that a form writes as JSON does."""
 
 
@@ -298,7 +298,7 @@ def request_body(kind: type[FormRequest]) -> dict[str, Any]:
     for field in text["properties"].values():
         _say_base64(field)
     content = {"multipart/form-data": {"schema": form}, "application/json": {"schema": text}}
-    told = "A form, whose box, attributes and numbers are written as JSON; or JSON."
+    told = "A form, whose box, attributes, numbers, true and false are written as JSON; or JSON."
     return {"requestBody": {"required": True, "description": told, "content": content}}
 
 

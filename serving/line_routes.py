@@ -14,7 +14,7 @@ from augment.generators.line_form import LineForm
 from augment.generators.line_sampler import LineStyle
 from augment.generators.line_styles import StyleSelection
 from serving.accept import choose_type
-from serving.answers import JSON, TAR, ZIP, answer_with_export, answer_with_json
+from serving.answers import JSON, TAR, ZIP, answer_with_export, answer_with_json, tally_headers
 from serving.catalog import Catalog, Entry
 from serving.codec import decode_upload
 from serving.errors import AdmissionGate
@@ -44,6 +44,11 @@ class StylizeRequest(FormRequest):
         max_length=MAX_IMAGES,
         description="What to write, one image each; a text may come several times.",
     )
+    read_back: bool | None = Field(
+        None,
+        description="Keep only lines that the bundle's reader reads as their text; left out: yes "
+        "if it has one.",
+    )
 
 
 async def line_order(
@@ -65,7 +70,9 @@ async def line_order(
     if request.random_texts is not None:
         form = LineForm.of(entry.info)
         texts = await asyncio.to_thread(form.random_texts, request.random_texts, seed)
-    return await asyncio.to_thread(_order_of, texts, entry, seed, style, selection)
+    return await asyncio.to_thread(
+        _order_of, texts, entry, seed, request.read_back, style, selection
+    )
 
 
 def line_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIRouter:
@@ -105,7 +112,7 @@ def line_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIR
 async def _stylize_order(wanted: StylizeRequest, entry: Entry, backend: Backend) -> Order:
     """Check texts and image; the style is encoded before anything is written."""
     seed = _seed(wanted.seed)
-    order = await asyncio.to_thread(_order_of, wanted.texts, entry, seed)
+    order = await asyncio.to_thread(_order_of, wanted.texts, entry, seed, wanted.read_back)
     channels = entry.info.channels
     image = await asyncio.to_thread(decode_upload, wanted.image, channels=channels, name="image")
     source = StyleSource(entry.bundle, images=(image,), texts=(wanted.image_text,))
@@ -114,9 +121,19 @@ async def _stylize_order(wanted: StylizeRequest, entry: Entry, backend: Backend)
 
 
 async def _answer_with_png(order: Order, entry: Entry, backend: Backend) -> Response:
-    """The one image of an order."""
+    """The one image of an order.
+
+    Raises:
+        RequestError: no candidate read as its text.
+    """
     records = [record async for part in draw_order(order, backend) for record in part]
-    headers = {"X-Seed": str(order.seed), "X-Bundle": entry.info.digest}
+    if not records:
+        raise RequestError(
+            f"none of {order.tally.made} candidates with seed {order.seed} read as "
+            f"{order.classes[0]!r}; try another seed or style, or send read_back: false to take "
+            "it unverified."
+        )
+    headers = {"X-Seed": str(order.seed), **tally_headers(order.tally, entry)}
     return Response(records[0].png, media_type=PNG, headers=headers)
 
 
@@ -124,10 +141,14 @@ def _order_of(
     texts: Sequence[str],
     entry: Entry,
     seed: int,
+    read_back: bool | None,
     style: Style | LineStyle | None = None,
     select: StyleSelection | None = None,
 ) -> Order:
-    """An order of texts that the bundle can write, each as often as it comes."""
+    """An order of texts that the bundle can write, each as often as it comes.
+
+    Unless the request says so, they are read back where the bundle has a reader.
+    """
     form = LineForm.of(entry.info)
     counts: dict[str, int] = {}
     for number, text in enumerate(texts):
@@ -142,7 +163,7 @@ def _order_of(
         classes=tuple(counts),
         counts=dict(enumerate(counts.values())),
         seed=seed,
-        read_back=False,
+        read_back=entry.has_reader if read_back is None else read_back,
         style=style,
         are_texts=True,
         select=select,

@@ -18,12 +18,14 @@ from augment.generate import Reader, Sampler
 from augment.generators import GENERATORS
 from augment.generators.cvae_gan import CVAEGANSampler
 from augment.generators.line_form import LineForm
+from augment.generators.line_reading import LineReader
 from augment.generators.line_saae import LineSAAEGenerator
 from augment.generators.line_sampler import LineSampler
 from augment.images import Pixels
 from augment.network import should_compile
 from augment.restoration.faces import FaceBox, FaceDetector, FaceFinder
 from recognizers.reader import load_reader
+from recognizers.text_reader import load_text_reader
 from serving.schemas import Health, ServeArguments
 
 __all__ = ["LoadModel", "LoadedModel", "Models", "capabilities_of", "load_model"]
@@ -40,6 +42,7 @@ class LoadedModel:
         reader: judges drawn images; None: the bundle has none.
         editor: works on images; None: the architecture encodes none.
         lines: writes lines of text; None: the architecture writes none.
+        line_reader: judges written lines; None: the bundle has none.
         identities: samplers of new identities, by number and seed.
     """
 
@@ -47,6 +50,7 @@ class LoadedModel:
     reader: Reader | None = None
     editor: Editor | None = None
     lines: LineSampler | None = None
+    line_reader: LineReader | None = None
     identities: OrderedDict[tuple[int, int], Sampler] = field(default_factory=OrderedDict)
 
 
@@ -88,8 +92,13 @@ def load_model(
         )
         first = np.zeros(1, np.int64)
         sampler.draw(first, first, 0)
+    reader = folder / READER_FOLDER
     if info.architecture == LineSAAEGenerator.architecture:
-        return LoadedModel(None, lines=_load_lines(info, model, banks, arguments))
+        return LoadedModel(
+            None,
+            lines=_load_lines(info, model, banks, arguments),
+            line_reader=load_text_reader(reader, device, info=info) if reader.is_dir() else None,
+        )
     editor = Editor(
         info,
         model,
@@ -99,7 +108,6 @@ def load_model(
         half=half,
         finder=finder,
     )
-    reader = folder / READER_FOLDER
     return LoadedModel(
         sampler,
         load_reader(reader, device) if reader.is_dir() else None,

@@ -159,8 +159,7 @@ class GenerateRequest(_Strict):
         None,
         min_length=1,
         max_length=MAX_IMAGES,
-        description="Instead of labels, of a bundle of lines: what each image is to say. They are "
-        "not read back.",
+        description="Instead of labels, of a bundle of lines: what each image is to say.",
     )
     random_texts: int | None = Field(
         None,
@@ -176,25 +175,26 @@ class GenerateRequest(_Strict):
     format: Literal["zip", "webdataset", "json"] | None = Field(
         None, description="Without it the header Accept says which; zip if it does not mind."
     )
-    read_back: bool = Field(
-        True, description="Keep only images that the bundle's reader reads as their label."
+    read_back: bool | None = Field(
+        None,
+        description="Keep only images that the bundle's reader reads as their label or text. Left "
+        "out: labels are read back, texts if the bundle has a reader, new identities never.",
     )
     style: StyleRequest | None = None
 
     @model_validator(mode="after")
     def _check_combination(self) -> "GenerateRequest":
-        given = self.model_fields_set
         kinds = ("labels", "new_identities", "texts", "random_texts")
         if sum(getattr(self, kind) is not None for kind in kinds) != 1:
             raise RequestError(f"a request must hold one of {', '.join(kinds)}; give one.")
         self._check_lines()
         if self.new_identities is None:
-            if "per_label" in given:
+            if "per_label" in self.model_fields_set:
                 raise RequestError(
                     "per_label goes with new_identities; give each label its number in labels."
                 )
             return self
-        if self.read_back and "read_back" in given:
+        if self.read_back:
             raise RequestError("no reader knows new identities; leave read_back out.")
         total = self.new_identities * self.per_label
         if total > MAX_IMAGES:
@@ -208,8 +208,6 @@ class GenerateRequest(_Strict):
         if not self.asks_for_lines:
             if self.select is not None:
                 raise RequestError("select goes with texts or random_texts; leave it out.")
-        elif self.read_back and "read_back" in self.model_fields_set:
-            raise RequestError("bundles of lines have no reader; leave read_back out.")
         elif self.style is not None and self.select is not None:
             raise RequestError("a request may hold either style or select; leave one out.")
 
@@ -219,9 +217,9 @@ class GenerateRequest(_Strict):
         return self.texts is not None or self.random_texts is not None
 
     @property
-    def reads_back(self) -> bool:
-        """Whether images are to be read back."""
-        return self.read_back and self.new_identities is None and not self.asks_for_lines
+    def reads_labels_back(self) -> bool:
+        """Whether images of labels are to be read back."""
+        return self.read_back is not False and self.new_identities is None
 
 
 class LabelledImage(BaseModel):

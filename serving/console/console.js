@@ -7,6 +7,7 @@ const chosen = new Set();
 const KINDS = {
   cvae_gan: "CVAE-GAN",
   deepsim: "DeePSiM",
+  line_saae: "SAAE on lines of text",
   masked_vae: "masked VAE",
   saae: "stylized adversarial autoencoder (SAAE)",
   vae_gan: "VAE/GAN",
@@ -67,9 +68,13 @@ function factsOf(model) {
   const { steps, images: seen } = model.metrics;
   const number = (value) => Math.round(value).toLocaleString("en");
   const labels = model.classes.length === 1 ? "1 label" : `${number(model.classes.length)} labels`;
+  const colour = model.channels === 1 ? "gray" : "colour";
+  const what = model.capabilities.includes("texts")
+    ? ["writes", `${model.data.layout.name}, ${height} pixels high, ${colour}`, model.classes.join("")]
+    : ["draws", `${labels}, ${width} × ${height} pixels, ${colour}`];
   return [
     ["kind", KINDS[model.architecture] ?? model.architecture],
-    ["draws", `${labels}, ${width} × ${height} pixels, ${model.channels === 1 ? "gray" : "colour"}`],
+    what,
     ["trained on", images ? `${number(images)} real images, ${uri.split("/").pop()}` : "–", uri],
     ...(steps ? [["trained for", `${number(steps)} steps, ${number(seen)} images seen`]] : []),
     ["published", new Date(model.published).toLocaleString("en-GB", { dateStyle: "medium" })],
@@ -96,6 +101,7 @@ async function showModel(name) {
   at("images").replaceChildren();
   say("");
   showImageTools();
+  showLineTools();
 }
 
 function choose(labels) {
@@ -148,11 +154,11 @@ function figure(image) {
   return figure;
 }
 
-function tell(answer) {
+function tell(answer, panel = at("ask")) {
   const missing = Object.entries(answer.shortfall).map(([label, n]) => `${label}: ${n}`);
   const parts = [`${answer.kept} kept of ${answer.made} made`, `seed ${answer.seed}`];
   if (missing.length) parts.push(`short of ${missing.join(", ")}`);
-  say(parts.join(" · "), missing.length > 0);
+  say(parts.join(" · "), missing.length > 0, panel);
 }
 
 async function draw() {
@@ -165,9 +171,8 @@ async function draw() {
   tell(answer);
 }
 
-async function download() {
-  say("drawing …");
-  const response = await ask(request("zip"));
+/** Save a zip that the service answered with. */
+async function save(response, panel = at("ask")) {
   const seed = response.headers.get("X-Seed");
   const link = element("a", "", {
     href: URL.createObjectURL(await response.blob()),
@@ -175,7 +180,12 @@ async function download() {
   });
   link.click();
   URL.revokeObjectURL(link.href);
-  say(`${response.headers.get("X-Kept")} images in ${link.download}`);
+  say(`${response.headers.get("X-Kept")} images in ${link.download}`, false, panel);
+}
+
+async function download() {
+  say("drawing …");
+  await save(await ask(request("zip")));
 }
 
 async function copyCurl() {

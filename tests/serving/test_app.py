@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import re
 import tarfile
 import zipfile
 import zlib
@@ -64,10 +65,18 @@ def test_models_are_listed_and_described(client: Any) -> None:
     assert client.get("/v1/models/digits/1").json() == detail
 
 
+def test_what_the_scripts_reach_for_is_on_the_page(client: Any) -> None:
+    page = set(re.findall(r'id="([\w-]+)"', client.get("/").text))
+    for script in ("console.js", "images.js", "lines.js"):
+        named = set(re.findall(r'at\("([\w-]+)"\)', client.get(f"/{script}").text))
+        assert named
+        assert named <= page
+
+
 def test_the_page_its_parts_the_samples_and_the_api_description_are_served(client: Any) -> None:
     page = client.get("/").text
     assert "console.js" in page
-    for part in ("console.js", "images.js", "console.css"):
+    for part in ("console.js", "images.js", "lines.js", "console.css"):
         assert client.get(f"/{part}").status_code == 200
         assert "//" not in client.get(f"/{part}").text.replace("// ", "")  # nothing from outside
     assert decode_image(client.get("/v1/models/digits/samples.png").content, channels=1).size

@@ -4,7 +4,9 @@ import base64
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +14,52 @@ import httpx
 import numpy as np
 import pytest
 
-from augment.bundle import Registry
+from augment.bundle import Registry, load_bundle
 from augment.config import with_overrides
 from augment.data.layouts import load_layout
 from augment.data.line_pairs import LineData
 from augment.data.lines import draw_contents, line_width
 from augment.data.texts import TextImages
+from augment.errors import BundleError, RequestError
 from augment.generators.base import write_bundle
+from augment.generators.line_reading import Judged
 from augment.generators.line_saae import CONFIGS, load_line_sampler, shape_for
 from augment.generators.line_styles import StyleSelection
-from augment.images import decode_image, encode_png
+from augment.images import Pixels, decode_image, encode_png
+from recognizers.charset import PLATES_CN, WORDS
+from recognizers.scene_text import TextConfig, TextRecognizer
+from recognizers.text_reader import CrossFittedTextReader, save_text_reader
+from serving import client as line_client
 from serving.app import create_app
 from serving.catalog import Catalog
 from serving.fulfilment import LocalBackend
-from serving.models import Models
+from serving.generation import Chunk, Generation
+from serving.models import LoadedModel, Models, load_model
 from serving.schemas import ServeArguments
 
+LITTLE = TextConfig(width=4, hidden=4)
 TEXTS = {"plates-cn": ("京A12345", "浙F8GH07"), "words": ("Open", "Hotel", "Street")}
 
 
-def publish(root: Path, scratch: Path, layout_name: str, name: str) -> None:
+class KnownReader:
+    """Misreads images of an odd sum; is as sure of the others as they are dark."""
+
+    def judge(
+        self, images: Sequence[Pixels], texts: Sequence[str], folds: np.ndarray | None = None
+    ) -> Judged:
+        sums = np.array([int(image.sum()) for image in images])
+        dark = np.array([1 - image.mean() / 255 for image in images], np.float32)
+        return Judged(sums % 2 == 0, dark)
+
+
+def load_known(folder: Path, arguments: ServeArguments, finder: Any = None) -> LoadedModel:
+    model = load_model(folder, arguments, finder)
+    return replace(model, line_reader=model.line_reader and KnownReader())
+
+
+def publish(
+    root: Path, scratch: Path, layout_name: str, name: str, reads: str | None = None
+) -> None:
     layout, images = load_layout(layout_name), []
     for number, text in enumerate(TEXTS[layout_name]):
         width = line_width(text) if layout.is_free else 96
@@ -40,6 +68,10 @@ def publish(root: Path, scratch: Path, layout_name: str, name: str) -> None:
     lines = TextImages.from_images(images, TEXTS[layout_name], sources=["road"] * len(images))
     data = LineData.select(lines, layout, shape_for(layout))
     config = with_overrides(CONFIGS["labelmint"], ["model.width=4", "model.discriminator_width=4"])
+    if reads is not None:
+        charset = {"plates": PLATES_CN, "words": WORDS}[reads]
+        member = TextRecognizer(charset, config=LITTLE).eval()
+        save_text_reader(scratch / name / "reader", CrossFittedTextReader([member], data.shape))
     write_bundle(scratch / name, config.build_model(data).eval(), data, config)
     Registry(root).publish(name, scratch / name)
 
@@ -49,12 +81,14 @@ def lines_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("registry")
     for layout, name in (("plates-cn", "plates"), ("words", "words")):
         publish(root, tmp_path_factory.mktemp(name), layout, name)
+    publish(root, tmp_path_factory.mktemp("read"), "plates-cn", "read-plates", reads="plates")
     return root
 
 
 @pytest.fixture(scope="module")
 def models(lines_registry: Path) -> Models:
-    return Models(ServeArguments(registry=str(lines_registry), batch_size=4, half=False))
+    arguments = ServeArguments(registry=str(lines_registry), batch_size=4, half=False)
+    return Models(arguments, load_known)
 
 
 @pytest.fixture
@@ -210,7 +244,8 @@ def test_style_images_of_unusable_size_are_refused(service, size):
         ({"texts": ["Open"], "labels": {"a": 1}}, "one of"),
         ({}, "one of"),
         ({"random_texts": 0}, "random_texts"),
-        ({"texts": ["Open"], "read_back": True}, "read_back"),
+        ({"texts": ["Open"], "read_back": True}, "words/1 has no reader"),
+        ({"random_texts": 1, "read_back": True}, "send read_back: false"),
         ({"texts": ["Open"], "select": {"colours": ["pink"]}}, "colours"),
         ({"texts": ["Open"], "select": {"brightness": [0.9, 0.1]}}, "brightness"),
         ({"texts": ["Open"], "select": {"sources": ["moon"]}}, "road"),
@@ -235,3 +270,137 @@ def test_bundles_of_classes_write_no_lines(client):
         status, message = refusal(answer)
         assert status == 422
         assert f"offers no {capability}" in message
+
+
+def test_lines_are_read_back_where_the_bundle_has_a_reader(service, lines_registry):
+    assert service.get("/v1/models/read-plates").json()["reader"] is True
+    body = {"texts": ["京A12345"] * 6, "seed": 7, "format": "json"}
+    answer = service.post("/v1/models/read-plates/generate", json=body)
+    drawn, told = images_of(answer), answer.json()
+    sampler = load_line_sampler(lines_registry / "read-plates/1", batch_size=4, half=False)
+    made = sampler.draw_texts(["京A12345"] * 24, np.arange(24), 7).images
+    right = [index for index, image in enumerate(made) if image.sum() % 2 == 0]
+    assert [index for _, index in drawn] == right[:6]
+    assert told["read_back"] is True
+    assert told["dropped"] == told["made"] - 6 > 0
+    assert answer.headers["x-dropped"] == str(told["dropped"])
+    for image in told["images"]:
+        darkness = 1 - made[image["index"]].mean() / 255
+        assert image["confidence"] == pytest.approx(darkness, abs=1e-6)
+    body["read_back"] = False
+    unverified = service.post("/v1/models/read-plates/generate", json=body).json()
+    assert unverified["made"] == 6
+    assert [image["confidence"] for image in unverified["images"]] == [None] * 6
+
+
+def test_lines_without_a_reader_are_taken_as_they_are(service):
+    body = {"random_texts": 3, "seed": 1, "format": "json"}
+    answer = service.post("/v1/models/plates/generate", json=body)
+    assert answer.json()["read_back"] is False
+    assert answer.headers["x-made"] == "3"
+    assert [image["confidence"] for image in answer.json()["images"]] == [None] * 3
+    status, message = refusal(
+        service.post("/v1/models/plates/stylize", **form(["京A12345"], read_back="true"))
+    )
+    assert status == 422
+    assert "no reader" in message
+
+
+def test_confidences_stand_in_the_manifest(service):
+    body = {"random_texts": 4, "seed": 2}
+    answer = service.post("/v1/models/read-plates/generate", json=body)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        *rows, last = map(json.loads, archive.read("manifest.jsonl").splitlines())
+    assert all(0 < row["confidence"] < 1 for row in rows)
+    assert answer.headers["x-kept"] == str(len(rows)) == str(last["summary"]["kept"])
+    assert answer.headers["x-shortfall"] == str(sum(last["summary"]["shortfall"].values()))
+
+
+def test_company_changes_nothing_of_what_is_read(models):
+    generation = Generation(models)
+    texts = ("京A12345", "浙F8GH07", "沪C77777", "苏E5K6L9")
+
+    def chunk(count: int, seed: int, *, read_back: bool = True) -> Chunk:
+        numbers = np.arange(count)
+        return Chunk("read-plates/1", numbers, numbers, seed, read_back, texts=texts[:count])
+
+    chunks = [chunk(3, 1), chunk(4, 2, read_back=False), chunk(1, 1), chunk(4, 3)]
+    together = generation.draw(chunks)
+    for one, drawing in zip(chunks, together, strict=True):
+        (alone,) = generation.draw([one])
+        assert alone.kept.tolist() == drawing.kept.tolist()
+        assert alone.records == drawing.records
+    assert together[1].kept.all()
+    assert not np.concatenate([drawing.kept for drawing in together]).all()
+
+
+def test_a_stylized_text_that_no_candidate_reads_as_is_refused_as_an_image(service, models):
+    class ReadsNothing:
+        def judge(self, images: Sequence[Pixels], texts: Sequence[str], folds: Any) -> Judged:
+            return Judged(np.zeros(len(texts), np.bool_), np.zeros(len(texts), np.float32))
+
+    loaded = models._newest
+    loaded["read-plates/1"] = replace(known := loaded["read-plates/1"], line_reader=ReadsNothing())
+    try:
+        png, where = {"Accept": "image/png"}, "/v1/models/read-plates/stylize"
+        status, message = refusal(service.post(where, **form(["京A12345"]), headers=png))
+        unread = form(["京A12345"], read_back="false")
+        taken = service.post(where, **unread, headers=png)
+        told = service.post(where, **form(["京A12345"]), headers={"Accept": "application/json"})
+    finally:
+        loaded["read-plates/1"] = known
+    assert status == 422
+    assert "none of 4 candidates" in message
+    assert (taken.status_code, taken.headers["x-made"]) == (200, "1")
+    assert told.json()["shortfall"] == {"京A12345": 1}
+    assert told.headers["x-shortfall"] == "1"
+
+
+def test_a_reader_of_another_alphabet_keeps_the_bundle_from_being_served(tmp_path):
+    publish(tmp_path / "registry", tmp_path, "plates-cn", "plates", reads="words")
+    folder = tmp_path / "registry/plates/1"
+    assert load_bundle(folder).files.keys() >= {"reader/config.json", "reader/model.safetensors"}
+    arguments = ServeArguments(registry=str(tmp_path / "registry"), half=False)
+    with pytest.raises(BundleError, match="does not know"):
+        load_model(folder, arguments)
+    assert "does not know" in Models(arguments).failed["plates/1"]
+
+
+@pytest.fixture
+def url(service, monkeypatch):
+    """A service in process, where httpx would call one."""
+    monkeypatch.setattr(
+        httpx, "stream", lambda method, url, **how: nullcontext(service.post(url, **how))
+    )
+    return "http://service/"
+
+
+def test_the_client_asks_for_given_and_for_random_lines(url, tmp_path):
+    how = {"seed": 3, "progress": False}
+    texts = ["京A12345", "浙F8GH07"]
+    got = line_client.write(url, "read-plates", texts, out=tmp_path / "a.zip", **how)
+    assert got.asked == 2
+    assert got.kept + got.shortfall == 2
+    rows = line_client.unpack(got.path, tmp_path / "a")
+    assert {row["label"] for row in rows} <= set(texts)
+    assert all(0 < row["confidence"] < 1 for row in rows)
+    bright = {"brightness": [0.5, 1.0]}
+    got = line_client.write(url, "plates", 5, out=tmp_path / "b.zip", select=bright, **how)
+    assert (got.seed, got.made, got.kept, got.dropped) == (3, 5, 5, 0)
+    with pytest.raises(RequestError, match="no reader"):
+        line_client.write(url, "plates", 1, out=tmp_path / "c.zip", read_back=True, **how)
+    assert not list(tmp_path.glob("c*"))
+
+
+def test_the_client_asks_for_lines_in_the_style_of_an_image(url, tmp_path):
+    picture = tmp_path / "style.png"
+    picture.write_bytes(encode_png(np.full((40, 120, 3), 90, np.uint8)))
+    out, texts = tmp_path / "styled.zip", ["Hotel", "Open"]
+    line_client.stylize(
+        url, "words", picture, texts, out=out, image_text="Maple", seed=1, progress=False
+    )
+    rows = line_client.unpack(out, tmp_path / "styled")
+    assert [row["label"] for row in rows] == texts
+    assert all(row["styles"] is None for row in rows)
+    with pytest.raises(RequestError, match="position 2"):
+        line_client.stylize(url, "words", picture, ["a,b"], out=out, progress=False)
