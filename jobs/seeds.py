@@ -18,7 +18,8 @@ import torch
 from augment.errors import AugmentError
 from recognizers.arms import Plan, SeedRun
 from recognizers.base import find_recognizer
-from recognizers.scenarios import Draw, Scenario
+from recognizers.draws import Draw
+from recognizers.scenarios import Scenario
 from recognizers.tuning import tuning_draws
 
 __all__ = ["HasSeed", "SeedTask", "run_tasks", "say"]

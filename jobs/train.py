@@ -40,10 +40,10 @@ from jobs.cli import (
 from jobs.ray_context import RayContext, ray_cluster, ray_train
 from recognizers.arms import Plan, SeedRun
 from recognizers.comparators import offer_readers
+from recognizers.draws import Draw
 from recognizers.line_readers import fit_line_reader
 from recognizers.plans import plan_for
 from recognizers.reader import save_reader
-from recognizers.scenarios import Draw
 from recognizers.text_arms import TextPlan
 from recognizers.text_plans import text_plan_for
 from recognizers.text_reader import save_text_reader

@@ -37,13 +37,13 @@ from recognizers.arm_runs import (
 )
 from recognizers.arrays import load_arrays, save_arrays
 from recognizers.base import Recognizer
+from recognizers.draws import Draw
 from recognizers.fit import Budget, fit, predict
 from recognizers.gain import ArmResult
 from recognizers.metrics import score
 from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
 from recognizers.privacy import NearCopies
 from recognizers.reader import KINDS, CrossFittedReader, load_reader, save_reader, train_reader
-from recognizers.scenarios import Draw
 
 __all__ = ["Cell", "Plan", "SeedRun"]
 

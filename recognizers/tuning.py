@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError
 from recognizers.arms import Plan, SeedRun
+from recognizers.draws import Draw
 from recognizers.metrics import balanced_accuracy, score
 from recognizers.mixing import Mixture, MixtureT, Recipe
 from recognizers.plans import TUNABLE_ARMS, candidates
-from recognizers.scenarios import Draw
 
 __all__ = [
     "Trial",

@@ -25,10 +25,11 @@ from augment.generators import load_sampler
 from augment.training import derive_seed
 from recognizers.arms import SeedRun
 from recognizers.arrays import load_arrays, save_arrays
+from recognizers.draws import Draw
 from recognizers.face import FaceRecognizer
 from recognizers.gain import ArmResult, GainReport, measure_gain
 from recognizers.mixing import LabelledPixels
-from recognizers.scenarios import Draw, Scenario, pick
+from recognizers.scenarios import Scenario, pick
 from recognizers.verification import (
     Fold,
     Pairs,

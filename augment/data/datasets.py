@@ -148,6 +148,38 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
             attribute_names=tuple(attribute_names),
         )
 
+    @classmethod
+    def joined(cls, parts: Mapping[str, "LabelledImages"], uri: str) -> "LabelledImages":
+        """Put images of one source together, each part as the split that it is named.
+
+        Args:
+            parts: split to images, opened once and then chosen from, with the same classes.
+            uri: what to call them.
+
+        Raises:
+            DataError: parts of different sources or classes.
+        """
+        first = next(iter(parts.values()))
+        for part in parts.values():
+            if part._source is not first._source or part.classes != first.classes:
+                raise DataError(f"expected parts of one source and one set of classes for {uri}.")
+        attributes = [part.attributes for part in parts.values() if part.attributes is not None]
+        return cls(
+            first._source,
+            np.concatenate([part._items for part in parts.values()]),
+            uri=uri,
+            classes=first.classes,
+            image_size=first.image_size,
+            channels=first.channels,
+            labels=np.concatenate([part.labels for part in parts.values()]),
+            splits=np.repeat(list(parts), [len(part) for part in parts.values()]),
+            groups=np.concatenate([part.groups for part in parts.values()]),
+            names=tuple(name for part in parts.values() for name in part.names),
+            split_origin="as given",
+            attributes=np.concatenate(attributes) if attributes else None,
+            attribute_names=first.attribute_names,
+        )
+
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self._items)

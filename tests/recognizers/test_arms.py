@@ -15,9 +15,9 @@ from recognizers import arms
 from recognizers.arm_runs import ARMS, default_recipes
 from recognizers.arms import Plan, SeedRun
 from recognizers.character import CharacterRecognizer
+from recognizers.draws import Draw
 from recognizers.face import FaceRecognizer
 from recognizers.mixing import Recipe
-from recognizers.scenarios import Draw
 
 Digits = Callable[..., LabelledImages]
 

@@ -10,10 +10,10 @@ from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError
 from recognizers import arms, tuning
 from recognizers.arms import Plan, SeedRun
+from recognizers.draws import Draw
 from recognizers.metrics import accuracy
 from recognizers.mixing import Recipe
 from recognizers.plans import TUNABLE_ARMS, plan_for
-from recognizers.scenarios import Draw
 from recognizers.tuning import (
     best_of,
     format_trials,

@@ -484,3 +484,18 @@ def test_arrays_with_a_label_too_many_or_out_of_range_are_refused() -> None:
         LabelledImages.from_arrays(images, np.array([0, 1, 0]), "AB")
     with pytest.raises(DataError, match=r"\[0, 1\], got 0 to 2"):
         LabelledImages.from_arrays(images, np.array([0, 2]), "AB")
+
+
+def test_parts_of_one_source_are_joined_as_splits_and_others_refused() -> None:
+    pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((8, 8, 1), np.uint8)
+    data = LabelledImages.from_arrays(pixels, np.array([0, 1] * 3), "ab")
+    parts = {"train": data.subset([4, 1]), "test": data.subset([0])}
+    joined = LabelledImages.joined(parts, "two parts")
+    assert joined.images()[:, 0, 0, 0].tolist() == [4, 1, 0]
+    assert joined.labels.tolist() == [0, 1, 0]
+    for split, part in parts.items():
+        assert joined.split(split).digest() == part.digest()
+        assert joined.split(split).groups.tolist() == part.groups.tolist()
+    other = LabelledImages.from_arrays(pixels, np.array([0, 1] * 3), "ab")
+    with pytest.raises(DataError, match="one source"):
+        LabelledImages.joined({"train": data, "test": other}, "two sources")
