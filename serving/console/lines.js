@@ -16,10 +16,12 @@ function writtenTexts() {
   return lines.filter((line) => line !== "");
 }
 
-/** What is left open is up to the form: random texts, and styles of the bundle's own. */
+/** Offer only what counts as the form stands. */
 function showWhatCounts() {
+  const hasStyle = at("style").files.length > 0;
   at("random").disabled = writtenTexts().length > 0;
-  at("style-text").disabled = at("style").files.length === 0;
+  at("style-text").disabled = !hasStyle;
+  at("no-style").hidden = !hasStyle;
 }
 
 /** Ask for lines as the form stands; the service checks it. */
