@@ -147,7 +147,7 @@ def open_training_data(arguments: argparse.Namespace) -> LabelledImages | LineDa
 def plan_reader(config: GeneratorConfig[Any]) -> Plan | TextPlan | None:
     """How to train the recognizers that read a generator's images back.
 
-    None for architectures whose labels are no classes of the data: there is nothing to read.
+    None for architectures whose images have neither classes of the data nor texts to be read.
     """
     match config:
         case LineSAAEGenerator():
