@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from augment.data.layouts import Dot, Layout, Scheme
 from augment.data.line_camera import from_unit
-from augment.data.lines import PLATE_FONTS, plate_ink
+from augment.data.lines import PLATE_FONTS, PlateInk
 from augment.data.style import edge_width, fine_noise, main_axis, solid_level
 from augment.errors import DataError
 from augment.images import Pixels, resize_image
@@ -105,7 +105,8 @@ class _BoxFit:
         self.aspect = layout.size[0] / layout.size[1]
         rng = np.random.default_rng(0)
         texts = [layout.random_text(rng) for _ in range(_FIT_TEXTS)]
-        inks = [plate_ink(text, layout, PLATE_FONTS[0], _FIT_SIZE) for text in texts]
+        draw = PlateInk(layout, _FIT_SIZE)
+        inks = [draw(text, PLATE_FONTS[0]) for text in texts]
         self.template = cv2.GaussianBlur(np.mean(inks, axis=0).astype(np.float32), (0, 0), 1.0)
         self.boxes = layout.boxes()
         self.starts = [

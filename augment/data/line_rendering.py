@@ -16,16 +16,24 @@ from numpy.typing import NDArray
 
 from augment.data.content import Font
 from augment.data.layouts import Layout
-from augment.data.line_camera import Draws, from_unit, keep_inside, photograph, random_view, to_unit
+from augment.data.line_camera import (
+    Draws,
+    from_unit,
+    keep_inside,
+    photograph,
+    random_view,
+    soften,
+    to_unit,
+)
 from augment.data.line_looks import Look, made_looks, measure_looks
 from augment.data.lines import (
     LONGEST_LINE,
     PLATE_FONTS,
+    PlateInk,
     check_line,
     line_fonts,
     line_ink,
     line_width,
-    plate_ink,
 )
 from augment.errors import ConfigError
 from augment.images import Pixels
@@ -40,6 +48,7 @@ _MADE_SHARE = 0.15  # of images whose look is made up although there are real on
 _WORD_VIEW, _PLATE_VIEW = 0.02, 0.03  # spread of the changes of view
 _WORD_MARGIN = 0.08  # heights
 _LEAST_CONTRAST = 25.0  # levels between ink and ground
+_TURNS = np.array([[2, 0, 1], [1, 2, 0]])  # of the three channels
 _SQUARE = np.ones((2, 2), np.uint8)
 _DISK = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
@@ -76,7 +85,8 @@ class LineRenderer:
         if channels == 1:
             style_images = [np.repeat(image, 3, axis=-1) for image in style_images]
         self.real_looks = measure_looks(style_images, layout)
-        self._ink_box = _ink_box(layout)
+        self._corners = _ink_corners(layout)
+        self._plates: dict[tuple[int, int], PlateInk] = {}
         self._made_looks = made_looks(layout, _MADE_LOOKS, np.random.default_rng(0))
 
     def __call__(
@@ -143,10 +153,10 @@ class LineRenderer:
             pose = look.pose @ _word_place(ink, x_height, look.pose[1, 1], size, draws)
             view = random_view(_WORD_VIEW, draws)
         else:
-            ink = plate_ink(text, self.layout, font, (2 * size[0], 2 * size[1]))
+            ink = self._plate_ink(size)(text, font)
             pose = look.pose
             view = random_view(_PLATE_VIEW, draws)
-        seen = from_unit(size) @ keep_inside(view, pose, self._ink_box)
+        seen = from_unit(size) @ keep_inside(view, pose, self._corners)
         ground = cv2.warpPerspective(
             look.ground,
             seen @ to_unit(look.ground.shape),
@@ -162,18 +172,17 @@ class LineRenderer:
 
     def _paint(self, ground: Pixels, coverage: Pixels, look: Look, draws: Draws) -> Floats:
         """Lay the ink, and under words now and then a rim or a shadow, over the ground."""
-        image = ground.astype(np.float32)
-        change = np.array([draws.normal(0, 8) for _ in range(3)], np.float32)
         behind = look.middle
         # Blur has dimmed the strokes that were measured: it will dim these once more.
-        colour = behind + (look.ink - behind) * draws.uniform(1.0, 1.3) + change
+        colour = behind + (look.ink - behind) * draws.uniform(1.0, 1.3)
+        colour += [8 * change for change in draws.normals(3)]
         blur = look.blur * ground.shape[0] * draws.uniform(0.5, 1.1)
         if self.layout.is_free and draws.happens(0.25):  # other colours, as far from each other
-            turn = 1 + draws.below(2)
-            image = np.ascontiguousarray(np.roll(image, turn, axis=2))
-            colour, behind = np.roll(colour, turn), np.roll(behind, turn)
-        if np.abs(colour - behind).mean() < _LEAST_CONTRAST:
-            colour = colour + np.sign(colour.mean() - behind.mean()) * 1.5 * _LEAST_CONTRAST
+            order = _TURNS[draws.below(2)]
+            ground, colour, behind = ground.take(order, axis=2), colour[order], behind[order]
+        if cv2.norm(colour, behind, cv2.NORM_L1) < 3 * _LEAST_CONTRAST:
+            colour += np.sign(colour.mean() - behind.mean()) * 1.5 * _LEAST_CONTRAST
+        image = ground.astype(np.float32)
         if self.layout.is_free and draws.happens(0.12):
             if draws.happens(0.5):
                 below = cv2.dilate(coverage, _DISK)
@@ -183,27 +192,32 @@ class LineRenderer:
             image = _blend(image, below, np.clip(rim, 0, 255), blur)
         return _blend(image, coverage, colour, blur)
 
+    def _plate_ink(self, size: tuple[int, int]) -> PlateInk:
+        """What draws the ink of plates of one size: at twice that size, as it will be tilted."""
+        drawer = self._plates.get(size)
+        if drawer is None:
+            drawer = self._plates[size] = PlateInk(self.layout, (2 * size[0], 2 * size[1]))
+        return drawer
 
-def _ink_box(layout: Layout) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of the ink in the unit square that a text is drawn in."""
-    if layout.is_free:
-        return 0.0, 0.0, 1.0, 1.0  # a word's ink is cropped
-    boxes = layout.boxes()
-    left, top = boxes[:, :2].min(axis=0).tolist()
-    right, bottom = boxes[:, 2:].max(axis=0).tolist()
-    return left, top, right, bottom
+
+def _ink_corners(layout: Layout) -> Matrix:
+    """Corners (3, 4) of the ink in the unit square that a text is drawn in: across, down and 1."""
+    left, top, right, bottom = 0.0, 0.0, 1.0, 1.0  # of a word, whose ink is cropped
+    if not layout.is_free:
+        boxes = layout.boxes()
+        (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    return np.array([[left, right, left, right], [top, top, bottom, bottom], [1, 1, 1, 1]])
 
 
 def _blend(image: Floats, coverage: Pixels, colour: Floats, blur: float) -> Floats:
     """Paint (H, W, 3) with a colour where (H, W) coverage, blurred by some pixels, says so."""
+    share = coverage.astype(np.float32)
     if blur > 0.25:
-        coverage = cv2.GaussianBlur(coverage, (0, 0), blur)
-    share = cv2.cvtColor(coverage, cv2.COLOR_GRAY2RGB).astype(np.float32)
-    share *= np.float32(1 / 255)
-    change: Floats = colour.astype(np.float32) - image
-    change *= share
-    change += image
-    return change
+        share = soften(share, blur)
+    change = cv2.subtract(image, (*colour.tolist(), 0.0))
+    change *= cv2.cvtColor(share, cv2.COLOR_GRAY2RGB)
+    painted: Floats = cv2.scaleAdd(change, -1 / 255, image)
+    return painted
 
 
 def _change_strokes(ink: Pixels, draws: Draws) -> Pixels:

@@ -35,12 +35,12 @@ __all__ = [
     "LONGEST_LINE",
     "PLATE_FONTS",
     "LineInk",
+    "PlateInk",
     "check_line",
     "draw_contents",
     "line_fonts",
     "line_ink",
     "line_width",
-    "plate_ink",
 ]
 
 LONGEST_LINE = 8
@@ -148,44 +148,69 @@ def draw_contents(
     chosen = tuple(fonts) if fonts is not None else line_fonts() if is_free else PLATE_FONTS
     if looks is None:
         looks = np.random.default_rng(seed).integers(len(chosen), size=len(texts))
+    plates = None if layout is None or layout.is_free else PlateInk(layout, size)
     contents = np.empty((len(texts), height, width, 1), np.uint8)
     for row, (text, look) in enumerate(zip(texts, looks, strict=True)):
         check_line(text)
         font = chosen[int(look) % len(chosen)]
-        if layout is None or layout.is_free:
+        if plates is None:
             contents[row, ..., 0] = _spread(text, font, height, width)
         else:
-            layout.check(text)
-            contents[row, ..., 0] = plate_ink(text, layout, font, size)
+            plates.layout.check(text)
+            contents[row, ..., 0] = plates(text, font)
     return contents
 
 
-def plate_ink(text: str, layout: Layout, font: Font, size: tuple[int, int]) -> Pixels:
-    """Draw each character into its box, with the layout's dots.
+class PlateInk:
+    """Draws each character of a plate into its box, with the layout's dots.
 
-    Args:
-        text: one that the layout allows.
-        layout: with positions.
-        font: what to draw with.
-        size: (H, W), pixels.
-
-    Returns:
-        (H, W) uint8 coverage.
+    What it has drawn once it only puts together.
     """
-    assert layout.size is not None
-    height, width = size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING
-    canvas = np.zeros((height, width), np.uint8)
-    edges = (layout.boxes() * (width, height, width, height)).round().astype(int)
-    for character, (left, top, right, bottom) in zip(text, edges, strict=True):
-        box = (max(int(bottom - top), 1), max(int(right - left), 1))
-        canvas[top : top + box[0], left : left + box[1]] = _plate_glyphs(font, box)[character]
-    scale_x, scale_y = width / layout.size[0], height / layout.size[1]
-    for dot in layout.dots:
-        centre = (round(dot.centre[0] * scale_x), round(dot.centre[1] * scale_y))
-        radii = (max(1, round(dot.radius * scale_x)), max(1, round(dot.radius * scale_y)))
-        cv2.ellipse(canvas, centre, radii, 0, 0, 360, 255, cv2.FILLED)
-    drawn: Pixels = cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_AREA)
-    return drawn
+
+    def __init__(self, layout: Layout, size: tuple[int, int]) -> None:
+        """Draw the dots.
+
+        Args:
+            layout: with positions.
+            size: (H, W) of the plates, pixels.
+        """
+        assert layout.size is not None
+        self.layout = layout
+        height, width = size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING
+        edges = (layout.boxes() * (width, height, width, height)).round().astype(int)
+        self._boxes: list[tuple[int, int, int, int]] = [tuple(box) for box in edges.tolist()]
+        self._drawn: dict[Font, dict[tuple[int, str], _Patch]] = {}
+        canvas = np.zeros((height, width), np.uint8)
+        scale_x, scale_y = width / layout.size[0], height / layout.size[1]
+        for dot in layout.dots:
+            centre = (round(dot.centre[0] * scale_x), round(dot.centre[1] * scale_y))
+            radii = (max(1, round(dot.radius * scale_x)), max(1, round(dot.radius * scale_y)))
+            cv2.ellipse(canvas, centre, radii, 0, 0, 360, 255, cv2.FILLED)
+        self._dots = cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_AREA)
+
+    def __call__(self, text: str, font: Font) -> Pixels:
+        """Draw a text that the layout allows: (H, W) uint8 coverage."""
+        drawn = self._drawn.setdefault(font, {})
+        plate: Pixels = self._dots.copy()
+        for item in enumerate(text):
+            patch = drawn.get(item)
+            if patch is None:
+                patch = drawn[item] = self._draw(*item, font)
+            part = plate[patch.rows, patch.columns]
+            cv2.add(part, patch.ink, dst=part)
+        return plate
+
+    def _draw(self, place: int, character: str, font: Font) -> "_Patch":
+        left, top, right, bottom = self._boxes[place]
+        box = (max(bottom - top, 1), max(right - left, 1))
+        rows = slice(top // _OVERSAMPLING, -(-(top + box[0]) // _OVERSAMPLING))
+        columns = slice(left // _OVERSAMPLING, -(-(left + box[1]) // _OVERSAMPLING))
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        canvas = np.zeros((size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING), np.uint8)
+        above, before = top % _OVERSAMPLING, left % _OVERSAMPLING
+        glyph = _plate_glyphs(font, box)[character]
+        canvas[above : above + box[0], before : before + box[1]] = glyph
+        return _Patch(rows, columns, cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_AREA))
 
 
 def line_ink(text: str, font: Font, spacing: float = 0.0) -> LineInk:
@@ -203,9 +228,8 @@ def line_ink(text: str, font: Font, spacing: float = 0.0) -> LineInk:
     placed, (left, top, right, bottom) = _set_line(text, glyphs, spacing)
     canvas = np.zeros((bottom - top, right - left), np.uint8)
     for x, glyph in placed:
-        ink_height, ink_width = glyph.ink.shape
         first = -glyph.above - top
-        place = canvas[first : first + ink_height, x - left : x - left + ink_width]
+        place = canvas[first : first + glyph.height, x - left : x - left + glyph.width]
         np.maximum(place, glyph.ink, out=place)
     return LineInk(canvas, glyphs.x_height)
 
@@ -217,18 +241,19 @@ def _set_line(
 
     Counted from the start of the baseline, pixels.
     """
-    placed, origin = [], 0.0
-    left, top, right, bottom = 1 << 30, 1 << 30, -(1 << 30), -(1 << 30)
+    placed, origin, gap = [], 0.0, spacing * _FONT_SIZE
+    rights, tops, bottoms = [], [], []
     for character in text:
         glyph = glyphs[character]
-        if glyph.ink.size:  # not a space
-            height, width = glyph.ink.shape
-            x = round(origin + (glyph.advance - width) / 2)
+        if glyph.width:  # not a space
+            x = round(origin + (glyph.advance - glyph.width) / 2)
             placed.append((x, glyph))
-            left, right = min(left, x), max(right, x + width)
-            top, bottom = min(top, -glyph.above), max(bottom, height - glyph.above)
-        origin += glyph.advance + spacing * _FONT_SIZE
-    return placed, (left, top, right, bottom)
+            rights.append(x + glyph.width)
+            tops.append(-glyph.above)
+            bottoms.append(glyph.height - glyph.above)
+        origin += glyph.advance + gap
+    left = min(x for x, _ in placed)
+    return placed, (left, min(tops), max(rights), max(bottoms))
 
 
 def _spread(text: str, font: Font, height: int, width: int) -> Pixels:
@@ -258,12 +283,22 @@ def _ink_scale(ink_height: int, x_height: int, height: int) -> float:
     return _INK_HEIGHT * height / max(ink_height, x_height)
 
 
+class _Patch(NamedTuple):
+    """A character of a plate, where it stands."""
+
+    rows: slice
+    columns: slice
+    ink: Pixels  # (h, w)
+
+
 class _Glyph(NamedTuple):
     """A character of free text."""
 
     ink: Pixels  # (h, w); (0, 0) of a space
     above: int  # rows above the baseline
     advance: int  # pixels to the next character
+    height: int
+    width: int
 
 
 class _Glyphs(dict[str, _Glyph]):
@@ -280,7 +315,8 @@ class _Glyphs(dict[str, _Glyph]):
         ink, above = draw_ink(character, font, _FONT_SIZE)
         if character == " ":
             ink = np.zeros((0, 0), np.uint8)
-        glyph = _Glyph(ink, above, max(advance, ink.shape[1]))
+        height, width = ink.shape
+        glyph = _Glyph(ink, above, max(advance, width), height, width)
         return self.setdefault(character, glyph)
 
 

@@ -130,7 +130,8 @@ def test_no_line_is_cut_at_the_border(
 def test_a_view_that_shows_the_whole_text_is_kept() -> None:
     view = np.array([[0.98, 0.01, 0.0], [0.02, 0.97, 0.01], [0.01, 0.0, 1.0]])
     pose = np.array([[0.9, 0.0, 0.04], [0.05, 0.8, 0.08], [0.0, 0.0, 1.0]])
-    np.testing.assert_allclose(keep_inside(view, pose, (0.0, 0.1, 1.0, 0.9)), view)
+    corners = np.array([[0, 1, 0, 1], [0.1, 0.1, 0.9, 0.9], [1, 1, 1, 1]])
+    np.testing.assert_allclose(keep_inside(view, pose, corners), view)
 
 
 def test_without_style_images_every_look_is_made_up() -> None:
@@ -170,6 +171,23 @@ def test_gray_renderers_take_and_give_one_channel() -> None:
 def test_large_images_have_noise_too() -> None:
     image = np.full((600, 600, 3), 128, np.float32)
     assert photograph(image, 12.0, Draws(0, 1)).std() > 1
+
+
+@pytest.mark.parametrize(("layout", "text"), [(PLATES, "京A12345"), (WORDS, "Hello")])
+def test_an_image_to_which_everything_happens_has_draws_enough(
+    layout: Layout, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def happens(draws: Draws, odds: float) -> bool:
+        return draws.uniform(0, 1) < 2
+
+    monkeypatch.setattr(Draws, "happens", happens)
+    assert LineRenderer(layout)([text] * 8, 0, (32, 96)).std() > 3
+
+
+def test_draws_of_neighbours_are_not_alike() -> None:
+    values = [Draws(seed, index).uniform(0, 1) for seed in (0, 1) for index in range(200)]
+    assert len(set(values)) == 400
+    assert np.mean(values) == pytest.approx(0.5, abs=0.06)
 
 
 def test_bad_texts_and_channels_are_refused(renderer: LineRenderer) -> None:
