@@ -51,10 +51,9 @@ class CVAEGAN(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.image_size, self.latent_dim = config, image_size, config.latent_dim
-        self.vectors = nn.Embedding(num_classes, config.vector_length(num_classes))
+        self.vectors = nn.Embedding(num_classes, config.label_dim or num_classes)
         if config.label_dim is None:
-            self.vectors.requires_grad_(False)  # moved by no player
-            self.vectors.weight.data = torch.eye(*self.vectors.weight.shape)  # one-hot
+            self.vectors.weight.data = torch.eye(num_classes)  # one-hot, and moved by no player
         self.networks = build_networks(
             config,
             num_classes=num_classes,
@@ -175,9 +174,6 @@ class CVAEGAN(nn.Module):
     def _classify(self, batch: Batch, draws: torch.Generator) -> Losses:
         logits, features = self.networks.classifier(self._seen(batch.images, draws))
         self.centres.moved(features.detach(), batch.labels)
-        if self.config.classifier_vectors:
-            directions = self.networks.classifier.unit_directions()  # type: ignore[operator]
-            self.vectors.weight.data = directions.detach() * directions.shape[1] ** 0.5
         classes = F.cross_entropy(logits.float(), batch.labels, reduction="none")  # Eq. 1
         return Losses(classes.mean(), {"classes": classes})
 

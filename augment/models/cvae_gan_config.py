@@ -15,8 +15,6 @@ own that ``LABELMINT`` turns on:
                          that centres of different classes are comparable.
     label_dim            a learned vector for each class instead of one-hot labels: hundreds of
                          classes share what they have in common, and vectors can be mixed.
-    classifier_vectors   the vectors are C's class directions: people whom C takes for alike are
-                         alike to G, and features f_C(x) of a stranger are a vector themselves.
     adversarial_weight   G is also judged by D itself, -log D(G(z, c)): two means that match leave
                          images smooth. The paper's G never minimizes a cross-entropy.
     classifier_weight    and by C, -log C(c | G(z, c)): with three photographs a class its centre
@@ -60,7 +58,6 @@ class CVAEGANConfig:
     steps: int = 100_000
     # Departures (see the module docstring).
     label_dim: int | None = None  # None: one-hot
-    classifier_vectors: bool = False
     adversarial_weight: float = 0.0
     classifier_weight: float = 0.0
     projection: bool = False
@@ -78,11 +75,6 @@ class CVAEGANConfig:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
         if self.label_dim is not None and self.label_dim < 1:
             raise ConfigError(f"label_dim must be at least 1 or null; got {self.label_dim}.")
-        if self.classifier_vectors and (self.networks != "compact" or self.label_dim is not None):
-            raise ConfigError(
-                "classifier_vectors needs compact networks, whose classes have directions, and "
-                "label_dim null, for these say how long a vector is."
-            )
         if self.classifier_steps < 0:
             raise ConfigError(f"classifier_steps must be >= 0; got {self.classifier_steps}.")
         for name in ("centre_momentum", "swap_share"):
@@ -92,17 +84,6 @@ class CVAEGANConfig:
             raise ConfigError("perceptual needs an encoder: set encodes, or perceptual to null.")
         if not self.encodes and self.swap_share:
             raise ConfigError("swap_share needs an encoder: set encodes, or swap_share to 0.")
-
-    def vector_length(self, num_classes: int) -> int:
-        """Numbers in the vector of each of k classes."""
-        if self.classifier_vectors:
-            return self.compact_features
-        return self.label_dim or num_classes
-
-    @property
-    def compact_features(self) -> int:
-        """Numbers in f_C(x) of the compact networks."""
-        return 8 * self.width
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def _compact(
 ) -> Networks:
     _check_size(image_size, DOWN)
     start = (image_size[0] // DOWN, image_size[1] // DOWN)
-    features = config.compact_features
+    features = 8 * config.width
     return Networks(
         _Encoder(config, channels, start, label_dim),
         _Generator(config, channels, start, label_dim),
@@ -219,12 +219,8 @@ class _CosineClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = F.normalize(self.body(images).float(), dim=1)
-        cosines = features @ self.unit_directions().T
+        cosines = features @ F.normalize(self.directions.float(), dim=1).T
         return COSINE_SCALE * cosines, features
-
-    def unit_directions(self) -> Tensor:
-        """Class directions (k, num_features) of length one."""
-        return F.normalize(self.directions.float(), dim=1)
 
 
 def _enlarge(maps: Tensor) -> Tensor:

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from augment.errors import ConfigError
 from augment.models.cvae_gan import CVAEGAN, Batch
@@ -171,22 +170,6 @@ def test_one_hot_labels_belong_to_no_player():
     assert id(model.vectors.weight) not in moved
 
 
-def test_class_vectors_of_the_classifier_follow_its_directions_and_are_moved_by_no_player():
-    model = make_model(replace(COMPACT, label_dim=None, classifier_vectors=True))
-    moved = {id(p) for nets in model.players().values() for n in nets for p in n.parameters()}
-    assert id(model.vectors.weight) not in moved
-    directions = model.networks.classifier.directions
-    run_phase(model, "classifier")
-    expected = F.normalize(directions, dim=1) * directions.shape[1] ** 0.5
-    torch.testing.assert_close(model.vectors.weight, expected.detach())
-    before = model.vectors.weight.clone()
-    with torch.no_grad():
-        directions[0] += 1.0
-    run_phase(model, "classifier")
-    changed = (model.vectors.weight != before).any(dim=1).tolist()
-    assert changed == [True] + [False] * (len(before) - 1)
-
-
 def test_images_lie_in_range_and_a_class_has_to_be_named():
     model = make_model().eval()
     z = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
@@ -243,14 +226,7 @@ def test_sizes_that_cannot_be_halved_are_refused(size):
 
 @pytest.mark.parametrize(
     "wrong",
-    [
-        {"latent_dim": 0},
-        {"label_dim": 0},
-        {"swap_share": 1.5},
-        {"encodes": False},
-        {"classifier_vectors": True, "label_dim": 8},
-        {"classifier_vectors": True, "label_dim": None, "networks": "paper"},
-    ],
+    [{"latent_dim": 0}, {"label_dim": 0}, {"swap_share": 1.5}, {"encodes": False}],
     ids=str,
 )
 def test_settings_out_of_range_are_refused(wrong):
