@@ -14,8 +14,8 @@ OUT/report.json and the bundle's MODEL_CARD.md:
 | utility | what a recognizer learns from generated images alone (GAN-train, GAN-test) |
 | privacy | near-copies of training images; attacks that tell who was trained on |
 
-``--data draw:SCENARIO/SEED`` stands for what a seed of a benchmark was trained and tested on: the data
-for that seed's own bundle, OUT/seeds/SEED/bundle.
+``--data draw:SCENARIO/SEED`` stands for what a seed of a benchmark was trained and tested on: the
+data for that seed's own bundle, OUT/seeds/SEED/bundle.
 
 ``--set inception=FILE`` adds fidelity in the features of torchvision's Inception v3, whose weights
 the file holds. Of the papers' tables, into OUT/MEASURE.json, OUT/MEASURE.md and pictures:
