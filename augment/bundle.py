@@ -185,12 +185,19 @@ def open_bundle(folder: Path) -> OpenedBundle:
     """Load the description, network and banks of a bundle.
 
     Raises:
-        BundleNotFoundError, BundleError: see ``load_bundle`` and ``load_tensors``.
+        BundleNotFoundError, BundleError: see ``load_bundle`` and ``load_tensors``; also weights
+            that do not fit the network.
     """
     info, tensors = load_bundle(folder), load_tensors(folder)
     banks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("bank.")}
     model = info.build_model()
-    model.load_state_dict(tensors)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BundleError(
+            f"{folder}: expected the weights of a {info.architecture} as it is today; another "
+            f"version wrote them: train it again. {error}"
+        ) from error
     return OpenedBundle(info, model, banks)
 
 

@@ -61,6 +61,14 @@ async function listModels() {
   await showModel(first.name);
 }
 
+/** What reads images back, and how well it reads real ones that it was not trained on. */
+function readerOf({ reader, metrics }) {
+  if (!reader) return "none";
+  const right = metrics.reader_accuracy;
+  const well = right === undefined ? "" : `, right on ${(100 * right).toFixed(0)} % of real images`;
+  return `by a recognizer of its own${well}`;
+}
+
 /** What a user wants to know of the model: [name, value, what the pointer is told]. */
 function factsOf(model) {
   const [height, width] = model.image_size;
@@ -78,7 +86,7 @@ function factsOf(model) {
     ["trained on", images ? `${number(images)} real images, ${uri.split("/").pop()}` : "–", uri],
     ...(steps ? [["trained for", `${number(steps)} steps, ${number(seen)} images seen`]] : []),
     ["published", new Date(model.published).toLocaleString("en-GB", { dateStyle: "medium" })],
-    ["read-back", model.reader ? "by a recognizer of its own" : "none"],
+    ["read-back", readerOf(model)],
     ["offers", model.capabilities.join(", ")],
     ["digest", model.digest.slice(0, 12), model.digest],
   ];

@@ -11,6 +11,7 @@ from augment.bundle import (
     Registry,
     load_bundle,
     load_tensors,
+    open_bundle,
     save_bundle,
 )
 from augment.errors import BundleError, BundleNotFoundError, ConfigError
@@ -40,6 +41,12 @@ def test_equal_bundles_have_equal_digests_and_other_data_another(folder):
     assert load_sampler(folder).digest == digest
     change_config(folder, data={"uri": "digits:", "digest": "other"})
     assert load_bundle(folder).digest != digest
+
+
+def test_weights_of_another_network_are_an_error_that_says_what_to_do(folder):
+    change_config(folder, classes=list("01234"))
+    with pytest.raises(BundleError, match="train it again"):
+        open_bundle(folder)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "samples.png"])

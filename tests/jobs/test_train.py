@@ -9,12 +9,18 @@ import torch.distributed
 
 from augment.bundle import READER_FOLDER, Registry, load_bundle, load_tensors
 from augment.config import with_overrides
+from augment.data.datasets import LabelledImages
 from augment.data.lines import draw_contents
+from augment.data.pairs import folds_of
 from augment.errors import ConfigError
 from augment.generators import GENERATORS
+from augment.generators.line_saae import open_lines
 from augment.images import encode_png
 from jobs import train
 from jobs.ray_context import RayContext
+from recognizers.arms import Plan
+from recognizers.fit import predict
+from recognizers.reader import load_reader
 from recognizers.scene_text import SIZES
 from recognizers.text_plans import text_plan_for
 from recognizers.text_reader import load_text_reader
@@ -149,6 +155,33 @@ def test_images_are_read_back_by_a_recognizer_of_their_kind_where_labels_are_cla
         kinds[architecture] = plan and plan.recognizer
     read = {name: kind for name, kind in kinds.items() if kind is not None}
     assert read == {"saae": "character", "cvae_gan": "face", "line_saae": SIZES["small"]}
+
+
+def test_a_reader_is_tried_on_real_images_that_its_members_were_not_trained_on(
+    some_digits: LabelledImages, tmp_path: Path
+) -> None:
+    plan = with_overrides(
+        Plan(), ["reader_steps=30", "rendered=false", "recipes.reader.rendered=0"]
+    )
+    right = train.fit_reader(some_digits, plan, 0, tmp_path / "reader")
+    reader, folds = load_reader(tmp_path / "reader"), folds_of(some_digits.labels)
+    per_member = []
+    for fold, member in enumerate(reader.members):
+        own = some_digits.subset(np.flatnonzero(folds == fold))
+        per_member += (predict(member, own.images())[0] == own.labels).tolist()
+    assert right == pytest.approx(np.mean(per_member))
+    assert 0.2 < np.mean(per_member) < 1
+
+
+def test_one_line_leaves_nothing_to_try_its_reader_on(
+    line_options: list[str], tmp_path: Path
+) -> None:
+    _, uri, *_ = line_options
+    changed = ["reader_steps=1", "rendered_lines=4", "recognizer.width=4", "recognizer.hidden=4"]
+    plan = with_overrides(text_plan_for("words"), [*changed, "budget.batch_size=4"])
+    lines = open_lines(uri, "words", size=None, channels=3)
+    assert train.fit_reader(lines, plan, 0, tmp_path / "reader") is None
+    assert (tmp_path / "reader" / "model.safetensors").exists()
 
 
 @pytest.mark.ray
