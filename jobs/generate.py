@@ -35,6 +35,7 @@ from jobs.cli import (
 from jobs.exports import add_export_options, open_writer
 from jobs.line_texts import check_options, write_lines
 from jobs.rendering import RENDERER, add_rendering_options, render_lines
+from jobs.text_choice import TEXTS_HELP
 from recognizers.privacy import NearCopies
 from recognizers.reader import load_reader
 
@@ -74,12 +75,7 @@ def parser() -> argparse.ArgumentParser:
         help="instead of --labels, K people who do not exist, new-0001, …; CVAE-GAN bundles",
     )
     options.add_argument("--per-label", type=at_least(1), default=100, help="images of each label")
-    options.add_argument(
-        "--texts",
-        metavar="TEXTS",
-        help="of bundles of lines and of renderer:LAYOUT, what to write: uniform (random texts of "
-        "the layout), grammar:PATTERN or a UTF-8 file with a text a line",
-    )
+    options.add_argument("--texts", metavar="TEXTS", help=TEXTS_HELP)
     options.add_argument("--count", type=at_least(1), default=100, help="lines for --texts")
     add_rendering_options(options)
     add_export_options(options)

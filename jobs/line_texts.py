@@ -13,7 +13,7 @@ from augment.generators.line_reading import draw_lines
 from augment.generators.line_saae import load_line_sampler
 from augment.generators.line_sampler import line_records
 from jobs.exports import open_writer
-from jobs.rendering import choose_texts
+from jobs.text_choice import choose_texts
 from recognizers.text_reader import load_text_reader
 
 __all__ = ["check_options", "write_lines"]
@@ -70,18 +70,18 @@ def write_lines(
     """
     sampler = load_line_sampler(folder, device=device, half=half)
     count, seed, place = arguments.count, arguments.seed, folder / READER_FOLDER
-    text_of = choose_texts(arguments.texts, sampler.layout, seed)
-    reads = arguments.read_back and place.is_dir()
-    reader = load_text_reader(place, device, info=sampler.info) if reads else None
+    reader = load_text_reader(place, device, info=sampler.info) if place.is_dir() else None
+    text_of = choose_texts(arguments.texts, sampler.layout, seed, reader)
     if arguments.dry_run:
         return
+    judge = reader if arguments.read_back else None
     tally = Tally()
     with (
         open_writer(arguments, out, None) as writer,
         tqdm(total=count, desc="writing", unit="line") as bar,
     ):
         for samples in draw_lines(
-            sampler, text_of, count, seed, reader=reader, tally=tally, max_factor=max_factor
+            sampler, text_of, count, seed, reader=judge, tally=tally, max_factor=max_factor
         ):
             rows = range(len(samples.texts))
             for record in line_records(samples, sampler.digest, rows):

@@ -6,21 +6,20 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from augment.data.layouts import Layout, load_layout
+from augment.data.layouts import load_layout
 from augment.data.line_rendering import LineRenderer
-from augment.data.text_sampling import TextSampler, from_list, grammar, uniform
 from augment.data.texts import open_texts
 from augment.errors import ConfigError
 from augment.export import WRITERS, Card, Record
 from augment.images import Pixels, encode_png
-from jobs.cli import absolute_location, absolute_uri, print_plan, read_settings
+from jobs.cli import absolute_uri, print_plan, read_settings
+from jobs.text_choice import choose_texts
 
 __all__ = ["RENDERER", "RenderingSettings", "add_rendering_options", "render_lines"]
 
 RENDERER = "renderer:"
 """How a BUNDLE argument begins that names a layout instead of a bundle."""
 
-_GRAMMAR = "grammar:"
 _MOST_STYLES = 2000
 
 
@@ -85,20 +84,6 @@ def render_lines(arguments: Namespace, out: Path) -> None:
             writer.add(Record(png=png, label=text, index=index, seed=arguments.seed))
         writer.close({"made": arguments.count, "kept": arguments.count, "dropped": 0})
     print(f"{out}: {arguments.count} lines rendered with {looks}")
-
-
-def choose_texts(source: str, layout: Layout, seed: int) -> TextSampler:
-    """Read ``--texts``: ``uniform``, ``grammar:PATTERN`` or a file with a text a line.
-
-    Raises:
-        ConfigError: a faulty pattern.
-        DataError: no such file, or none of texts.
-    """
-    if source == "uniform":
-        return uniform(layout, seed)
-    if source.startswith(_GRAMMAR):
-        return grammar(source.removeprefix(_GRAMMAR), seed)
-    return from_list(absolute_location(source, "--texts"), seed)
 
 
 def _style_images(uri: str | None, channels: int) -> list[Pixels]:

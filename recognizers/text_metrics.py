@@ -75,6 +75,21 @@ class ErrorReport:
             "confusions": [[written, read, times] for (written, read), times in worst],
         }
 
+    def matrix(self, classes: Sequence[str]) -> NDArray[np.int64]:
+        """(k, k): how often class i was read as class j; ``MISSING`` may be a class.
+
+        What other characters were written or read as is left out.
+        """
+        index = {character: number for number, character in enumerate(classes)}
+        counts = np.zeros((len(classes), len(classes)), np.int64)
+        for (written, read), times in self.confusions.items():
+            if written in index and read in index:
+                counts[index[written], index[read]] = times
+        for written, (times, wrong) in self.by_class.items():
+            if written in index:
+                counts[index[written], index[written]] = times - wrong
+        return counts
+
 
 def right_texts(read: Sequence[str], texts: Sequence[str], charset: Charset) -> NDArray[np.bool_]:
     """(N,) whether every character that counts is right.

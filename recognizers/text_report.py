@@ -164,12 +164,7 @@ def _confusion(run: TextRun, cells: Sequence[TextCell], baseline: str) -> dict[s
     classes = [*sorted(seen - {MISSING}), MISSING]
 
     def counted(arm: str) -> dict[str, Any]:
-        counts = np.zeros((len(classes), len(classes)), np.int64)
-        for (written, read), times in reports[arm].confusions.items():
-            counts[classes.index(written), classes.index(read)] = times
-        for written, (times, wrong) in reports[arm].by_class.items():
-            counts[classes.index(written), classes.index(written)] = times - wrong
-        return {"arm": arm, "counts": counts.tolist()}
+        return {"arm": arm, "counts": reports[arm].matrix(classes).tolist()}
 
     return {
         "classes": [*classes[:-1], NOTHING],

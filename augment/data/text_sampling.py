@@ -96,7 +96,8 @@ def towards_confusions(
 
     Args:
         layout: whose texts to draw.
-        alphabet: the k characters of the matrix; those it lacks count as never confused.
+        alphabet: the k characters of the matrix; those it lacks count as their lower case, or
+            as never confused.
         confusion: (k, k), how often row i was read as column j.
         seed: of the draws.
 
@@ -113,7 +114,7 @@ def towards_confusions(
     wrong = matrix.sum(axis=1) + matrix.sum(axis=0) - 2 * right
     rates = wrong / (matrix.sum(axis=1) + 1.0)
     found = dict(zip(alphabet, rates.tolist(), strict=True))
-    weights = {c: _LEAST_WEIGHT + found.get(c, 0.0) for c in layout.alphabet}
+    weights = {c: _LEAST_WEIGHT + found.get(c, found.get(c.lower(), 0.0)) for c in layout.alphabet}
     return _weighted(layout, weights, seed)
 
 

@@ -1,0 +1,77 @@
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augment.data.layouts import load_layout
+from augment.data.texts import Lines, LineShape
+from augment.errors import ConfigError, DataError
+from augment.images import encode_png
+from jobs.text_choice import choose_texts
+from recognizers.charset import Charset
+from recognizers.ctc import Readings
+
+PLATES = load_layout("plates-cn")
+
+
+def csv_of(folder: Path, split: str, texts: list[str]) -> str:
+    """Lines without ink that say these texts."""
+    rows = ["file,text,split"]
+    for number, text in enumerate(texts):
+        name = f"{split}{number}.png"
+        (folder / name).write_bytes(encode_png(np.full((32, 96, 3), 90, np.uint8)))
+        rows.append(f"{name},{text},{split}")
+    (folder / f"{split}.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return f"csv:{folder / f'{split}.csv'}"
+
+
+class Misreader:
+    """Reads every 8 as a B, loses every 1, and is right on the rest."""
+
+    charset = Charset("".join(sorted(PLATES.alphabet)))
+    shape = LineShape(height=32, least_width=96, most_width=96, channels=3)
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts = texts
+
+    def read(self, lines: Lines) -> Readings:
+        assert len(lines.pixels) == len(self.texts)
+        read = [text.replace("8", "B").replace("1", "") for text in self.texts]
+        return Readings(read, np.ones(len(read), np.float32))
+
+
+def counted(source: str, reader: Any = None) -> Counter[str]:
+    text_of = choose_texts(source, PLATES, 0, reader)
+    return Counter("".join(text_of(index) for index in range(600)))
+
+
+def test_characters_that_are_rare_in_real_lines_are_written_more_often(tmp_path: Path) -> None:
+    uri = csv_of(tmp_path, "train", ["京A01234", "京B56890", "京CDEFGH"] * 10)
+    rare, usual = counted(f"rare:{uri}"), counted("uniform")
+    assert rare["京"] < usual["京"] / 2
+    assert rare["8"] < usual["8"]
+    assert rare["7"] > 1.5 * usual["7"]
+
+
+def test_characters_that_the_bundles_reader_confuses_are_written_more_often(
+    tmp_path: Path,
+) -> None:
+    texts = ["京A12345", "京A67890", "沪B24680", "沪B13579"]
+    uri = csv_of(tmp_path, "val", texts)
+    confused, usual = counted(f"confused:{uri}", Misreader(texts)), counted("uniform")
+    for character in "81B":
+        assert confused[character] > 2 * usual[character], character
+    assert confused["7"] < usual["7"]
+
+
+def test_nothing_is_confused_where_there_is_no_reader(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="take rare:URI"):
+        choose_texts("confused:csv:labels.csv", PLATES, 0)
+
+
+def test_lines_without_the_split_that_is_looked_at_are_refused(tmp_path: Path) -> None:
+    uri = csv_of(tmp_path, "train", ["京A12345"])
+    with pytest.raises(DataError, match="val"):
+        choose_texts(f"confused:{uri}", PLATES, 0, Misreader([]))
