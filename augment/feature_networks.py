@@ -145,7 +145,9 @@ def _build(name: str, architecture: str) -> nn.Module:
             f"{name}: unknown feature network {architecture!r}; expected "
             f"{', '.join(sorted(OPENERS))} or one of torchvision's: {', '.join(known)}."
         )
-    options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
+    options = {}
+    if architecture in ("googlenet", "inception_v3"):  # as with torchvision's own weights
+        options = {"init_weights": False, "transform_input": True}
     network: nn.Module = models.get_model(architecture, weights=None, **options)
     return network
 

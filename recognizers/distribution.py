@@ -129,7 +129,7 @@ class InceptionFeatures:
     """
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:
-        self.model = inception_v3(weights=None, init_weights=False)
+        self.model = inception_v3(weights=None, init_weights=False)  # takes [-1, 1] as we do
         try:
             self.model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
@@ -145,13 +145,10 @@ class InceptionFeatures:
     def __call__(self, images: Pixels) -> Features:
         """(N, H, W, 1 or 3) uint8 of any size to (N, 2048)."""
         features = []
-        mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-        std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
         for start in range(0, len(images), 32):
             pixels = to_tensor(images[start : start + 32]).expand(-1, 3, -1, -1)
             pixels = F.interpolate(pixels, (299, 299), mode="bilinear", antialias=True)
-            normal = ((pixels + 1) / 2 - mean) / std
-            features.append(self.model(normal.to(self.device)).cpu().numpy())
+            features.append(self.model(pixels.to(self.device)).cpu().numpy())
         return np.concatenate(features)
 
 

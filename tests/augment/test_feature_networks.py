@@ -112,6 +112,14 @@ def test_small_and_gray_images_are_shown_enlarged_and_as_rgb() -> None:
     torch.testing.assert_close(white, torch.tensor([2.2489, 2.4286, 2.6400]), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["googlenet:conv1.conv", "inception_v3:Conv2d_1a_3x3.conv"])
+def test_inceptions_see_the_range_that_torchvisions_weights_were_trained_on(name) -> None:
+    features = open_comparator(f"untrained:{name}", (80, 80), 3)
+    images = 2 * torch.rand(2, 3, 80, 80) - 1
+    first = features.network.get_submodule(features.layer)
+    torch.testing.assert_close(features(images), first(images), atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

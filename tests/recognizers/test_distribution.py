@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.models import inception_v3
+from torchvision.models import Inception_V3_Weights, inception_v3
 
 from augment.errors import ConfigError, DataError
 from recognizers.distribution import (
@@ -101,6 +101,18 @@ def test_features_that_cannot_be_compared_are_refused():
         compare_sets(fine, normal(20, 1, 5))
     with pytest.raises(DataError, match="at least 6 real images, got 5"):
         compare_sets(fine[:5], fine)
+
+
+def test_inception_sees_images_as_torchvision_shows_them_to_these_weights(tmp_path: Path):
+    network = inception_v3(weights=None, init_weights=False, transform_input=True)  # as published
+    path = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), path)
+    network.fc = torch.nn.Identity()
+    images = np.random.default_rng(0).integers(0, 256, (2, 299, 299, 3), dtype=np.uint8)
+    show = Inception_V3_Weights.IMAGENET1K_V1.transforms(crop_size=299, resize_size=299)
+    with torch.no_grad():
+        wanted = network.eval()(show(torch.from_numpy(images).permute(0, 3, 1, 2)))
+    np.testing.assert_allclose(InceptionFeatures(path)(images), wanted, rtol=1e-3, atol=1e-5)
 
 
 def test_inception_reads_gray_and_colour_images_and_refuses_other_weights(tmp_path: Path):
