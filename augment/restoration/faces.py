@@ -210,14 +210,11 @@ def crop_hole(
             f"expected a hole within the face box ({box}), got one with {outside.sum()} pixels "
             "outside it; make the hole smaller or the box larger."
         )
-    reach = crop_image(hole[:, :, None].view(np.uint8), box)[:, :, 0]
+    reach = crop_image(hole[:, :, None].view(np.uint8), box)[:, :, 0].astype(np.float32)
     height, width = size
-    shrinks = height <= reach.shape[0] and width <= reach.shape[1]
-    covered = cv2.resize(
-        reach.astype(np.float32),
-        (width, height),
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-    )
+    smaller = (min(width, reach.shape[1]), min(height, reach.shape[0]))  # by area: nothing is lost
+    covered = cv2.resize(reach, smaller, interpolation=cv2.INTER_AREA)
+    covered = cv2.resize(covered, (width, height), interpolation=cv2.INTER_LINEAR)
     touched: NDArray[np.bool_] = covered > 0
     return touched
 

@@ -94,6 +94,16 @@ def test_every_pixel_that_a_hole_touches_is_hole_at_the_models_size(size):
     assert 0 < small.mean() < 0.2
 
 
+@pytest.mark.parametrize("column", [0, 101, 148, 299])
+def test_a_thin_hole_is_not_lost_in_a_box_that_shrinks_one_way_and_grows_the_other(column):
+    image, hole = picture(50, 300), np.zeros((50, 300), bool)
+    hole[20:30, column] = True
+    small = crop_hole(hole, image, FaceBox.whole(image), (64, 64))
+    y, x = np.nonzero(hole)
+    assert small[y * 64 // 50, x * 64 // 300].all()
+    assert small.mean() < 0.02
+
+
 def test_a_hole_of_another_size_or_beyond_the_box_is_refused():
     image, box = picture(), FaceBox(10, 5, 42, 37)
     with pytest.raises(RequestError, match="60×40; got 40×60"):
