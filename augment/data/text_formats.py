@@ -26,6 +26,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import lmdb
+import numpy as np
 
 from augment.data.ccpd import PlateName, parse_name
 from augment.data.listing import is_image, some
@@ -332,7 +333,10 @@ def _read_mat(tree: Tree, file: str, variable: str) -> list[tuple[str, str]]:
 
     try:
         entries = loadmat(io.BytesIO(tree.store.read(file)), squeeze_me=True)[variable]
-        return [(str(entry["ImgName"]), str(entry["GroundTruth"])) for entry in entries.reshape(-1)]
+        return [
+            (_text_of(entry["ImgName"]), _text_of(entry["GroundTruth"]))
+            for entry in entries.reshape(-1)
+        ]
     except NotImplementedError as error:  # how loadmat says that a file is HDF5
         raise DataError(
             f"expected {tree.path}/{file} in MATLAB's format of version 7 or older, got 7.3; "
@@ -343,6 +347,11 @@ def _read_mat(tree: Tree, file: str, variable: str) -> list[tuple[str, str]]:
             f"expected a struct array {variable} with ImgName and GroundTruth in "
             f"{tree.path}/{file}, got {error!r}; download it again."
         ) from error
+
+
+def _text_of(cell: Any) -> str:
+    """What a .mat file's cell says: a text, or an empty array for one that is empty."""
+    return "".join(np.atleast_1d(cell))
 
 
 def _list_table(

@@ -222,6 +222,8 @@ BAD_IIIT5K: dict[str, tuple[dict[str, object], str]] = {
     "another variable": ({"traindata": np.zeros(3)}, "struct array traindata"),
     "missing image": ({"testdata": [("test/9_9.png", "A", "B")]}, "none for test/9_9.png"),
     "repeat": ({"testdata": [("train/1_1.png", "A", "B")]}, "repeats of train/1_1.png"),
+    "empty text": ({"testdata": [("test/2_1.png", "", "B")]}, "a text for every image"),
+    "number": ({"testdata": [("test/2_1.png", 7, "B")]}, "struct array testdata"),
 }
 
 
