@@ -99,7 +99,7 @@ class FolderStore:
 
     def has(self, name: str) -> bool:
         """Whether the file ``name``, which may lead out of the folder, exists."""
-        return bool(self._file_system.exists(self._locate(name)))
+        return bool(self._file_system.isfile(self._locate(name)))
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; ImageError if it cannot be read."""

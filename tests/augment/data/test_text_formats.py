@@ -68,6 +68,8 @@ def test_filename_and_words_are_columns_too(tmp_path: Path) -> None:
 BAD_TABLES = {
     "unknown columns": (b"path,transcript\na.png,A\n", "columns file and text or filename and wor"),
     "missing file": (b"file,text\na.png,A\ngone.png,B\n", "got none for gone.png"),
+    "a folder": (b"file,text\n.,A\n", "got none for ."),
+    "no file": (b"file,text\n,A\n", "an image for every row"),
     "repeat": (b"file,text\na.png,A\na.png,B\n", "repeats of a.png"),
     "empty text": (b"file,text\na.png,\n", "a text for every image of .* none for a.png"),
     "blank text": (b"file,text\na.png, \n", "a text for every image"),
