@@ -26,7 +26,7 @@ _DIGITS = "0123456789"
 _SPECIAL = "\\[]{}()|?"
 
 Draw = Callable[[np.random.Generator], str]
-Part = tuple[Draw, int]  # how to draw it, and its longest text
+Part = tuple[Draw, int, int]  # how to draw it, the lengths of its shortest and longest text
 
 
 def parse_grammar(pattern: str) -> Draw:
@@ -42,13 +42,13 @@ def parse_grammar(pattern: str) -> Draw:
         ConfigError: names the place and what is wrong there.
     """
     parser = _Parser(pattern)
-    draw, longest = parser.alternatives()
+    draw, shortest, longest = parser.alternatives()
     if parser.place < len(pattern):
         raise parser.error("closes nothing")
-    if not 0 < longest <= LONGEST_TEXT:
+    if not 0 < shortest <= longest <= LONGEST_TEXT:
         raise ConfigError(
-            f"grammar {pattern!r} must give texts of 1 to {LONGEST_TEXT} characters, its longest "
-            f"has {longest}; correct it."
+            f"grammar {pattern!r} must give texts of 1 to {LONGEST_TEXT} characters, its shortest "
+            f"has {shortest} and its longest {longest}; correct it."
         )
     return draw
 
@@ -79,34 +79,33 @@ class _Parser:
         while self.next() == "|":
             self.take()
             parts.append(self.sequence())
-        draws = [draw for draw, _ in parts]
-        longest = max(length for _, length in parts)
-        if len(draws) == 1:
-            return draws[0], longest
-        return lambda rng: draws[rng.integers(len(draws))](rng), longest
+        if len(parts) == 1:
+            return parts[0]
+        draws, least, most = zip(*parts, strict=True)
+        return lambda rng: draws[rng.integers(len(draws))](rng), min(least), max(most)
 
     def sequence(self) -> Part:
         parts = []
         while self.next() not in ("", "|", ")"):
             parts.append(self.repeated())
-        draws = [draw for draw, _ in parts]
-        longest = sum(length for _, length in parts)
-        return lambda rng: "".join(draw(rng) for draw in draws), longest
+        draws = [draw for draw, _, _ in parts]
+        shortest, longest = sum(least for _, least, _ in parts), sum(most for _, _, most in parts)
+        return lambda rng: "".join(draw(rng) for draw in draws), shortest, longest
 
     def repeated(self) -> Part:
-        draw, longest = self.single()
+        draw, shortest, longest = part = self.single()
         if self.next() == "?":
             self.take()
             least, most = 0, 1
         elif self.next() == "{":
             least, most = self.counts()
         else:
-            return draw, longest
+            return part
 
         def draw_all(rng: np.random.Generator) -> str:
             return "".join(draw(rng) for _ in range(rng.integers(least, most + 1)))
 
-        return draw_all, most * longest
+        return draw_all, least * shortest, most * longest
 
     def counts(self) -> tuple[int, int]:
         end = self.pattern.find("}", self.place)
@@ -172,5 +171,5 @@ class _Parser:
 
 def _one_of(characters: str) -> Part:
     if len(characters) == 1:
-        return lambda rng: characters, 1
-    return lambda rng: characters[rng.integers(len(characters))], 1
+        return lambda rng: characters, 1, 1
+    return lambda rng: characters[rng.integers(len(characters))], 1, 1

@@ -72,6 +72,9 @@ def test_a_grammar_gives_all_its_texts() -> None:
     [
         ("", "1 to 256"),
         ("a{0}", "1 to 256"),
+        ("a?", "its shortest has 0 and its longest 1"),
+        ("(RED|)", "its shortest has 0 and its longest 3"),
+        (r"\d{0,4}", "its shortest has 0 and its longest 4"),
         (r"\d{300}", "300"),
         ("a)", "position 2.*closes nothing"),
         ("(a", "position 3.*must be \\)"),
