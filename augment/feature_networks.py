@@ -13,13 +13,11 @@ Any classifier of torchvision may stand for alexnet. A layer is a submodule's na
 and the rectifier that follow. Weights are never silently random.
 """
 
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -192,9 +190,13 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             return load_file(file)
         state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # unpickling raises many kinds; all mean another file
         raise ConfigError(
-            f"{file}: expected a state dict, .pth or .safetensors, got none ({error}); check the "
+            f"{file}: expected a state dict, .pth or .safetensors, got none ({error!r}); check the "
             "path."
         ) from error
+    if not isinstance(state, Mapping):
+        raise ConfigError(
+            f"{file}: expected a state dict, got {type(state).__name__}; save state_dict() there."
+        )
     return state

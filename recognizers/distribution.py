@@ -132,10 +132,11 @@ class InceptionFeatures:
         self.model = inception_v3(weights=None, init_weights=False)  # takes [-1, 1] as we do
         try:
             self.model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        except Exception as error:  # unpickling raises many kinds; all mean another file
+            what = str(error).partition("\n")[0] or type(error).__name__
             raise ConfigError(
                 f"{weights}: expected the weights of torchvision's inception_v3, got something "
-                f"else ({str(error).splitlines()[0]}); download them by torchvision."
+                f"else ({what}); download them by torchvision."
             ) from error
         self.model.fc = nn.Identity()
         self.model.eval().to(device)

@@ -62,7 +62,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, squeezenet_state) -> None
         open_comparator(f"resnet18:layer1@{tmp_path / 'other.pth'}", SIZE, 3)
 
 
-@pytest.mark.parametrize("content", [None, b"no weights", b""])
+@pytest.mark.parametrize("content", [None, b"no weights", b"hello, world", b""])
 def test_files_without_weights_are_refused(tmp_path, content) -> None:
     for suffix in (".pth", ".safetensors"):
         file = tmp_path / f"weights{suffix}"
@@ -70,6 +70,12 @@ def test_files_without_weights_are_refused(tmp_path, content) -> None:
             file.write_bytes(content)
         with pytest.raises(ConfigError, match="expected a state dict"):
             open_comparator(f"squeezenet1_1:features.5@{file}", SIZE, 3)
+
+
+def test_a_file_of_something_else_than_a_state_dict_is_refused(tmp_path) -> None:
+    torch.save([torch.zeros(1)], tmp_path / "list.pth")
+    with pytest.raises(ConfigError, match="expected a state dict, got list"):
+        open_comparator(f"squeezenet1_1:features.5@{tmp_path / 'list.pth'}", SIZE, 3)
 
 
 def test_untrained_networks_are_the_same_each_time_and_leave_global_draws_alone() -> None:

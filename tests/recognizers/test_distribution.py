@@ -131,3 +131,7 @@ def test_inception_reads_gray_and_colour_images_and_refuses_other_weights(tmp_pa
         InceptionFeatures(path)
     with pytest.raises(ConfigError, match="torchvision's inception_v3"):
         InceptionFeatures(tmp_path / "none.pth")
+    for content in (b"", b"hello, world"):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match="torchvision's inception_v3"):
+            InceptionFeatures(path)
