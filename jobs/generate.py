@@ -6,6 +6,7 @@ writes the recommended training set: the real images and 200 generated ones of e
 """
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -192,7 +193,8 @@ def choose_labels(text: str, classes: Sequence[str]) -> list[str]:
     if text == "all":
         return list(classes)
     path = Path(absolute_location(text, "--labels")) if text.endswith(".txt") else Path(text)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    is_file = os.path.isfile(path)  # Path.is_file raises where a list is too long for a name
+    lines = path.read_text(encoding="utf-8").splitlines() if is_file else text.split(",")
     labels = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not labels:
         raise ConfigError(f"--labels names no label: got {text!r}; write all, A,B or a file.")

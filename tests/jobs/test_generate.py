@@ -77,6 +77,11 @@ def test_labels_may_come_from_a_file(demo_registry: Path, tmp_path: Path) -> Non
     assert [row["label"] for row in rows(tmp_path / "set")] == ["1", "5"]
 
 
+def test_more_labels_may_be_listed_than_a_file_name_can_hold() -> None:
+    people = [f"Person_{number:03d}" for number in range(158)]
+    assert generate.choose_labels(",".join(people), people) == people
+
+
 def test_an_unknown_label_is_an_error_that_lists_the_classes(
     demo_registry: Path, tmp_path: Path
 ) -> None:
