@@ -20,6 +20,7 @@ from augment.export.records import Record, encode_jpeg, folder_name
 
 __all__ = ["LfwWriter", "draw_pairs"]
 
+_PAIRS_FILE = "pairs.txt"
 _FOLDS = 10
 _PAIRS = 300  # of each kind in a fold, as in LFW
 _IMAGES = 25  # of a person, looked at for pairs: they make 300
@@ -45,7 +46,7 @@ class LfwWriter(FolderExport):
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""
         name = record.label
-        if re.search(r"\s", name) or folder_name(name) != name:
+        if re.search(r"\s", name) or folder_name(name) != name or name == _PAIRS_FILE:
             raise LabelError(
                 f"the layout lfw takes names that can be files and have no white space, got "
                 f"{name[:40]!r}; write George_W_Bush."
@@ -67,7 +68,7 @@ class LfwWriter(FolderExport):
         self._told = f"`pairs.txt`: {len(folds)} folds of {size} matched, {size} mismatched pairs."
         rows: list[tuple[str | int, ...]] = [(len(folds), size)]
         rows += [pair for matched, mismatched in folds for pair in (*matched, *mismatched)]
-        self.put("pairs.txt", "".join("\t".join(map(str, row)) + "\n" for row in rows).encode())
+        self.put(_PAIRS_FILE, "".join("\t".join(map(str, row)) + "\n" for row in rows).encode())
 
     def describe(self) -> str:
         """The layout, and how many pairs there are."""

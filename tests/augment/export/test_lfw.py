@@ -89,8 +89,8 @@ def test_people_who_make_no_pairs_get_no_list_and_the_card_says_so(
     assert "No `pairs.txt`" in (root / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["George W Bush", "tab\there", "a/b", "con:"])
+@pytest.mark.parametrize("name", ["George W Bush", "tab\there", "a/b", "con:", "pairs.txt"])
 def test_a_name_that_cannot_be_one_of_lfw_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="layout lfw takes names"):
-        export(tmp_path / "out", {name: 1})
+        export(tmp_path / "out", {name: 2, "Ann_Lee": 2})
     assert list(tmp_path.iterdir()) == []
