@@ -102,7 +102,7 @@ class Judge:
             DataError: no class has two images.
         """
         probabilities, embeddings = read_and_embed(self.model, judged.images)
-        near = self._distances(judged.images, embeddings) < self.limits[:, None]
+        near = self._too_near(judged.images, embeddings)
         return FidelityRow(
             name=name,
             images=len(judged),
@@ -119,8 +119,15 @@ class Judge:
 
     def near_copies(self, images: Pixels) -> NDArray[np.bool_]:
         """(N,) whether each image lies too near to a training image, in pixels or features."""
-        near: NDArray[np.bool_] = np.any(self._distances(images) < self.limits[:, None], axis=0)
+        near: NDArray[np.bool_] = self._too_near(images).any(axis=0)
         return near
+
+    def _too_near(
+        self, images: Pixels, embeddings: NDArray[np.float32] | None = None
+    ) -> NDArray[np.bool_]:
+        """(2, N) whether each is nearer than the limit, in pixels and features; a copy always."""
+        distances = self._distances(images, embeddings)
+        return (distances < self.limits[:, None]) | (distances <= 0)
 
     def _distances(
         self, images: Pixels, embeddings: NDArray[np.float32] | None = None

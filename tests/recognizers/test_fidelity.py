@@ -76,6 +76,13 @@ def test_copies_of_training_images_are_found(judge, people):
     assert copied.near_in_features == 1
 
 
+def test_copies_are_found_though_held_out_images_repeat_training_images(judge, people):
+    train, _ = people
+    repeated = Judge(judge.model, train.images(), LabelledPixels(train.images(), train.labels))
+    assert repeated.near_copies(train.images()).all()
+    assert repeated.real_row().near_in_pixels == 1
+
+
 def test_images_of_the_wrong_class_lower_top1_and_nothing_else(judge, people):
     _, held_out = people
     right = judge.row("right", LabelledPixels(held_out.images(), held_out.labels))
