@@ -119,7 +119,7 @@ class Judge:
 
     def near_copies(self, images: Pixels) -> NDArray[np.bool_]:
         """(N,) whether each image lies too near to a training image, in pixels or features."""
-        near: NDArray[np.bool_] = self._too_near(images).any(axis=0)
+        near: NDArray[np.bool_] = np.any(self._too_near(images), axis=0)
         return near
 
     def _too_near(
