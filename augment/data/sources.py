@@ -131,13 +131,20 @@ class ZipStore:
         return sorted(self._open().namelist())
 
     def read(self, name: str) -> bytes:
-        """Return a member's bytes; ImageError if it is damaged."""
+        """Return a member's bytes; ImageError if it is damaged, encrypted or packed otherwise."""
         try:
             return self._open().read(name)
-        except (KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (
+            KeyError,
+            OSError,
+            EOFError,
+            RuntimeError,  # encrypted, or an unknown compression
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             raise ImageError(
                 f"{name}: expected a readable member of {self.path}, got {error}; "
-                "copy the archive again."
+                "copy the archive again, without a password."
             ) from error
 
     def _open(self) -> zipfile.ZipFile:

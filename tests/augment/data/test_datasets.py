@@ -437,6 +437,18 @@ def test_a_truncated_zip_is_refused(tmp_path: Path) -> None:
         open_data(f"zip:{path}")
 
 
+def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "z.zip", CLASS_FOLDERS)
+    data = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = -1
+        while (place := data.find(signature, place + 1)) >= 0:
+            data[place + flags] |= 1  # encrypted
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=r"encrypted.*without a password"):
+        open_data(f"zip:{path}").images()
+
+
 def test_a_damaged_member_of_a_zip_is_named(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "z.zip", CLASS_FOLDERS)
     data = bytearray(path.read_bytes())
