@@ -48,6 +48,7 @@ ARM_MEANINGS = {
     "synthetic": "classical and rendered + generated images",
     "synthetic_only": "generated images only",
 }
+WITHOUT_RENDERER = {"synthetic": "classical + generated images"}
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ def _render(report: Report, pictures: Pictures) -> str:
         tone={"helps": "good", "hurts": "bad"}.get(report["verdict"], "open"),
         least_seeds=LEAST_SEEDS,
         sentence=sentence,
-        arm_meanings=ARM_MEANINGS,
+        arm_meanings=ARM_MEANINGS | ({} if "rendered" in report["arms"] else WITHOUT_RENDERER),
         intervals=intervals(report),
         scale=score_scale(report),
         charts=charts(report),

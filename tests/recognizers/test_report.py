@@ -317,3 +317,18 @@ def test_a_second_test_set_is_reported_beside_the_first(tmp_path):
     assert report["confirmation"]["n_test"] == 300
     assert "confirmed on other signs? 0.0 % fewer errors" in format_table(report)
     assert "on other signs (300 test images): 0.0 % fewer errors" in page_of(tmp_path, report).text
+
+
+def test_a_report_without_a_rendered_arm_names_no_renderer(tmp_path):
+    assert "classical and rendered + generated" in page_of(tmp_path / "a", report_of(HELPS)).text
+    text = page_of(tmp_path / "b", report_of(HURTS)).text
+    assert "classical + generated images" in text
+    assert "classical and rendered" not in text
+
+
+def test_long_class_names_stand_above_their_pictures(tmp_path):
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    pictures = Pictures([ClassPictures(name, images, images) for name in ("京", "George_W_Bush")])
+    text = write_report(tmp_path, report_of(HELPS), pictures).read_text(encoding="utf-8")
+    assert '<div class="class"><b>京' in text
+    assert '<div class="class named"><b>George_W_Bush' in text
