@@ -49,6 +49,7 @@ __all__ = [
 
 _COLUMNS = (("file", "text"), ("filename", "words"))
 _PADDLE_PREFIX = "rec_gt_"
+_HDF5 = 2  # what scipy calls MATLAB's version 7.3, which it does not read
 _IIIT5K_PARTS = {"train": "traindata", "test": "testdata"}
 
 
@@ -330,23 +331,25 @@ def _read_plate(
 def _read_mat(tree: Tree, file: str, variable: str) -> list[tuple[str, str]]:
     """Return ImgName and GroundTruth of every entry of a .mat file's struct array."""
     from scipy.io import loadmat  # only this scheme needs it
+    from scipy.io.matlab import MatReadError, matfile_version
 
+    data = io.BytesIO(tree.store.read(file))
     try:
-        entries = loadmat(io.BytesIO(tree.store.read(file)), squeeze_me=True)[variable]
-        return [
-            (_text_of(entry["ImgName"]), _text_of(entry["GroundTruth"]))
-            for entry in entries.reshape(-1)
-        ]
-    except NotImplementedError as error:  # how loadmat says that a file is HDF5
-        raise DataError(
-            f"expected {tree.path}/{file} in MATLAB's format of version 7 or older, got 7.3; "
-            "save it again by save(…, '-v7')."
-        ) from error
-    except (LookupError, ValueError, TypeError) as error:
+        if matfile_version(data)[0] < _HDF5:
+            entries = loadmat(data, squeeze_me=True)[variable]
+            return [
+                (_text_of(entry["ImgName"]), _text_of(entry["GroundTruth"]))
+                for entry in entries.reshape(-1)
+            ]
+    except (LookupError, ValueError, TypeError, MatReadError) as error:
         raise DataError(
             f"expected a struct array {variable} with ImgName and GroundTruth in "
             f"{tree.path}/{file}, got {error!r}; download it again."
         ) from error
+    raise DataError(
+        f"expected {tree.path}/{file} in MATLAB's format of version 7 or older, got 7.3; "
+        "save it again by save(…, '-v7')."
+    )
 
 
 def _text_of(cell: Any) -> str:

@@ -1,5 +1,6 @@
 """What a data set can be made from and cut into: arrays, subsets, renamed classes, digests."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,54 @@ def test_attribute_names_without_attributes_are_refused() -> None:
         LabelledImages.from_arrays(
             np.zeros((1, 4, 4, 1), np.uint8), np.array([0]), "A", attribute_names=("a",)
         )
+
+
+def test_hash_split_is_fixed_near_its_shares_and_by_group(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = np.zeros((4000, 2, 2, 1), np.uint8)
+    groups = [f"plate{index // 4}" for index in range(4000)]
+    data = LabelledImages.from_arrays(images, np.arange(4000) % 2, "AB", groups=groups)
+    again = LabelledImages.from_arrays(images, np.arange(4000) % 2, "AB", groups=groups)
+    assert data.splits.tolist() == again.splits.tolist()
+    shares = [np.mean(data.splits == name) for name in ("train", "val", "test")]
+    assert np.allclose(shares, (0.75, 0.10, 0.15), atol=0.03)
+    splits_of: dict[str, set[str]] = {}
+    for group, split in zip(data.groups, data.splits, strict=True):
+        splits_of.setdefault(str(group), set()).add(str(split))
+    assert all(len(splits) == 1 for splits in splits_of.values())
+    with caplog.at_level(logging.INFO, "labelmint.data"):
+        opened = open_data("digits:")
+    assert opened.describe() in caplog.text
+    assert "split by hash" in caplog.text
+
+
+def test_hash_split_never_changes_between_versions() -> None:
+    splits = open_data("digits:").splits[:8].tolist()
+    assert splits == EXPECTED_DIGIT_SPLITS
+
+
+EXPECTED_DIGIT_SPLITS = ["train", "val", "test", "train", "test", "val", "train", "train"]
+
+
+def test_arrays_with_a_label_too_many_or_out_of_range_are_refused() -> None:
+    images = np.zeros((2, 3, 3, 1), np.uint8)
+    with pytest.raises(DataError, match="got 2 and 3"):
+        LabelledImages.from_arrays(images, np.array([0, 1, 0]), "AB")
+    with pytest.raises(DataError, match=r"\[0, 1\], got 0 to 2"):
+        LabelledImages.from_arrays(images, np.array([0, 2]), "AB")
+
+
+def test_parts_of_one_source_are_joined_as_splits_and_others_refused() -> None:
+    pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((8, 8, 1), np.uint8)
+    data = LabelledImages.from_arrays(pixels, np.array([0, 1] * 3), "ab")
+    parts = {"train": data.subset([4, 1]), "test": data.subset([0])}
+    joined = LabelledImages.joined(parts, "two parts")
+    assert joined.images()[:, 0, 0, 0].tolist() == [4, 1, 0]
+    assert joined.labels.tolist() == [0, 1, 0]
+    for split, part in parts.items():
+        assert joined.split(split).digest() == part.digest()
+        assert joined.split(split).groups.tolist() == part.groups.tolist()
+    other = LabelledImages.from_arrays(pixels, np.array([0, 1] * 3), "ab")
+    with pytest.raises(DataError, match="one source"):
+        LabelledImages.joined({"train": data, "test": other}, "two sources")

@@ -1,13 +1,9 @@
-import gzip
 import io
 import json
-import logging
 import pickle
-import struct
 import tracemalloc
 import uuid
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -16,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from augment.data.datasets import LabelledImages, open_data
+from augment.data.datasets import open_data
 from augment.errors import DataError, ImageError
 
 
@@ -57,22 +53,6 @@ def table() -> dict[str, bytes | str]:
         "x/1.png,A,train,g1\nx/2.png,B,test,g2\nx/3.png,B,valid,g3\n",
         **{f"x/{number}.png": picture(number) for number in (1, 2, 3)},
     }
-
-
-def write_idx(root: Path, *, zipped: bool) -> Path:
-    rng = np.random.default_rng(0)
-    files: dict[str, bytes] = {}
-    for prefix, count in (("train", 24), ("t10k", 4)):
-        images = rng.integers(0, 256, (count, 5, 4), dtype=np.uint8)
-        labels = np.arange(count, dtype=np.uint8) % 3
-        sizes = struct.pack(">3i", count, 5, 4)
-        files[f"{prefix}-images-idx3-ubyte"] = b"\0\0\x08\x03" + sizes + images.tobytes()
-        files[f"{prefix}-labels-idx1-ubyte"] = (
-            b"\0\0\x08\x01" + struct.pack(">i", count) + labels.tobytes()
-        )
-    if zipped:
-        return write_files(root, {f"{n}.gz": gzip.compress(data) for n, data in files.items()})
-    return write_files(root, dict(files))
 
 
 # What comes out
@@ -157,15 +137,6 @@ def test_csv_paths_may_lead_out_of_its_folder(tmp_path: Path) -> None:
     assert data.images()[:, 0, 0, 0].tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("zipped", [False, True])
-def test_idx_holds_the_last_twelfth_of_the_training_file_back(tmp_path: Path, zipped: bool) -> None:
-    data = open_data(f"idx:{write_idx(tmp_path, zipped=zipped)}", image_size=(5, 4))
-    assert data.classes == ("0", "1", "2")
-    assert data.splits.tolist() == ["train"] * 22 + ["val"] * 2 + ["test"] * 4
-    first = np.random.default_rng(0).integers(0, 256, (24, 5, 4), dtype=np.uint8)[0]
-    np.testing.assert_array_equal(data.images([0])[0, :, :, 0], first)
-
-
 def test_manifest_of_an_export_tells_labels_that_are_no_folder_names(tmp_path: Path) -> None:
     files: dict[str, bytes | str] = {"%2F/a.png": picture(1), "B/b.png": picture(2)}
     rows = [{"file": "%2F/a.png", "label": "/"}, {"file": "B/b.png", "label": "B"}]
@@ -247,40 +218,6 @@ def test_size_and_channels_are_chosen_from_images_of_all_classes(tmp_path: Path)
 def test_chosen_size_is_clipped(tmp_path: Path) -> None:
     files = {f"{label}/1.png": picture(1, (3, 200)) for label in "AB"}
     assert open_data(f"folder:{write_files(tmp_path, files)}").image_size == (8, 64)
-
-
-def test_hash_split_is_fixed_near_its_shares_and_by_group(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    images = np.zeros((4000, 2, 2, 1), np.uint8)
-    groups = [f"plate{index // 4}" for index in range(4000)]
-    data = LabelledImages.from_arrays(images, np.arange(4000) % 2, "AB", groups=groups)
-    again = LabelledImages.from_arrays(images, np.arange(4000) % 2, "AB", groups=groups)
-    assert data.splits.tolist() == again.splits.tolist()
-    shares = [np.mean(data.splits == name) for name in ("train", "val", "test")]
-    assert np.allclose(shares, (0.75, 0.10, 0.15), atol=0.03)
-    splits_of: dict[str, set[str]] = {}
-    for group, split in zip(data.groups, data.splits, strict=True):
-        splits_of.setdefault(str(group), set()).add(str(split))
-    assert all(len(splits) == 1 for splits in splits_of.values())
-    with caplog.at_level(logging.INFO, "labelmint.data"):
-        opened = open_data("digits:")
-    assert opened.describe() in caplog.text
-    assert "split by hash" in caplog.text
-
-
-def test_hash_split_never_changes_between_versions() -> None:
-    splits = open_data("digits:").splits[:8].tolist()
-    assert splits == EXPECTED_DIGIT_SPLITS
-
-
-EXPECTED_DIGIT_SPLITS = ["train", "val", "test", "train", "test", "val", "train", "train"]
-
-
-def test_an_empty_split_is_an_error_with_the_sizes(tmp_path: Path) -> None:
-    data = open_data(f"idx:{write_idx(tmp_path, zipped=False)}").split("test")
-    with pytest.raises(DataError, match="train 0, val 0, test 4"):
-        data.split("val")
 
 
 # Views
@@ -458,56 +395,8 @@ def test_a_damaged_member_of_a_zip_is_named(tmp_path: Path) -> None:
         open_data(f"zip:{path}")
 
 
-def cut(path: Path, data: bytes) -> None:
-    path.write_bytes(data[:-3])
-
-
-def unzip_cut(path: Path, data: bytes) -> None:
-    path.write_bytes(gzip.compress(gzip.decompress(data)[:-3]))
-
-
-@pytest.mark.parametrize("damage", [cut, unzip_cut])
-def test_a_truncated_idx_file_is_named(
-    tmp_path: Path, damage: Callable[[Path, bytes], None]
-) -> None:
-    path = write_idx(tmp_path, zipped=True) / "t10k-images-idx3-ubyte.gz"
-    damage(path, path.read_bytes())
-    with pytest.raises(DataError, match="t10k-images"):
-        open_data(f"idx:{tmp_path}")
-
-
-def test_a_missing_idx_file_is_named(tmp_path: Path) -> None:
-    write_idx(tmp_path, zipped=False)
-    (tmp_path / "train-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match="train-labels-idx1-ubyte or"):
-        open_data(f"idx:{tmp_path}")
-
-
 def test_charboxes_without_boxes_points_to_zip(
     tmp_path: Path, table: dict[str, bytes | str]
 ) -> None:
     with pytest.raises(DataError, match=r"char_boxes\.json.*use zip:"):
         open_data(f"charboxes:{write_zip(tmp_path / 'z.zip', table)}")
-
-
-def test_arrays_with_a_label_too_many_or_out_of_range_are_refused() -> None:
-    images = np.zeros((2, 3, 3, 1), np.uint8)
-    with pytest.raises(DataError, match="got 2 and 3"):
-        LabelledImages.from_arrays(images, np.array([0, 1, 0]), "AB")
-    with pytest.raises(DataError, match=r"\[0, 1\], got 0 to 2"):
-        LabelledImages.from_arrays(images, np.array([0, 2]), "AB")
-
-
-def test_parts_of_one_source_are_joined_as_splits_and_others_refused() -> None:
-    pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((8, 8, 1), np.uint8)
-    data = LabelledImages.from_arrays(pixels, np.array([0, 1] * 3), "ab")
-    parts = {"train": data.subset([4, 1]), "test": data.subset([0])}
-    joined = LabelledImages.joined(parts, "two parts")
-    assert joined.images()[:, 0, 0, 0].tolist() == [4, 1, 0]
-    assert joined.labels.tolist() == [0, 1, 0]
-    for split, part in parts.items():
-        assert joined.split(split).digest() == part.digest()
-        assert joined.split(split).groups.tolist() == part.groups.tolist()
-    other = LabelledImages.from_arrays(pixels, np.array([0, 1] * 3), "ab")
-    with pytest.raises(DataError, match="one source"):
-        LabelledImages.joined({"train": data, "test": other}, "two sources")

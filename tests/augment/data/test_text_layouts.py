@@ -239,6 +239,13 @@ def test_an_iiit5k_without_its_lists_is_a_clear_error(tmp_path: Path) -> None:
         read_iiit5k(str(tmp_path))
 
 
+def test_an_iiit5k_with_an_empty_file_is_a_clear_error(tmp_path: Path) -> None:
+    root = iiit5k(tmp_path)
+    (root / "testdata.mat").write_bytes(b"")
+    with pytest.raises(DataError, match=r"testdata\.mat, got .*truncated.*download it again"):
+        read_iiit5k(str(root))
+
+
 def test_an_iiit5k_saved_as_matlab_7_3_is_told_to_be_saved_anew(tmp_path: Path) -> None:
     """Such files are HDF5, which scipy does not read: the header alone tells."""
     root = iiit5k(tmp_path)
