@@ -13,7 +13,7 @@ from augment.generators.line_reading import draw_lines
 from augment.generators.line_saae import load_line_sampler
 from augment.generators.line_sampler import line_records
 from jobs.exports import open_writer
-from jobs.text_choice import choose_texts
+from jobs.text_choice import asks_reader, choose_texts
 from recognizers.text_reader import load_text_reader
 
 __all__ = ["check_options", "write_lines"]
@@ -70,7 +70,8 @@ def write_lines(
     """
     sampler = load_line_sampler(folder, device=device, half=half)
     count, seed, place = arguments.count, arguments.seed, folder / READER_FOLDER
-    reader = load_text_reader(place, device, info=sampler.info) if place.is_dir() else None
+    reads = place.is_dir() and (arguments.read_back or asks_reader(arguments.texts))
+    reader = load_text_reader(place, device, info=sampler.info) if reads else None
     text_of = choose_texts(arguments.texts, sampler.layout, seed, reader)
     if arguments.dry_run:
         return

@@ -102,16 +102,17 @@ def measure(arguments: argparse.Namespace, plan: TextPlan, out: Path) -> ReaderQ
     )
     drawn = draw_planted(arguments, run, planted)
     reader = run.train_reader()
+    read, scores = reader.read(drawn.lines).texts, reader.scores(drawn.lines, labels)
     save_arrays(
         out / "lines.npz",
         pixels=drawn.lines.pixels,
         widths=drawn.lines.widths,
         labels=np.array(labels, np.str_),
         drawn=np.array(planted.drawn, np.str_),
-        read=np.array(reader.read(drawn.lines).texts, np.str_),
-        scores=reader.scores(drawn.lines, labels),
+        read=np.array(read, np.str_),
+        scores=scores,
     )
-    return reader_quality(reader, drawn.lines, labels, planted.is_wrong)
+    return reader_quality(read, scores, labels, planted.is_wrong, reader.charset)
 
 
 def draw_planted(arguments: argparse.Namespace, run: TextRun, planted: Planted) -> LabelledLines:

@@ -17,7 +17,7 @@ from jobs.cli import absolute_location, absolute_uri
 from recognizers.text_metrics import MISSING, report_errors
 from recognizers.text_reader import CrossFittedTextReader
 
-__all__ = ["TEXTS_HELP", "choose_texts"]
+__all__ = ["TEXTS_HELP", "asks_reader", "choose_texts"]
 
 TEXTS_HELP = (
     "of bundles of lines and of renderer:LAYOUT, what to write: uniform (random texts of the "
@@ -27,6 +27,11 @@ TEXTS_HELP = (
 )
 
 _GRAMMAR, _RARE, _CONFUSED = "grammar:", "rare:", "confused:"
+
+
+def asks_reader(source: str) -> bool:
+    """Whether ``--texts`` needs the bundle's reader."""
+    return source.startswith(_CONFUSED)
 
 
 def choose_texts(
@@ -51,7 +56,7 @@ def choose_texts(
     if source.startswith(_RARE):
         lines = open_texts(absolute_uri(source.removeprefix(_RARE), "--texts")).split("train")
         return balanced(layout, Counter("".join(lines.texts)), seed)
-    if source.startswith(_CONFUSED):
+    if asks_reader(source):
         if reader is None:
             raise ConfigError(
                 f"--texts {source} asks the reader of a bundle of lines, got none; train the "

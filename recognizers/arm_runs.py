@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from augment.errors import ConfigError, ResumeError
 from augment.generate import Tally
-from recognizers.arrays import load_arrays
+from recognizers.arrays import load_array, load_arrays
 from recognizers.gain import ArmResult
 from recognizers.mixing import Mixture, MixtureT
 
@@ -120,13 +120,13 @@ class ArmRun(ABC, Generic[MixtureT, SourceT, CellT]):
     def seconds(self) -> float:
         """Time that the finished pieces took, in earlier sessions too."""
         pieces = [*self.folder.glob("cells/*.npz"), *self.folder.glob(self.generated_path.name)]
-        return sum(float(load_arrays(piece)["seconds"]) for piece in pieces)
+        return sum(float(load_array(piece, "seconds")) for piece in pieces)
 
     @property
     def tally(self) -> Tally:
         """How many images were generated and kept; zeros before any was."""
         path = self.generated_path
-        return Tally(*load_arrays(path)["tally"].tolist()) if path.exists() else Tally()
+        return Tally(*load_array(path, "tally").tolist()) if path.exists() else Tally()
 
     def run(self, arms: Mapping[str, MixtureT] | None = None) -> list[CellT]:
         """Train and measure every arm that is not finished yet.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["load_arrays", "save_arrays"]
+__all__ = ["load_array", "load_arrays", "save_arrays"]
 
 
 def save_arrays(path: Path, **arrays: NDArray[np.generic]) -> None:
@@ -22,3 +22,10 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read what ``save_arrays`` wrote."""
     with np.load(path) as arrays:
         return dict(arrays)
+
+
+def load_array(path: Path, name: str) -> NDArray[Any]:
+    """Read one of its arrays and none of the others, however large."""
+    with np.load(path) as arrays:
+        array: NDArray[Any] = arrays[name]
+    return array

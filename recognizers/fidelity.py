@@ -21,7 +21,7 @@ from recognizers.character import CharacterRecognizer
 from recognizers.face import FaceRecognizer
 from recognizers.fit import Budget, fit
 from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
-from recognizers.nearest import nearest_images
+from recognizers.nearest import NearestImages
 from recognizers.privacy import NEAR
 from recognizers.reader import KINDS
 from recognizers.tables import markdown_table
@@ -85,6 +85,7 @@ class Judge:
         if len(held_out) < 2:
             raise DataError(f"expected at least 2 held-out images, got {len(held_out)}.")
         self.model, self.train, self.held_out = model, train, held_out
+        self._nearest = NearestImages(train)
         self.train_embeddings = read_and_embed(model, train)[1]
         self.limits: NDArray[np.float64] = np.quantile(
             self._distances(held_out.images), NEAR, axis=1
@@ -134,7 +135,7 @@ class Judge:
     ) -> NDArray[np.float64]:
         """(2, N) distances to the nearest training image: in pixels, and 1 − cos of embeddings."""
         embeddings = read_and_embed(self.model, images)[1] if embeddings is None else embeddings
-        in_pixels = nearest_images(images, self.train)[1]
+        in_pixels = self._nearest(images)[1]
         in_features = 1 - (embeddings @ self.train_embeddings.T).max(axis=1)
         return np.stack([in_pixels, in_features])
 

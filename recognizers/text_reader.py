@@ -287,20 +287,22 @@ class ReaderQuality:
 
 
 def reader_quality(
-    reader: CrossFittedTextReader,
-    lines: Lines,
+    read: Sequence[str],
+    scores: NDArray[np.float32],
     texts: Sequence[str],
     is_wrong: NDArray[np.bool_],
+    charset: Charset,
     *,
     dropped: float = WRONG_DROPPED,
 ) -> ReaderQuality:
     """Measure a reader on lines some of which do not show their text.
 
     Args:
-        reader: its band takes no part.
-        lines: N.
+        read: what the reader read on each of N lines; its band takes no part.
+        scores: (N,) probabilities of the labels, by ``CrossFittedTextReader.scores``.
         texts: the labels.
         is_wrong: (N,) which lines were drawn with another text.
+        charset: the reader's.
         dropped: share of the wrong lines that the threshold has to drop.
 
     Raises:
@@ -310,10 +312,9 @@ def reader_quality(
         raise DataError(
             f"expected right and wrong lines, got {int(is_wrong.sum())} wrong of {len(is_wrong)}."
         )
-    scores = reader.scores(lines, texts)
     right_lost, wrong_dropped, thresholds = roc_curve(is_wrong, -scores)
     at = int(np.argmax(wrong_dropped >= dropped))
-    differs = ~_same(reader.read(lines).texts, texts, reader.charset)
+    differs = ~_same(read, texts, charset)
     shown = np.unique(np.linspace(0, len(right_lost) - 1, MOST_CURVE_POINTS).round().astype(int))
     return ReaderQuality(
         n_right=int((~is_wrong).sum()),

@@ -24,7 +24,7 @@ from augment.generate import Sampler, draw_counts
 from augment.generators import load_sampler
 from augment.training import derive_seed
 from recognizers.arms import SeedRun
-from recognizers.arrays import load_arrays, save_arrays
+from recognizers.arrays import load_array, load_arrays, save_arrays
 from recognizers.draws import Draw
 from recognizers.face import FaceRecognizer
 from recognizers.gain import ArmResult, GainReport, measure_gain
@@ -231,7 +231,7 @@ class VerificationRun:
         count = Counter({name: getattr(self.run.tally, name) for name in TALLIED})
         path = self.run.folder / NEW_PEOPLE_FILE
         if path.exists():
-            made = len(load_arrays(path)["labels"])
+            made = len(load_array(path, "labels"))
             count.update(made=made, kept=made)
         return count
 

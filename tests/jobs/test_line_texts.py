@@ -131,6 +131,14 @@ def test_lines_that_read_wrong_are_drawn_again(
     assert {row["confidence"] for row in rows} == {0.75}
 
 
+def test_a_reader_that_is_not_asked_is_not_loaded(
+    read_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_texts, "load_text_reader", None)
+    wanted = ["--texts", "uniform", "--count", "2", "--no-read-back"]
+    assert len(run(read_bundle, tmp_path / "set", *wanted)) == 3
+
+
 def test_what_never_reads_right_is_missing_and_told(
     read_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,3 +1,4 @@
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from augment.images import Pixels
 from recognizers import arms
 from recognizers.arm_runs import ARMS, default_recipes
 from recognizers.arms import Plan, SeedRun
+from recognizers.arrays import load_array, save_arrays
 from recognizers.character import CharacterRecognizer
 from recognizers.draws import Draw
 from recognizers.face import FaceRecognizer
@@ -257,3 +259,14 @@ def test_a_recipe_is_written_as_what_differs_from_the_default() -> None:
     recipe = Recipe(rendered=0.5, generated=0.25)
     assert str(recipe) == "rendered=0.5,generated=0.25"
     assert recipe.real == 0.25
+
+
+def test_one_array_is_read_without_the_others(tmp_path: Path) -> None:
+    save_arrays(tmp_path / "a.npz", small=np.array(3.5), large=np.zeros(1000))
+    kept = bytearray((tmp_path / "a.npz").read_bytes())
+    at = kept.index(bytes(1000))
+    kept[at : at + 1000] = bytes([1]) * 1000  # whoever reads it finds another checksum
+    (tmp_path / "a.npz").write_bytes(kept)
+    assert load_array(tmp_path / "a.npz", "small") == 3.5
+    with pytest.raises(zipfile.BadZipFile):
+        load_array(tmp_path / "a.npz", "large")

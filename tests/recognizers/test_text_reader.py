@@ -18,6 +18,7 @@ from recognizers.scene_text import TextConfig, TextRecognizer
 from recognizers.text_fit import TextBatch, fit_texts
 from recognizers.text_reader import (
     CrossFittedTextReader,
+    ReaderQuality,
     load_text_reader,
     plant_errors,
     reader_quality,
@@ -137,11 +138,18 @@ def test_planted_errors_can_be_drawn_and_are_no_mere_change_of_case() -> None:
         plant_errors(["ab"], "ab", share=0.5, allows=lambda text: False)
 
 
+def quality_of(
+    reader: CrossFittedTextReader, lines: Lines, texts: list[str], is_wrong: np.ndarray
+) -> ReaderQuality:
+    read, scores = reader.read(lines).texts, reader.scores(lines, texts)
+    return reader_quality(read, scores, texts, is_wrong, reader.charset)
+
+
 def test_a_good_reader_loses_few_right_lines_with_the_wrong_ones(
     reader: CrossFittedTextReader,
 ) -> None:
     planted = plant_errors(TEXTS * 4, "abcd", share=0.2, seed=1)
-    quality = reader_quality(reader, drawn(planted.drawn, seed=9), TEXTS * 4, planted.is_wrong)
+    quality = quality_of(reader, drawn(planted.drawn, seed=9), TEXTS * 4, planted.is_wrong)
     assert (quality.n_right, quality.n_wrong) == (128, 32)
     assert quality.auc > 0.98
     assert quality.right_lost <= 0.05
@@ -156,16 +164,14 @@ def test_a_reader_that_knows_nothing_tells_nothing_apart() -> None:
     model = TextRecognizer(CHARSET, height=16, channels=1, config=config).eval()
     planted = plant_errors(TEXTS * 4, "abcd", share=0.3, seed=1, allows=lambda t: len(t) == 2)
     lines = drawn(planted.drawn)
-    quality = reader_quality(
-        CrossFittedTextReader([model], SHAPE), lines, TEXTS * 4, planted.is_wrong
-    )
+    quality = quality_of(CrossFittedTextReader([model], SHAPE), lines, TEXTS * 4, planted.is_wrong)
     assert 0.3 < quality.auc < 0.7
     assert quality.right_lost > 0.5
 
 
 def test_measuring_needs_lines_of_both_kinds(reader: CrossFittedTextReader) -> None:
     with pytest.raises(DataError, match="0 wrong of 2"):
-        reader_quality(reader, drawn(["ab", "cd"]), ["ab", "cd"], np.zeros(2, bool))
+        quality_of(reader, drawn(["ab", "cd"]), ["ab", "cd"], np.zeros(2, bool))
 
 
 @pytest.mark.parametrize("band", [(0.5, 0.5), (-0.1, 1.0), (0.2, 1.2)])
