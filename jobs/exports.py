@@ -4,9 +4,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from augment.errors import DataError
 from augment.export import WRITERS, Card, Writer
+from augment.generate import Tally
 
-__all__ = ["add_export_options", "open_writer"]
+__all__ = ["add_export_options", "check_kept", "open_writer"]
 
 
 def add_export_options(options: ArgumentParser) -> None:
@@ -40,3 +42,17 @@ def open_writer(arguments: Namespace, out: Path, classes: Sequence[str] | None) 
         licence=arguments.licence,
     )
     return WRITERS[arguments.format](out, classes=classes, card=card)
+
+
+def check_kept(tally: Tally) -> None:
+    """Refuse an export without a single generated image; its writer then leaves nothing behind.
+
+    Raises:
+        DataError: everything that was made was dropped.
+    """
+    if not tally.kept:
+        raise DataError(
+            f"expected images that read as their label and are no copies, got none of "
+            f"{tally.made:,} made, so nothing was written; train the bundle or its reader longer, "
+            "or keep what it draws by --no-read-back."
+        )

@@ -33,7 +33,7 @@ from jobs.cli import (
     read_settings,
     run_job,
 )
-from jobs.exports import add_export_options, open_writer
+from jobs.exports import add_export_options, check_kept, open_writer
 from jobs.line_texts import check_options, write_lines
 from jobs.rendering import RENDERER, add_rendering_options, render_lines
 from jobs.text_choice import TEXTS_HELP
@@ -162,6 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                         generated_record(image, sampler.classes, arguments.seed, sampler.digest)
                     )
                 bar.update(len(drawn))
+        check_kept(tally)
         writer.close({**asdict(tally), "real": len(real) if real else 0})
     print(f"{out}: {tally.kept} generated images kept of {tally.made} made", end="")
     print(f", {tally.copies} near-copies dropped" if is_copy else "", end="")

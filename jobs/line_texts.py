@@ -12,7 +12,7 @@ from augment.generate import Tally
 from augment.generators.line_reading import draw_lines
 from augment.generators.line_saae import load_line_sampler
 from augment.generators.line_sampler import line_records
-from jobs.exports import open_writer
+from jobs.exports import check_kept, open_writer
 from jobs.text_choice import asks_reader, choose_texts
 from recognizers.text_reader import load_text_reader
 
@@ -88,6 +88,7 @@ def write_lines(
             for record in line_records(samples, sampler.digest, rows):
                 writer.add(record)
             bar.update(len(rows))
+        check_kept(tally)
         writer.close({**asdict(tally), "real": 0})
     print(f"{out}: {tally.kept} lines kept of {tally.made} made")
     for text, missing in list(tally.shortfall.items())[:MOST_TOLD]:

@@ -3,12 +3,14 @@ import re
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pyarrow import parquet
 
 from augment.data.datasets import open_data
 from augment.errors import DataError, LabelError
 from jobs import generate
+from recognizers.privacy import NearCopies
 
 
 def run(registry: Path, out: Path, *options: str) -> None:
@@ -68,6 +70,16 @@ def test_near_copies_of_the_training_images_are_dropped_and_told(
     told = re.search(r"(\d+) near-copies dropped", capsys.readouterr().out)
     assert told is not None
     assert int(told[1]) >= 4
+
+
+def test_an_export_of_nothing_but_dropped_images_is_an_error(
+    demo_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NearCopies, "__call__", lambda self, images: np.ones(len(images), bool))
+    few = ("--labels", "0", "--per-label", "2", "--drop-copies", "digits:")
+    with pytest.raises(DataError, match="got none of 8 made, so nothing was written"):
+        run(demo_registry, tmp_path / "set", *few)
+    assert not list(tmp_path.glob("set*"))
 
 
 def test_labels_may_come_from_a_file(demo_registry: Path, tmp_path: Path) -> None:

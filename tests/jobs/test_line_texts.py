@@ -11,7 +11,7 @@ from augment.data.layouts import load_layout
 from augment.data.line_pairs import LineData
 from augment.data.lines import draw_contents, line_width
 from augment.data.texts import TextImages
-from augment.errors import BundleError, ConfigError, RequestError
+from augment.errors import BundleError, ConfigError, DataError, RequestError
 from augment.generators.base import write_bundle
 from augment.generators.line_reading import Judged
 from augment.generators.line_saae import CONFIGS, load_line_sampler, shape_for
@@ -49,6 +49,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def read_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return publish(tmp_path_factory.mktemp("read") / "1", reads=WORDS)
+
+
+class Only:
+    """Keeps lines of one text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def judge(self, images: Sequence[Pixels], texts: Sequence[str], folds: Any) -> Judged:
+        return Judged(np.array(texts) == self.text, np.ones(len(texts), np.float32))
 
 
 class EveryOther:
@@ -140,30 +150,34 @@ def test_a_reader_that_is_not_asked_is_not_loaded(
 
 
 def test_what_never_reads_right_is_missing_and_told(
-    read_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    read_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(line_texts, "load_text_reader", lambda *given, **how: Only("Open"))
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(["Open", *(f"Shut{i}" for i in range(12))]), encoding="utf-8")
+    wanted = ["--texts", str(texts), "--count", "26"]
+    *rows, last = run(read_bundle, tmp_path / "set", *wanted)
+    assert [row["label"] for row in rows] == ["Open", "Open"]
+    summary: Any = last["summary"]
+    assert (summary["made"], summary["dropped"]) == (2 + 4 * 24, 4 * 24)
+    assert summary["shortfall"] == {f"Shut{i}": 2 for i in range(12)}
+    told = capsys.readouterr().out
+    assert told.count("fewer than asked for; too many were misread") == line_texts.MOST_TOLD
+    assert "and 2 more texts" in told
+
+
+def test_an_export_of_nothing_is_an_error_and_not_left_behind(
+    read_bundle: Path, tmp_path: Path
 ) -> None:
     wanted = ["--texts", "grammar:(Open|Hotel)", "--count", "3"]
-    *rows, last = run(read_bundle, tmp_path / "a", *wanted)
-    summary: Any = last["summary"]
-    assert rows == []
-    assert (summary["made"], summary["dropped"]) == (12, 12)
-    assert sum(summary["shortfall"].values()) == 3
-    assert set(summary["shortfall"]) <= {"Open", "Hotel"}
-    assert "too many were misread" in capsys.readouterr().out
-    unread = ["--texts", "uniform", "--count", "3", "--no-read-back"]
-    *rows, last = run(read_bundle, tmp_path / "b", *unread)
+    with pytest.raises(DataError, match="got none of 12 made"):
+        run(read_bundle, tmp_path / "set", *wanted)
+    assert not list(tmp_path.glob("set*"))
+    *rows, _ = run(read_bundle, tmp_path / "set", *wanted, "--no-read-back")
     assert [row["confidence"] for row in rows] == [None] * 3
-
-
-def test_long_lists_of_missing_texts_are_cut_on_the_screen(
-    read_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    *_, last = run(read_bundle, tmp_path / "set", "--texts", "uniform", "--count", "12")
-    missing: Any = last["summary"]
-    assert len(missing["shortfall"]) == 12
-    told = capsys.readouterr().out
-    assert told.count("fewer than asked for") == line_texts.MOST_TOLD
-    assert "and 2 more texts" in told
 
 
 def test_a_reader_of_another_alphabet_is_refused(tmp_path: Path) -> None:
