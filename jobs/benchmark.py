@@ -335,6 +335,7 @@ def measure(
             plan,
             bundle=runs[0].bundle_folder,
             data=draw.train.uri,
+            classes=len(draw.train.classes),
             out=out / "training-set",
         ),
         confirmation=confirm(runs, cells),

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from jobs.seeds import SeedTask, run_tasks
+from recognizers.pictures import take_pictures
+from recognizers.recommend import recommend
 from recognizers.report import build_report, format_table, write_report
 from recognizers.verification_arms import (
     CANDIDATES,
@@ -54,12 +56,22 @@ def verify(
         seconds=sum(cell.seconds for run in runs for cell in run.cells()),
         device=device,
         command=command,
+        tested="test pairs",
+        recommended=recommend(
+            gains[LEADING],
+            tasks[0].plan,
+            bundle=runs[0].run.bundle_folder,
+            data=runs[0].run.real.uri,
+            classes=len(runs[0].run.real.classes),
+            out=out / "training-set",
+            candidate=LEADING,
+        ),
     )
     report["scores"] = scores
     report["gains"] = {
         arm: {**gain.to_mapping()["gain"], "verdict": gain.verdict} for arm, gain in gains.items()
     }
-    page = write_report(out, report)
+    page = write_report(out, report, take_pictures(runs[0].run, runs[0].new_people()))
     return f"{format_table(report)}\n\n{format_scores(scores)}\n\n{page}"
 
 

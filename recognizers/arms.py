@@ -165,6 +165,11 @@ class SeedRun(ArmRun[Recipe, LabelledPixels, Cell]):
         arrays = load_arrays(self.generated_path)
         return LabelledPixels(arrays["images"], arrays["labels"])
 
+    @property
+    def is_copy(self) -> NearCopies | None:
+        """Finds near-copies of the real images; None where the plan keeps them."""
+        return NearCopies(self._sources["real"].images) if self.plan.drop_copies else None
+
     def _generate(self) -> None:
         started = time.monotonic()
         self.bundle()
@@ -175,7 +180,7 @@ class SeedRun(ArmRun[Recipe, LabelledPixels, Cell]):
             dict.fromkeys(range(len(self.real.classes)), self.plan.generated_per_class),
             self.seed,
             reader=load_reader(self.bundle_folder / "reader", self.device) if reads else None,
-            is_copy=NearCopies(self._sources["real"].images) if self.plan.drop_copies else None,
+            is_copy=self.is_copy,
             tally=(tally := Tally()),
         )
         kept = [image for chunk in drawn for image in chunk]

@@ -11,19 +11,24 @@ from recognizers.report import ClassPictures, Neighbour, Pictures
 
 __all__ = ["take_pictures"]
 
+MOST_CLASSES = 160
+"""Classes shown, at random where there are more."""
 OF_A_CLASS = 6
 """Real and generated images shown of each class."""
+NEW_CLASSES = 20
+"""Classes that do not exist that are shown."""
 NEIGHBOURS = 24
 """Generated images shown beside the training image most like them."""
 DISTANCES = 200
 """Training images whose distance to the next one tells what is usual."""
 
 
-def take_pictures(run: SeedRun) -> Pictures:
+def take_pictures(run: SeedRun, new: LabelledPixels | None = None) -> Pictures:
     """Pictures of a finished seed; the choice is random, made without looking.
 
     Args:
         run: its images are generated if they have not been yet.
+        new: images of classes that do not exist, some of which are shown after the real ones.
     """
     real = LabelledPixels(run.real.images(), run.real.labels)
     generated = run.generated()
@@ -34,9 +39,15 @@ def take_pictures(run: SeedRun) -> Pictures:
         return source.images[_sample(rng, rows, OF_A_CLASS)]
 
     by_class = [
-        ClassPictures(name, some(real, label), some(generated, label))
-        for label, name in enumerate(run.real.classes)
+        ClassPictures(run.real.classes[label], some(real, label), some(generated, label))
+        for label in _sample(rng, np.arange(len(run.real.classes)), MOST_CLASSES).tolist()
     ]
+    if new is not None:
+        invented = _sample(rng, np.unique(new.labels), NEW_CLASSES).tolist()
+        by_class += [
+            ClassPictures(f"new {number}", real.images[:0], some(new, label))
+            for number, label in enumerate(invented, start=1)
+        ]
     shown = _sample(rng, np.arange(len(generated)), NEIGHBOURS)
     nearest, distances = nearest_images(generated.images[shown], real.images)
     neighbours = [

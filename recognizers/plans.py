@@ -132,7 +132,6 @@ _PLANS: dict[str, Plan] = {
     "faces-verify": replace(
         _FACE_PLAN,
         budget=Budget(steps=3000),
-        drop_copies=False,
         generated_per_class=20,
     ),
     "plate-chars-tail": Plan(generator=_generator("glyphs.stretch=true"), recipes=_recipes()),

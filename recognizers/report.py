@@ -105,6 +105,7 @@ def build_report(
     seconds: float,
     device: str,
     command: str | None = None,
+    tested: str = "test images",
     confusion: Mapping[str, Any] | None = None,
     sweeps: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     recommended: Mapping[str, Any] | None = None,
@@ -123,6 +124,7 @@ def build_report(
         seconds: what the benchmark took.
         device: what it ran on.
         command: reproduces the benchmark.
+        tested: what was tested on, in words.
         confusion: from ``confusion_section``.
         sweeps: "real_per_class" or "ratio" to a list of {"x": …, "arms": {arm: [per seed]}}.
         recommended: {"mix": {arm: share of a batch}, "why": …, "command": …}: the training
@@ -140,6 +142,7 @@ def build_report(
     return {
         "scenario": scenario,
         "describe": describe,
+        "tested": tested,
         "n_train": n_train,
         **gain.to_mapping(),
         "steps": dict(steps),
@@ -200,8 +203,8 @@ def format_table(report: Report) -> str:
     """The result as lines for a console, some 80 columns wide."""
     seeds = len(report["seeds"])
     lines = [
-        f"{report['scenario']}: {words(report['metric'])} on {report['n_test']:,} test images, "
-        f"{report['n_train']:,} real training images, {seeds} seed{'s' * (seeds != 1)}",
+        f"{report['scenario']}: {words(report['metric'])} on {report['n_test']:,} "
+        f"{report['tested']}, {report['n_train']:,} real training images, {seeds} seed{'s' * (seeds != 1)}",
         "",
         f"  {'arm':<16}{'mean':>8}   each seed",
     ]

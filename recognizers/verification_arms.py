@@ -20,7 +20,7 @@ import numpy as np
 
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError
-from augment.generate import Sampler, draw_counts
+from augment.generate import Sampler, Tally, draw_counts
 from augment.generators import load_sampler
 from augment.training import derive_seed
 from recognizers.arms import SeedRun
@@ -65,7 +65,7 @@ VERIFICATION_ARMS = ("real", "classical", "synthetic_existing", "synthetic_new")
 CANDIDATES = ("synthetic_existing", "synthetic_new")
 NEW_PEOPLE_FILE = "new_people.npz"
 NEW_PEOPLE_STREAM = 3  # of a seed's derived seeds
-TALLIED = ("made", "kept", "dropped")
+TALLIED = ("made", "kept", "dropped", "copies")
 
 
 @runtime_checkable
@@ -227,12 +227,17 @@ class VerificationRun:
 
     @property
     def generated(self) -> Counter[str]:
-        """Images made, kept and dropped for both synthetic arms, as far as they are finished."""
+        """Images made, kept and dropped for both synthetic arms, as far as they are finished.
+
+        "copies" of those dropped were near-copies of training images; told where the plan looks
+        for them.
+        """
         count = Counter({name: getattr(self.run.tally, name) for name in TALLIED})
         path = self.run.folder / NEW_PEOPLE_FILE
         if path.exists():
-            made = len(load_array(path, "labels"))
-            count.update(made=made, kept=made)
+            count.update(dict(zip(TALLIED, load_array(path, "tally").tolist(), strict=True)))
+        if not self.run.plan.drop_copies:
+            del count["copies"]
         return count
 
     def cells(self) -> list[VerificationCell]:
@@ -242,10 +247,12 @@ class VerificationRun:
     def new_people(self) -> LabelledPixels:
         """Generated people who do not exist, as many as there are real ones.
 
-        Their labels follow those of the real people. Nobody can read them back.
+        Their labels follow those of the real people. Nobody can read them back, but near-copies
+        of training images are dropped as of known people.
 
         Raises:
             ConfigError: the generator cannot mix people.
+            DataError: everything it drew was a near-copy.
         """
         path = self.run.folder / NEW_PEOPLE_FILE
         if not path.exists():
@@ -259,13 +266,20 @@ class VerificationRun:
             count = len(self.run.real.classes)
             mixed = sampler.new_identities(count, derive_seed(self.run.seed, NEW_PEOPLE_STREAM))
             wanted = dict.fromkeys(range(count), self.run.plan.generated_per_class)
-            drawn = [
-                image for chunk in draw_counts(mixed, wanted, self.run.seed) for image in chunk
-            ]
+            drawn = draw_counts(
+                mixed, wanted, self.run.seed, is_copy=self.run.is_copy, tally=(tally := Tally())
+            )
+            kept = [image for chunk in drawn for image in chunk]
+            if not kept:
+                raise DataError(
+                    f"seed {self.run.seed}: expected new people who are no copies of photographs, "
+                    f"got {tally.made} near-copies; train the generator longer."
+                )
             save_arrays(
                 path,
-                images=np.stack([image.image for image in drawn]),
-                labels=np.array([count + image.label for image in drawn]),
+                images=np.stack([image.image for image in kept]),
+                labels=np.array([count + image.label for image in kept]),
+                tally=np.array([getattr(tally, name) for name in TALLIED]),
             )
         arrays = load_arrays(path)
         return LabelledPixels(arrays["images"], arrays["labels"])

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError
 from jobs import benchmark, verification
+from recognizers.mixing import LabelledPixels
 from recognizers.verification import Pairs, score_pairs
 from recognizers.verification_arms import (
     CANDIDATES,
@@ -29,12 +31,20 @@ def finished(task) -> SimpleNamespace:
         read = (cosines > 0.5).astype(np.int64)
         score = score_pairs(cosines, SAME, 0.5)
         cells.append(VerificationCell(arm, task.seed, read, score=score, seconds=2.0))
+    faces = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
     names = tuple(f"Person_{i}/Person_{i}_0001" for i in range(40))
     return SimpleNamespace(
         cells=lambda: cells,
         pairs=Pairs(names, names, SAME, np.zeros(40, np.int64)),
         generated=Counter(made=9, kept=7, dropped=2),
-        run=SimpleNamespace(real=range(50), bundle=lambda: SimpleNamespace(digest="d" * 64)),
+        new_people=lambda: None,
+        run=SimpleNamespace(
+            real=LabelledImages.from_arrays(faces, np.arange(50) % 5, tuple("abcde")),
+            seed=task.seed,
+            generated=lambda: LabelledPixels(faces[:5], np.arange(5)),
+            bundle=lambda: SimpleNamespace(digest="d" * 64),
+            bundle_folder=Path("runs/bundle"),
+        ),
     )
 
 
@@ -56,7 +66,12 @@ def test_the_report_leads_with_new_people_and_holds_both_gains_and_all_scores(
     told = capsys.readouterr().out
     assert "TAR@FAR 1e-2" in told
     assert str(tmp_path / "report.html") in told
-    assert "synthetic new" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "synthetic new" in page
+    assert "40 test pairs" in told
+    assert "40 test pairs" in page
+    assert "generated images of a" in page, "pictures of the people"
+    assert "--new-identities 5" in report["recommended"]["command"]
 
 
 @pytest.mark.parametrize("word", ["--tune", "--sweep"])

@@ -6,7 +6,7 @@ import numpy as np
 from augment.data.datasets import LabelledImages
 from recognizers.mixing import LabelledPixels
 from recognizers.nearest import nearest_images
-from recognizers.pictures import NEIGHBOURS, OF_A_CLASS, take_pictures
+from recognizers.pictures import MOST_CLASSES, NEIGHBOURS, OF_A_CLASS, take_pictures
 
 
 def flat(*grays: int) -> np.ndarray:
@@ -41,6 +41,28 @@ def test_every_class_is_shown_with_no_more_than_a_handful_of_images() -> None:
     assert (light.name, len(light.real), len(light.generated)) == ("light", OF_A_CLASS, 0)
     assert dark.real.max() < 128 <= light.real.min()
     assert len(pictures.neighbours) == NEIGHBOURS
+
+
+def test_new_classes_follow_and_have_no_real_images() -> None:
+    generated = LabelledPixels(flat(31, 205), np.array([0, 1]))
+    new = LabelledPixels(flat(90, 91, 92), np.array([2, 2, 5]))
+    pictures = take_pictures(run_with(flat(10, 30, 200), generated), new)
+    shown = [(row.name, len(row.real), len(row.generated)) for row in pictures.by_class]
+    assert shown == [("dark", 2, 1), ("light", 1, 1), ("new 1", 0, 2), ("new 2", 0, 1)]
+
+
+def test_of_very_many_classes_some_are_shown() -> None:
+    count = MOST_CLASSES + 40
+    images = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 1), dtype=np.uint8)
+    names = tuple(f"{label:04d}" for label in range(count))
+    run: Any = SimpleNamespace(
+        real=LabelledImages.from_arrays(images, np.arange(count), names),
+        seed=0,
+        generated=lambda: LabelledPixels(images, np.arange(count)),
+    )
+    shown = [row.name for row in take_pictures(run).by_class]
+    assert len(shown) == MOST_CLASSES
+    assert shown == sorted(set(shown))
 
 
 def test_one_training_image_alone_has_no_usual_distance() -> None:

@@ -1,5 +1,7 @@
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,20 +11,21 @@ from recognizers.gain import ArmResult, GainReport, measure_gain
 from recognizers.recommend import recommend
 
 LABELS = np.arange(200) % 2
-PLACES = {
+PLACES: dict[str, Any] = {
     "bundle": Path("runs/x y/bundle"),
     "data": "folder:/data/plates",
+    "classes": 31,
     "out": Path("runs/set"),
 }
 
 
-def gain_of(shares_wrong: dict[str, float]) -> GainReport:
+def gain_of(shares_wrong: dict[str, float], candidate: str = "synthetic") -> GainReport:
     results = [
         ArmResult(arm, seed, np.where(np.arange(200) < 200 * share, 1 - LABELS, LABELS))
         for arm, share in shares_wrong.items()
         for seed in range(3)
     ]
-    return measure_gain(results, LABELS, np.arange(200), metric="accuracy")
+    return measure_gain(results, LABELS, np.arange(200), metric="accuracy", candidate=candidate)
 
 
 def test_the_best_arms_mix_comes_with_its_reason_and_command() -> None:
@@ -62,3 +65,18 @@ def test_generated_images_alone_are_written_without_real_ones() -> None:
     found = recommend(gain_of(shares), Plan(), **PLACES)
     assert found["mix"] == {"generated": 1.0}
     assert "--with-real" not in found["command"]
+
+
+def test_people_who_do_not_exist_are_made_by_the_command_where_they_are_best() -> None:
+    shares = {"classical": 0.4, "synthetic_existing": 0.3, "synthetic_new": 0.1}
+    plan = replace(Plan(), drop_copies=True)
+    gain = gain_of(shares, "synthetic_new")
+    found = recommend(gain, plan, **PLACES, candidate="synthetic_new")
+    words = shlex.split(found["command"])
+    assert words[words.index("--new-identities") + 1] == "31"
+    assert words[words.index("--drop-copies") + 1] == "folder:/data/plates"
+    assert "not shown yet" not in found["why"]
+    shares["synthetic_new"] = 0.35
+    found = recommend(gain_of(shares, "synthetic_new"), plan, **PLACES, candidate="synthetic_new")
+    assert "--new-identities" not in found["command"], "the known people are best"
+    assert "not shown yet" in found["why"], "of them there is no verdict"

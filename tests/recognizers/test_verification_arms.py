@@ -178,7 +178,32 @@ def test_new_people_are_further_classes_beside_the_real_ones(
     assert sizes == [people, people, people, 2 * people]
     extra = run.new_people()
     assert np.bincount(extra.labels).tolist() == [0] * people + [plan.generated_per_class] * people
-    assert run.generated["made"] == run.generated["kept"] == len(extra)
+    assert run.generated["kept"] == len(extra)
+
+
+def test_new_people_who_copy_a_photograph_are_dropped_and_counted(
+    scenario, plan, tmp_path, with_generator, monkeypatch
+):
+    run = start(scenario, plan, tmp_path)
+    photographs = run.run.real.images()
+
+    class Copier(Mixer):
+        """The first image of everybody is a photograph it was trained on."""
+
+        def new_identities(self, count: int, seed: int) -> "Copier":
+            return Copier(super().new_identities(count, seed).classes)
+
+        def draw(self, labels, indices, seed, style=None) -> Samples:
+            drawn = super().draw(labels, indices, seed, style)
+            drawn.images[indices == 0] = photographs[0]
+            return drawn
+
+    monkeypatch.setattr(verification_arms, "load_sampler", lambda *_, **__: Copier(()))
+    people, each = len(run.run.real.classes), plan.generated_per_class
+    assert np.bincount(run.new_people().labels)[people:].tolist() == [each] * people
+    found = run.generated
+    assert found["copies"] >= people, "noise may be near a photograph too"
+    assert found["made"] == people * each + found["copies"]
 
 
 def test_the_threshold_is_chosen_on_people_held_back(
