@@ -5,6 +5,7 @@ drawn towards rare characters, is put in the same pose. Lines of a batch have on
 is the width their own proportions ask for; so nothing is padded.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ __all__ = [
     "place_contents",
 ]
 
+_LOG = logging.getLogger("labelmint.data")
+
 NO_CHARACTER = -1
 """Fills up the labels of lines shorter than the longest one of a batch."""
 BOX_MARGIN = 1.2
@@ -48,6 +51,8 @@ ATTEMPTS = 4
 """Other texts tried until one fits the width of a line."""
 MIN_CORRELATION = 0.4
 """Lines whose text cannot be found in the image better than so are left out of training."""
+NAMED = 3
+"""Texts told of those that a layout cannot write."""
 
 
 class LineBatch(NamedTuple):
@@ -83,30 +88,42 @@ class LineData:
         texts: the lines; ``select`` leaves only those that the layout can write.
         layout: of a plate, or free text.
         shape: height, widths and channels.
+        left_out: the lines that ``select`` was given besides.
     """
 
     texts: TextImages
     layout: Layout
     shape: LineShape
+    left_out: TextImages
 
     @classmethod
     def select(cls, texts: TextImages, layout: Layout, shape: LineShape) -> "LineData":
-        """Keep the lines whose text can be rendered.
+        """Keep the lines whose text can be rendered, and warn of the others.
 
         Raises:
             DataError: none is left.
         """
-        kept = []
+        writable = np.zeros(len(texts), np.bool_)
         for row, text in enumerate(texts.texts):
             height, width = texts.images([row], channels=shape.channels)[0].shape[:2]
-            if _fits(text, layout, (shape.height, shape.width_of(height, width))):
-                kept.append(row)
-        if not kept:
+            writable[row] = _fits(text, layout, (shape.height, shape.width_of(height, width)))
+        if not writable.any():
             raise DataError(
                 f"expected texts that layout {layout.name} can write, got none among {len(texts)} "
                 f"of {texts.uri}, such as {texts.texts[:1]}; choose another layout."
             )
-        return cls(texts.subset(kept), layout, shape)
+        left_out = texts.subset(np.flatnonzero(~writable))
+        if len(left_out):
+            _LOG.warning(
+                "%s: %s of %s lines are left out, because layout %s cannot write their texts in "
+                "their images: %s",
+                texts.uri,
+                f"{len(left_out):,}",
+                f"{len(texts):,}",
+                layout.name,
+                ", ".join(map(repr, left_out.texts[:NAMED])) + ", …" * (len(left_out) > NAMED),
+            )
+        return cls(texts.subset(np.flatnonzero(writable)), layout, shape, left_out)
 
     def __len__(self) -> int:
         """Number of lines."""

@@ -118,11 +118,12 @@ class LineSAAEGenerator(GeneratorConfig[LineData]):
         return tile(tiles, 1 + SHEET_COLUMNS)
 
     def describe_data(self, data: LineData) -> dict[str, Any]:
-        """Lines, layout, shape and the names of the sources that styles are selected by."""
+        """Lines, how many could not be written, layout, shape, and the sources of the styles."""
         layout = to_mapping(data.layout)
         layout.pop("allowed")
         return {
             **super().describe_data(data),
+            "left_out": len(data.left_out),
             "layout": layout,
             "shape": asdict(data.shape),
             "sources": sorted(set(data.texts.sources.tolist())),

@@ -50,11 +50,18 @@ def make(data: LineData, **config) -> LinePairs:
     return LinePairs(data, LinePairsConfig(**config), batch_size=8, seed=1)
 
 
-def test_lines_that_the_layout_cannot_write_are_left_out():
+def test_lines_that_the_layout_cannot_write_are_left_out_and_told(caplog):
     lines = written(PLATE_TEXTS, PLATES, [96] * 4)
     lines = replace(lines, texts=("京A12345", "WJ01234", "A", "浙B00001"))
     data = LineData.select(lines, PLATES, LineShape(32, 96, 96))
     assert data.texts.texts == ("京A12345", "浙B00001")
+    assert data.left_out.texts == ("WJ01234", "A")
+    [told] = caplog.messages
+    assert "2 of 4 lines are left out" in told
+    assert "'WJ01234', 'A'" in told
+    caplog.clear()
+    assert not len(LineData.select(data.texts, PLATES, LineShape(32, 96, 96)).left_out)
+    assert not caplog.messages
     with pytest.raises(DataError, match="got none among 4"):
         LineData.select(replace(lines, texts=("x",) * 4), PLATES, LineShape(32, 96, 96))
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,13 @@ def words(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def sampler(plates) -> LineSampler:
     return load_line_sampler(plates, batch_size=4, half=False)
+
+
+def test_a_bundle_says_how_many_lines_its_layout_could_not_write():
+    lines = replace(written(TEXTS, PLATES, [96] * 6), texts=(*TEXTS[:4], "A", "TOO LONG"))
+    data = LineData.select(lines, PLATES, shape_for(PLATES))
+    described = CONFIGS["labelmint"].describe_data(data)
+    assert (described["images"], described["left_out"]) == (4, 2)
 
 
 def numbers(count: int) -> np.ndarray:
