@@ -22,6 +22,7 @@ from augment.images import Pixels, to_tensor
 from augment.models.cvae_gan import Batch
 from augment.models.cvae_gan_config import (
     ABLATIONS,
+    FULL,
     LABELMINT,
     PAPER,
     CVAEGANConfig,
@@ -195,6 +196,9 @@ def _config(model: CVAEGANConfig) -> CVAEGANGenerator:
 
 CONFIGS: dict[str, CVAEGANGenerator] = {
     "labelmint": _config(LABELMINT),
+    "full": CVAEGANGenerator(
+        model=FULL, training=TrainingConfig(batch_size=64, learning_rate=3e-4)
+    ),
     "paper": CVAEGANGenerator(
         model=PAPER,
         training=TrainingConfig(ema_decay=0.0, batch_size=64),

@@ -5,8 +5,8 @@ arXiv:1703.10155. Names follow Algorithm 1: x is a real image, c its label, x_f 
 reconstruction, x_p = G(z_p, c) a sample. The training is asymmetric: C and D minimize
 cross-entropies, G and E only distances between features.
 
-Departures from the paper: see ``cvae_gan_config``; ``PAPER`` has none, though the paper leaves open
-what ``CVAEGANConfig`` gives no section for.
+Departures from the paper: see ``cvae_gan_config``; but for the bounds of log σ² ``PAPER`` has none,
+though the paper leaves open what ``CVAEGANConfig`` gives no section for.
 """
 
 from typing import NamedTuple

@@ -11,8 +11,9 @@ Departures from the paper, besides those of ``vae_gan_config``:
     authors' code moves all three on one set of gradients.
     Dis_l of x and x̃ for the decoder comes from the pass that judges x_p too, with which they
     share their batch statistics, and costs are computed from logits, not as log(Dis + 1e-3).
-As in the authors' code, real images weigh as much in the discriminator's
-cost as reconstructions and samples together.
+As in the authors' code, real images weigh as much in the discriminator's cost as reconstructions
+and samples together. Reconstructions are judged as in the paper's Algorithm 1; the authors' scripts
+for faces leave them out (``discriminate_ae_recon=False``).
 """
 
 from collections.abc import Callable, Mapping

@@ -14,7 +14,8 @@ from augment.export import generated_record
 from augment.generate import draw_counts
 from augment.generators import GENERATORS, load_sampler
 from augment.generators.base import train_generator, write_bundle
-from augment.generators.cvae_gan import CVAEGANSampler
+from augment.generators.cvae_gan import CONFIGS, CVAEGANSampler
+from augment.models.cvae_gan import CVAEGAN
 from augment.training import PlainContext
 
 TINY = (
@@ -129,3 +130,14 @@ def test_the_vector_of_a_known_class_is_found_again_from_its_images(sampler, pat
     assert distances.argmin(dim=1).tolist() == [0, 1, 2, 3, 4]
     held_out = sampler.with_vectors(("stranger",), vectors[:1])
     assert held_out.draw(np.zeros(2, np.int64), np.arange(2), 0).images.shape == (2, 32, 32, 3)
+
+
+def test_the_full_size_is_labelmint_wider_and_draws_at_128_pixels() -> None:
+    full, small = CONFIGS["full"].model, CONFIGS["labelmint"].model
+    sizes = {"width", "latent_dim", "label_dim", "steps", "classifier_steps"}
+    changed = {name for name, value in vars(full).items() if value != getattr(small, name)}
+    assert changed == sizes
+    model = CVAEGAN(full, num_classes=3, image_size=(128, 128), channels=3).eval()
+    with torch.no_grad():
+        drawn = model.decode(torch.zeros(2, full.latent_dim), torch.tensor([0, 2]))
+    assert drawn.shape == (2, 3, 128, 128)
