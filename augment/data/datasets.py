@@ -10,6 +10,7 @@ pixels read when they are asked for, so that a set larger than memory trains.
 | ``zip:FILE`` | the same in a zip, or a ``labels.csv`` at its root |
 | ``csv:FILE`` | columns file and label or text [, split][, group]; paths relative to the csv |
 | ``idx:DIR`` | MNIST's four files, gzipped or not |
+| ``parquet:PATH`` | images and labels in Parquet, as Hugging Face's datasets have them |
 | ``charboxes:FILE`` | a zip of plates or words, labels.csv and char_boxes.json: its characters |
 | ``lfw:PATH`` | Labeled Faces in the Wild; a lfw_attributes.txt there gives attributes |
 | ``celeba:PATH`` | CelebA or CelebAMask-HQ with their 40 attributes |

@@ -158,12 +158,26 @@ def _read_charboxes(path: str) -> Listing:
     )
 
 
+def _read_parquet(path: str) -> Listing:
+    """Images in Parquet, each with a label of its own."""
+    from augment.data.parquet import open_table  # a second to import; only this scheme needs it
+
+    table = open_table(path, ("label", "text"))
+    return Listing(
+        source=EncodedImages(table.store, table.names),
+        names=table.names,
+        labels=table.labels,
+        splits=table.splits,
+    )
+
+
 READERS: dict[str, Callable[[str], Listing]] = {
     "charboxes": _read_charboxes,
     "csv": _read_csv,
     "digits": _read_digits,
     "folder": _read_folder,
     "idx": _read_idx,
+    "parquet": _read_parquet,
     "zip": _read_zip,
     **PUBLISHED,
 }

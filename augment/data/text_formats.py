@@ -11,24 +11,24 @@ images read when they are asked for.
 | ``paddleocr:PATH`` | rec_gt_train.txt and its like: a path, a tab and a text in each line |
 | ``ccpd:PATH`` | pictures with CCPD's names; an item is the plate, cut out by its box |
 | ``iiit5k:PATH`` | IIIT 5K-Word: traindata.mat, testdata.mat and the images they name |
+| ``parquet:PATH`` | columns image and text, or label; a file or a folder of them |
 
-PATH is a folder or a zip. Paths in a csv are relative to it; its other columns are left alone. A
-path may be an fsspec URL (s3://, gs://) unless it says otherwise.
+PATH is a folder or a zip; for parquet see ``augment.data.parquet``. Paths in a csv are relative to
+it; its other columns are left alone. A path may be an fsspec URL (s3://, gs://) unless it says
+otherwise.
 """
 
 import io
-import os
 import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
 
-import lmdb
 import numpy as np
 
 from augment.data.ccpd import PlateName, parse_name
+from augment.data.key_value import LmdbStore
 from augment.data.listing import is_image, some
 from augment.data.sources import FolderStore, Store, ZipStore, open_file_system, read_all
 from augment.data.tables import SPLIT_ALIASES, check_files, parse_csv, parse_splits
@@ -44,6 +44,7 @@ __all__ = [
     "read_iiit5k",
     "read_lmdb",
     "read_paddleocr",
+    "read_parquet",
     "read_zip",
 ]
 
@@ -126,7 +127,7 @@ def read_lmdb(path: str) -> TextListing:
     file_system, root = open_file_system(path)
     if file_system.protocol[0] != "file":
         raise DataError(f"expected an LMDB on this machine, got {path!r}; copy it here.")
-    store = _LmdbStore(root)
+    store = LmdbStore(root)
     total = store.get("num-samples")
     if total is None or not total.isdigit():
         raise DataError(
@@ -260,52 +261,34 @@ def read_iiit5k(path: str) -> TextListing:
     )
 
 
+def read_parquet(path: str) -> TextListing:
+    """Read Parquet with the images inside; see ``augment.data.parquet``.
+
+    Raises:
+        DataError: as ``open_table``, or an empty text.
+    """
+    from augment.data.parquet import open_table  # a second to import; only this scheme needs it
+
+    table = open_table(path, ("text", "label"))
+    return TextListing(
+        table.names,
+        _checked_texts(table.names, table.labels, path),
+        table.splits,
+        None,
+        partial(_read_file, table.store.read, table.names),
+    )
+
+
 TEXT_FORMATS: dict[str, Callable[[str], TextListing]] = {
     "ccpd": read_ccpd,
     "csv": read_csv,
     "iiit5k": read_iiit5k,
     "lmdb": read_lmdb,
     "paddleocr": read_paddleocr,
+    "parquet": read_parquet,
     "zip": read_zip,
 }
 """Data URI scheme -> reader of what follows the colon."""
-
-
-_ENVIRONMENTS: WeakValueDictionary[tuple[str, int], Any] = WeakValueDictionary()
-"""Open databases by path and inode: LMDB opens each once a process."""
-
-
-class _LmdbStore:
-    """The values of an LMDB by key; it can be pickled and shared by forked processes."""
-
-    def __init__(self, path: str) -> None:
-        self.path = os.path.realpath(path)
-        self._environment = self._open()
-
-    def get(self, name: str) -> bytes | None:
-        with self._environment.begin() as transaction:
-            value: bytes | None = transaction.get(name.encode())
-        return value
-
-    def read(self, name: str) -> bytes:
-        data = self.get(name)
-        if data is None:
-            raise ImageError(f"{name}: expected it in {self.path}, got nothing; make it anew.")
-        return data
-
-    def _open(self) -> Any:
-        try:
-            key = (self.path, os.stat(f"{self.path}/data.mdb").st_ino)
-            environment = _ENVIRONMENTS.get(key)
-            if environment is None:
-                environment = lmdb.open(self.path, readonly=True, lock=False, readahead=False)
-                _ENVIRONMENTS[key] = environment
-            return environment
-        except (OSError, lmdb.Error) as error:
-            raise DataError(f"expected an LMDB in {self.path}, got {error}.") from error
-
-    def __reduce__(self) -> tuple[type["_LmdbStore"], tuple[str]]:
-        return _LmdbStore, (self.path,)
 
 
 def _read_plate(
