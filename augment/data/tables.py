@@ -2,6 +2,7 @@
 
 import csv
 import io
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
@@ -25,13 +26,17 @@ def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]
         The columns, and the rows: each has a cell a column.
 
     Raises:
-        DataError: not UTF-8 or no csv, no rows, or a row of another width than the header.
+        DataError: not UTF-8 or no csv, no rows, a column named twice, or a row of another width
+            than the header.
     """
     try:
         reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
         rows, columns = list(reader), list(reader.fieldnames or ())
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"expected a UTF-8 csv in {where}, got {error}.") from error
+    twice = [name for name, count in Counter(columns).items() if name and count > 1]
+    if twice:
+        raise DataError(f"expected each column once in {where}, got {some(twice)} repeated.")
     if not rows:
         raise DataError(f"expected rows in {where}, got the header only.")
     for number, row in enumerate(rows, start=2):
@@ -41,12 +46,14 @@ def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]
 
 
 def check_files(files: Sequence[str], exists: Callable[[str], bool], where: str) -> None:
-    """Check that a list names every file once and only files that exist.
+    """Check that a list names every file once, however spelled, and only files that exist.
 
     Raises:
-        DataError: a repeat or a missing file; ``where`` says what the list is.
+        DataError: a repeat, as ``a.png`` and ``./a.png``, or a missing file; ``where`` says what
+            the list is.
     """
-    repeated = [name for name, count in Counter(files).items() if count > 1]
+    counts = Counter(map(posixpath.normpath, files))
+    repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         raise DataError(f"expected one row a file in {where}, got repeats of {some(repeated)}.")
     missing = [name for name in files if not exists(name)]

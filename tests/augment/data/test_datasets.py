@@ -321,6 +321,7 @@ BAD_TABLES: dict[str, tuple[str, str]] = {
     "label without image": ("file,label\nx/1.png,A\nx/9.png,B\n", r"got none for x/9\.png"),
     "image without label": ("file,label\nx/1.png,A\nx/2.png,B\n", r"got none for x/3\.png"),
     "repeated row": ("file,label\nx/1.png,A\nx/1.png,B\n", r"repeats of x/1\.png"),
+    "repeated column": ("file,label,file\nx/1.png,A,x/2.png\n", "each column once .* file rep"),
     "no label column": ("file,name\nx/1.png,A\n", "columns file and label"),
     "no label": ("file,label\nx/1.png,A\nx/2.png,\nx/3.png,B\n", "label in line 3"),
     "unknown split": ("file,label,split\nx/1.png,A,dev\n", "got dev"),
@@ -337,6 +338,12 @@ def test_an_unusable_table_is_refused(
     table["labels.csv"], message = BAD_TABLES[name]
     with pytest.raises(DataError, match=message):
         open_data(f"zip:{write_zip(tmp_path / 'z.zip', table)}")
+
+
+def test_one_file_under_two_spellings_is_a_repeat(tmp_path: Path) -> None:
+    files = {"1.png": picture(1), "labels.csv": "file,label\n1.png,A\n./x/../1.png,B\n"}
+    with pytest.raises(DataError, match=r"one row a file .* repeats of 1\.png"):
+        open_data(f"csv:{write_files(tmp_path, files) / 'labels.csv'}")
 
 
 def test_a_table_that_is_not_utf8_is_refused(tmp_path: Path, table: dict[str, bytes | str]) -> None:

@@ -71,6 +71,8 @@ BAD_TABLES = {
     "a folder": (b"file,text\n.,A\n", "got none for ."),
     "no file": (b"file,text\n,A\n", "an image for every row"),
     "repeat": (b"file,text\na.png,A\na.png,B\n", "repeats of a.png"),
+    "two spellings": (b"file,text\na.png,A\n./a.png,B\n", "repeats of a.png"),
+    "repeated column": (b"file,text,text\na.png,A,B\n", "each column once .* text repeated"),
     "empty text": (b"file,text\na.png,\n", "a text for every image of .* none for a.png"),
     "blank text": (b"file,text\na.png, \n", "a text for every image"),
     "unknown split": (b"file,text,split\na.png,A,eval\n", "splits train, val, test .* got eval"),
