@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from augment.bundle import READER_FOLDER, load_bundle
+from augment.bundle import READER_FOLDER, BundleInfo, load_bundle
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
 from augment.export import Record, generated_record
@@ -75,6 +75,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="K",
         help="instead of --labels, K people who do not exist, new-0001, …; CVAE-GAN bundles",
     )
+    options.add_argument(
+        "--people-from",
+        metavar="URI",
+        help="instead of the bundle's classes those of this data, which it was not trained on, "
+        "as it sees them in a few photographs; CVAE-GAN bundles",
+    )
     options.add_argument("--per-label", type=at_least(1), default=100, help="images of each label")
     options.add_argument("--texts", metavar="TEXTS", help=TEXTS_HELP)
     options.add_argument("--count", type=at_least(1), default=100, help="lines for --texts")
@@ -123,22 +129,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.dry_run:
             print_plan("generate", arguments, settings)
         return
-    labels = choose_labels(arguments.labels, load_bundle(folder).classes)
+    people = _people(arguments, load_bundle(folder))
+    labels = choose_labels(arguments.labels, (people or load_bundle(folder)).classes)
     compile = settings.compile
     if compile is None:
         number = arguments.new_identities or len(labels)
         compile = should_compile(settings.device, number * arguments.per_label)
     sampler = load_sampler(folder, device=settings.device, half=settings.half, compile=compile)
     if arguments.new_identities:
-        sampler = invent(sampler, arguments.new_identities, arguments.seed)
+        sampler = _mixes_people(sampler).new_identities(arguments.new_identities, arguments.seed)
         labels = list(sampler.classes)
+    elif people is not None:
+        sampler = _mixes_people(sampler).of_people(people)
     counts = {sampler.label_index(label): arguments.per_label for label in labels}
     real = _train_split(arguments.with_real, "--with-real", sampler)
     trained_on = _train_split(arguments.drop_copies, "--drop-copies", sampler)
     if arguments.dry_run:
         print_plan("generate", arguments, settings)
         return
-    knows = not arguments.new_identities  # no reader has seen people who do not exist
+    knows = not (arguments.new_identities or people)  # no reader has seen such people
     reads = arguments.read_back and knows and (folder / READER_FOLDER).is_dir()
     reader = load_reader(folder / READER_FOLDER) if reads else None
     is_copy = NearCopies(trained_on.images()) if trained_on else None
@@ -171,18 +180,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{label}: {missing} fewer than asked for; too many had to be dropped")
 
 
-def invent(sampler: Sampler, count: int, seed: int) -> Sampler:
-    """A sampler of identities that do not exist.
+def _people(arguments: argparse.Namespace, info: BundleInfo) -> LabelledImages | None:
+    """The photographs of ``--people-from`` in the bundle's size."""
+    if arguments.people_from is None:
+        return None
+    if arguments.new_identities:
+        raise ConfigError("--people-from and --new-identities exclude each other; give one.")
+    uri = absolute_uri(arguments.people_from, "--people-from")
+    return open_data(uri, image_size=info.image_size, channels=info.channels)
+
+
+def _mixes_people(sampler: Sampler) -> CVAEGANSampler:
+    """The sampler, if it can draw people whom it was not trained on.
 
     Raises:
-        ConfigError: the bundle's architecture mixes none.
+        ConfigError: the bundle's architecture cannot.
     """
     if not isinstance(sampler, CVAEGANSampler):
         raise ConfigError(
-            f"--new-identities mixes the classes of a cvae_gan bundle; got one of "
-            f"{sampler.info.architecture}."
+            "--new-identities and --people-from need the class vectors of a cvae_gan bundle; got "
+            f"one of {sampler.info.architecture}."
         )
-    return sampler.new_identities(count, seed)
+    return sampler
 
 
 def choose_labels(text: str, classes: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from augment.generators.line_reading import draw_lines
 from augment.generators.line_saae import load_line_sampler
 from augment.generators.line_sampler import line_records
 from jobs.exports import check_kept, open_writer
+from jobs.real_lines import open_real_lines, real_line_records
 from jobs.text_choice import asks_reader, choose_texts
 from recognizers.text_reader import load_text_reader
 
@@ -35,7 +36,7 @@ def check_options(arguments: Namespace, *, writes_lines: bool) -> None:
         )
     others = {
         "--new-identities": arguments.new_identities,
-        "--with-real": arguments.with_real,
+        "--people-from": arguments.people_from,
         "--drop-copies": arguments.drop_copies,
         "--labels": None if arguments.labels == "all" else arguments.labels,
     }
@@ -65,7 +66,7 @@ def write_lines(
 
     Raises:
         BundleError: a reader that does not fit the bundle.
-        ConfigError, DataError: see ``choose_texts``.
+        ConfigError, DataError: see ``choose_texts`` and ``open_real_lines``.
         RequestError: a text that the bundle cannot write.
     """
     sampler = load_line_sampler(folder, device=device, half=half)
@@ -73,6 +74,7 @@ def write_lines(
     reads = place.is_dir() and (arguments.read_back or asks_reader(arguments.texts))
     reader = load_text_reader(place, device, info=sampler.info) if reads else None
     text_of = choose_texts(arguments.texts, sampler.layout, seed, reader)
+    real = open_real_lines(arguments.with_real)
     if arguments.dry_run:
         return
     judge = reader if arguments.read_back else None
@@ -81,6 +83,10 @@ def write_lines(
         open_writer(arguments, out, None) as writer,
         tqdm(total=count, desc="writing", unit="line") as bar,
     ):
+        if real is not None:
+            fit, channels = sampler.shape.fit, sampler.channels
+            for record in real_line_records(real, fit, channels=channels):
+                writer.add(record)
         for samples in draw_lines(
             sampler, text_of, count, seed, reader=judge, tally=tally, max_factor=max_factor
         ):
@@ -89,8 +95,9 @@ def write_lines(
                 writer.add(record)
             bar.update(len(rows))
         check_kept(tally)
-        writer.close({**asdict(tally), "real": 0})
-    print(f"{out}: {tally.kept} lines kept of {tally.made} made")
+        writer.close({**asdict(tally), "real": len(real) if real else 0})
+    print(f"{out}: {tally.kept} lines kept of {tally.made} made", end="")
+    print(f", {len(real)} real ones" if real else "")
     for text, missing in list(tally.shortfall.items())[:MOST_TOLD]:
         print(f"{text}: {missing} fewer than asked for; too many were misread")
     if len(tally.shortfall) > MOST_TOLD:

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,8 +12,9 @@ from augment.data.line_rendering import LineRenderer
 from augment.data.texts import open_texts
 from augment.errors import ConfigError
 from augment.export import WRITERS, Card, Record
-from augment.images import Pixels, encode_png
+from augment.images import Pixels, encode_png, resize_image
 from jobs.cli import absolute_uri, print_plan, read_settings
+from jobs.real_lines import open_real_lines, real_line_records
 from jobs.text_choice import choose_texts
 
 __all__ = ["RENDERER", "RenderingSettings", "add_rendering_options", "render_lines"]
@@ -57,7 +59,7 @@ def render_lines(arguments: Namespace, out: Path) -> None:
 
     Raises:
         ConfigError: an option that does not go with a renderer, no such layout, a faulty grammar.
-        DataError: texts or style images cannot be read.
+        DataError: texts, style images or real lines cannot be read.
         LabelError: a text that the layout does not allow.
     """
     _check_options(arguments)
@@ -66,6 +68,7 @@ def render_lines(arguments: Namespace, out: Path) -> None:
     layout = load_layout(arguments.bundle.removeprefix(RENDERER))
     sampler = choose_texts(arguments.texts or "uniform", layout, arguments.seed)
     styles = _style_images(arguments.style_from, settings.channels)
+    real = open_real_lines(arguments.with_real)
     if arguments.dry_run:
         print_plan("generate", arguments, settings)
         return
@@ -73,17 +76,30 @@ def render_lines(arguments: Namespace, out: Path) -> None:
     looks = f"the looks of {len(renderer.real_looks)} real images" if styles else "made-up looks"
     card = Card(
         title=f"Rendered lines of {layout.name}",
-        made_by=f"Rendered by Labelmint from fonts with {looks}, seed {arguments.seed}.",
+        made_by=f"Rendered by Labelmint from fonts with {looks}, seed {arguments.seed}. The "
+        "manifest tells rendered images from real ones.",
         licence=arguments.licence,
     )
     with WRITERS[arguments.format](out, classes=None, card=card) as writer:
+        if real is not None:
+            fit = partial(_at_height, settings.height)
+            for record in real_line_records(real, fit, channels=settings.channels):
+                writer.add(record)
         for index in tqdm(range(arguments.count), desc="rendering", unit="line"):
             text = sampler(index)
             image = renderer.render_line(text, arguments.seed, settings.height, index=index)
             png = encode_png(image)
             writer.add(Record(png=png, label=text, index=index, seed=arguments.seed))
-        writer.close({"made": arguments.count, "kept": arguments.count, "dropped": 0})
-    print(f"{out}: {arguments.count} lines rendered with {looks}")
+        count = arguments.count
+        summary = {"made": count, "kept": count, "dropped": 0, "real": len(real) if real else 0}
+        writer.close(summary)
+    print(f"{out}: {count} lines rendered with {looks}", end="")
+    print(f", {len(real)} real ones" if real else "")
+
+
+def _at_height(height: int, image: Pixels) -> Pixels:
+    """(h, w, C) at another height and its own proportions."""
+    return resize_image(image, (height, max(1, round(height * image.shape[1] / image.shape[0]))))
 
 
 def _style_images(uri: str | None, channels: int) -> list[Pixels]:
@@ -97,7 +113,7 @@ def _style_images(uri: str | None, channels: int) -> list[Pixels]:
 def _check_options(arguments: Namespace) -> None:
     others = {
         "--new-identities": arguments.new_identities,
-        "--with-real": arguments.with_real,
+        "--people-from": arguments.people_from,
         "--drop-copies": arguments.drop_copies,
         "--labels": None if arguments.labels == "all" else arguments.labels,
     }

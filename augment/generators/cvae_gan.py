@@ -15,7 +15,7 @@ from augment.data.batches import ImageBatches, ImagesConfig
 from augment.data.datasets import LabelledImages
 from augment.data.pairs import folds_of
 from augment.draws import Uniforms, to_normal
-from augment.errors import RequestError
+from augment.errors import DataError, RequestError
 from augment.generate import Inputs, Origins, Sampler, Style
 from augment.generators.base import GeneratorConfig
 from augment.images import Pixels, to_tensor
@@ -130,6 +130,25 @@ class CVAEGANSampler(Sampler):
             features = self.model.features(to_tensor(images).to(self.device)).float().mean(dim=0)
         to_vector = self.banks["bank.to_vector"].to(self.device)
         return torch.cat([features, features.new_ones(1)]) @ to_vector
+
+    def of_people(self, people: LabelledImages) -> Self:
+        """The same generator with the classes of ``people``, whom it was not trained on.
+
+        Args:
+            people: a few photographs of each, in the bundle's size.
+
+        Raises:
+            DataError: a class without a photograph.
+        """
+        rows = [np.flatnonzero(people.labels == label) for label in range(len(people.classes))]
+        unseen = [people.classes[label] for label, of_one in enumerate(rows) if not len(of_one)]
+        if unseen:
+            raise DataError(
+                f"expected a photograph or more of everybody in {people.uri}, got none of "
+                f"{', '.join(unseen[:10])}; leave the class out."
+            )
+        vectors = torch.stack([self.identity_of(people.images(of_one)) for of_one in rows])
+        return self.with_vectors(people.classes, vectors)
 
     def with_vectors(self, classes: tuple[str, ...], vectors: Tensor) -> Self:
         """The same generator with other classes, given by vectors (len(classes), label_dim)."""

@@ -9,6 +9,7 @@ import pytest
 
 from augment.data.datasets import open_data
 from augment.errors import AugmentError, ConfigError, DataError, RequestError
+from augment.images import encode_png
 from jobs import evaluate, generate
 
 QUICK = ("judge_steps=20", "per_class=3", "pairs=4", "test_images=12")
@@ -92,8 +93,25 @@ def test_new_identities_are_written_as_classes_of_their_own(picture_registry, tm
     assert len(list((tmp_path / "set").rglob("*.png"))) == 6
 
 
-def test_only_cvae_gan_mixes_new_identities(picture_registry, tmp_path):
+def test_people_the_bundle_never_saw_are_drawn_from_their_photographs(picture_registry, tmp_path):
+    photographs = {"Ada": (200, 60, 60), "Bo": (60, 60, 200)}
+    for name, color in photographs.items():
+        for number in range(2):
+            file = tmp_path / "people" / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encode_png(np.full((40, 40, 3), color, np.uint8)))
+    command = [f"{picture_registry}/cvae-gan", "--people-from", f"folder:{tmp_path / 'people'}"]
+    generate.main([*command, "--per-label", "2", "--out", str(tmp_path / "set")])
+    drawn = sorted(str(path.relative_to(tmp_path / "set")) for path in tmp_path.glob("set/*/*.png"))
+    assert [path.split("/")[0] for path in drawn] == ["Ada", "Ada", "Bo", "Bo"]
+    only = [*command, "--labels", "Bo", "--per-label", "1", "--out", str(tmp_path / "one")]
+    generate.main(only)
+    assert [path.parent.name for path in tmp_path.glob("one/*/*.png")] == ["Bo"]
+    with pytest.raises(ConfigError, match="exclude each other"):
+        generate.main([*command, "--new-identities", "2", "--out", str(tmp_path / "none")])
+
+
+@pytest.mark.parametrize("option", ["--new-identities=3", "--people-from=digits:"])
+def test_only_cvae_gan_draws_people_it_was_not_trained_on(picture_registry, tmp_path, option):
     with pytest.raises(ConfigError, match="got one of vae_gan"):
-        generate.main(
-            [f"{picture_registry}/vae-gan", "--new-identities", "3", "--out", str(tmp_path)]
-        )
+        generate.main([f"{picture_registry}/vae-gan", option, "--out", str(tmp_path)])

@@ -9,7 +9,7 @@ import torch
 from augment.bundle import load_bundle
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages
-from augment.errors import RequestError
+from augment.errors import DataError, RequestError
 from augment.export import generated_record
 from augment.generate import draw_counts
 from augment.generators import GENERATORS, load_sampler
@@ -123,13 +123,17 @@ def test_new_identities_are_drawn_like_known_ones(sampler):
 
 def test_the_vector_of_a_known_class_is_found_again_from_its_images(sampler, patches):
     """A person who is held out gets a vector the same way."""
-    vectors = torch.stack(
-        [sampler.identity_of(patches.images(np.flatnonzero(patches.labels == c))) for c in range(5)]
-    )
-    distances = torch.cdist(vectors, sampler.vectors)
+    met = sampler.of_people(patches.subset(np.arange(len(patches))[::2]))
+    distances = torch.cdist(met.vectors, sampler.vectors)
     assert distances.argmin(dim=1).tolist() == [0, 1, 2, 3, 4]
-    held_out = sampler.with_vectors(("stranger",), vectors[:1])
-    assert held_out.draw(np.zeros(2, np.int64), np.arange(2), 0).images.shape == (2, 32, 32, 3)
+    assert met.classes == patches.classes
+    assert met.draw(np.zeros(2, np.int64), np.arange(2), 0).images.shape == (2, 32, 32, 3)
+
+
+def test_people_of_whom_there_is_no_photograph_are_named(sampler, patches):
+    without = patches.subset(np.flatnonzero(patches.labels != 3))
+    with pytest.raises(DataError, match=f"got none of {patches.classes[3]}"):
+        sampler.of_people(without)
 
 
 def test_the_full_size_is_labelmint_wider_and_draws_at_128_pixels() -> None:
