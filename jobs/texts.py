@@ -8,9 +8,11 @@ from pathlib import Path
 from augment.errors import ConfigError
 from jobs.cli import absolute_uri, print_plan, read_settings
 from jobs.seeds import run_tasks, say
+from recognizers.pages import write_whole
 from recognizers.report import format_table, write_report
 from recognizers.text_arms import TextPlan, TextRun
 from recognizers.text_plans import text_plan_for
+from recognizers.text_recommend import TEXTS_FILE, training_texts
 from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
 from recognizers.text_scenarios import TEXT_SCENARIOS, TextDraw, TextScenario
 from recognizers.text_sweeps import amount_curves, amount_recipes
@@ -117,7 +119,7 @@ def measure_texts(
     processes: int = 1,
     sweep: bool = False,
 ) -> str:
-    """Train and measure all arms of all seeds; writes report.json and report.html.
+    """Train and measure all arms of all seeds; writes report.json, report.html and texts.txt.
 
     Args:
         tasks: one a seed.
@@ -132,9 +134,10 @@ def measure_texts(
     """
     run_tasks(finish_with_sweep if sweep else finish, tasks, processes=processes)
     runs = [task.open() for task in tasks]
-    report = build_text_report(runs, device=device, command=command)
+    report = build_text_report(runs, device=device, command=command, out=out)
     if sweep:
         report["amounts"] = amount_curves(runs)
+    write_whole(out / TEXTS_FILE, "\n".join(training_texts(runs[0])) + "\n")
     page = write_report(out, report, take_text_pictures(runs[0]))
     return f"{format_table(report)}\n\n{format_text_scores(report)}\n\n{page}"
 

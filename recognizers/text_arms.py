@@ -15,16 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.bundle import BundleInfo, load_bundle
+from augment.bundle import READER_FOLDER, BundleInfo, load_bundle
 from augment.config import config_digest
 from augment.data.layouts import load_layout
 from augment.data.line_pairs import LineData
+from augment.data.pairs import FOLDS
 from augment.data.texts import Lines, TextImages
 from augment.errors import ConfigError, DataError
 from augment.generate import Tally
 from augment.generators.base import train_generator, write_bundle
 from augment.generators.line_reading import draw_lines
-from augment.generators.line_saae import CONFIGS, LineSAAEGenerator, load_line_sampler
+from augment.generators.line_saae import (
+    CONFIGS,
+    LineSAAEGenerator,
+    folds_of_groups,
+    load_line_sampler,
+)
 from augment.training import PlainContext, derive_seed
 from recognizers.arm_runs import (
     ARMS,
@@ -42,7 +48,12 @@ from recognizers.scene_text import SIZES, TextConfig, TextRecognizer
 from recognizers.text_fit import fit_texts, read_lines
 from recognizers.text_metrics import right_texts
 from recognizers.text_mixing import LabelledLines, TextRecipe, mixed_lines
-from recognizers.text_reader import CrossFittedTextReader, train_text_reader
+from recognizers.text_reader import (
+    CrossFittedTextReader,
+    load_text_reader,
+    save_text_reader,
+    train_text_reader,
+)
 from recognizers.text_scenarios import TextDraw, TextScenario
 from recognizers.text_sources import render_lines, sample_texts, that_fit
 
@@ -61,7 +72,7 @@ class TextPlan:
     budget: Budget = field(default_factory=lambda: Budget(steps=2500, batch_size=48))
     read_back: bool = True  # whether generated lines must read as their text to be kept
     reader_steps: int = 1500
-    reader_folds: int = 2  # 1: the reader sees all real lines
+    reader_folds: int = FOLDS  # those that a bundle knows; or 1: the reader sees all real lines
     reader_band: tuple[float, float] = (0.0, 1.0)  # confidences of generated lines that are kept
     recipes: dict[str, TextRecipe] = field(default_factory=lambda: default_recipes(TextRecipe))
     generated_lines: int = 10_000
@@ -71,6 +82,8 @@ class TextPlan:
         """Check that every arm has a recipe, and the numbers."""
         counts = ("reader_steps", "reader_folds", "generated_lines", "rendered_lines")
         check_plan(self.recipes, self.reader_band, {name: getattr(self, name) for name in counts})
+        if self.reader_folds > FOLDS:
+            raise ConfigError(f"reader_folds must be 1 or {FOLDS}; got {self.reader_folds}.")
         if self.recipes["reader"].generated:
             raise ConfigError("the reader must be independent of what it reads: no generated share")
 
@@ -128,8 +141,12 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         return {name: self.plan.recipes[name] for name in ARMS}
 
     def bundle(self) -> BundleInfo:
-        """The seed's generator, trained if there is none yet."""
+        """The seed's generator, trained if there is none yet; with its reader if the plan reads."""
         if not (self.bundle_folder / "config.json").exists():
+            reader_folder = self.bundle_folder / READER_FOLDER
+            if self.plan.read_back and not (reader_folder / "config.json").exists():
+                self.say(f"seed {self.seed}: training the reader")
+                save_text_reader(reader_folder, self.train_reader())
             self.say(f"seed {self.seed}: training the generator")
             data = LineData.select(self.draw.train, self.layout, self.shape)
             context = PlainContext(self.folder / "generator", device=self.device, resume=True)
@@ -208,12 +225,13 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         )
 
     def train_reader(self) -> CrossFittedTextReader:
-        """Train the recognizers that read generated lines back, on the real lines."""
-        _, of_group = np.unique(self.draw.train.groups, return_inverse=True)
-        dealt = np.random.default_rng(self.seed).permutation(of_group.max() + 1)
+        """Train the recognizers that read generated lines back, on the real lines.
+
+        Its folds are those of the bundle, whose styles name the member that has not seen them.
+        """
         recipe = self.plan.recipes["reader"]
         return train_text_reader(
-            dealt[of_group] % self.plan.reader_folds,
+            folds_of_groups(self.draw.train.groups) % self.plan.reader_folds,
             lambda rows, fold: self.train(
                 recipe, seed=100 + fold, steps=self.plan.reader_steps, rows=rows
             ),
@@ -227,14 +245,12 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
 
     def _generate(self) -> None:
         started = time.monotonic()
-        self.bundle()
-        reader = None
+        info, reader = self.bundle(), None
         if self.plan.read_back:
-            self.say(f"seed {self.seed}: training the reader")
-            reader = self.train_reader()
+            folder = self.bundle_folder / READER_FOLDER
+            reader = load_text_reader(folder, self.device, info=info)
         self.say(f"seed {self.seed}: generating")
         sampler = load_line_sampler(self.bundle_folder, device=self.device)
-        sampler.folds = np.full_like(sampler.folds, -1)  # the run's reader has folds of its own
         texts, tally = self.texts(self.plan.generated_lines), Tally()
         kept = [
             LabelledLines.stacked(samples.images, samples.texts, self.shape)

@@ -13,7 +13,6 @@ import numpy as np
 from recognizers.gain import ArmResult, GainReport, measure_gain
 from recognizers.mixing import LabelledPixels
 from recognizers.nearest import nearest_images
-from recognizers.recommend import why_best
 from recognizers.report import ClassPictures, Neighbour, Pictures, build_report
 from recognizers.text_arms import TEST, TextCell, TextRun
 from recognizers.text_metrics import (
@@ -24,6 +23,7 @@ from recognizers.text_metrics import (
     score_texts,
     share_interval,
 )
+from recognizers.text_recommend import recommend_lines
 
 __all__ = ["build_text_report", "format_text_scores", "take_text_pictures"]
 
@@ -35,13 +35,16 @@ NEIGHBOURS = 24
 """Generated lines shown beside the training line most like them."""
 
 
-def build_text_report(runs: Sequence[TextRun], *, device: str, command: str) -> dict[str, Any]:
+def build_text_report(
+    runs: Sequence[TextRun], *, device: str, command: str, out: Path
+) -> dict[str, Any]:
     """What report.json holds; arms not finished yet are run.
 
     Args:
         runs: one a seed.
         device: what they ran on, in words.
         command: measures it again.
+        out: see ``recommend_lines``.
     """
     cells = [cell for run in runs for cell in run.run()]
     first = runs[0]
@@ -62,7 +65,7 @@ def build_text_report(runs: Sequence[TextRun], *, device: str, command: str) -> 
         device=device,
         command=command,
         confusion=_confusion(first, cells, gain.baseline),
-        recommended=_recommended(first, gain),
+        recommended=recommend_lines(first, gain, out),
         confirmation=(confirm, gains[confirm]) if confirm in gains else None,
     )
     report["same_images"] = first.draw.dev is None
@@ -171,17 +174,3 @@ def _confusion(run: TextRun, cells: Sequence[TextCell], baseline: str) -> dict[s
         "before": counted(baseline),
         "after": counted("synthetic"),
     }
-
-
-def _recommended(run: TextRun, gain: GainReport) -> dict[str, Any]:
-    """The mix of the best arm, and why."""
-    arm = max(gain.arms, key=lambda name: gain.arms[name].mean)
-    recipe = run.plan.recipes[arm]
-    shares = {"real": recipe.real, "rendered": recipe.rendered, "generated": recipe.generated}
-    why = why_best(gain, arm)
-    if recipe.real_only_after < 1:
-        why += f" After {recipe.real_only_after:.0%} of the steps only real lines come."
-    if recipe.generated:
-        why += f" The generator's bundle is {Path(run.bundle_folder)}."
-    mix = {source: round(share, 4) for source, share in shares.items() if share > 0}
-    return {"mix": mix, "why": why}

@@ -35,6 +35,7 @@ __all__ = [
     "CONFIGS",
     "SHAPES",
     "LineSAAEGenerator",
+    "folds_of_groups",
     "line_folds",
     "load_line_sampler",
     "open_lines",
@@ -189,8 +190,21 @@ def open_lines(
 
 
 def line_folds(data: LineData) -> NDArray[np.int64]:
-    """Deal lines into FOLDS folds by turns, those of one group into the same: (N,) folds."""
-    return np.unique(data.texts.groups, return_inverse=True)[1] % FOLDS
+    """(N,) fold of each line, as ``folds_of_groups`` deals them together with those left out."""
+    groups = np.concatenate([data.texts.groups, data.left_out.groups])
+    return folds_of_groups(groups)[: len(data)]
+
+
+def folds_of_groups(groups: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Deal lines into FOLDS folds by turns, those of one group into the same.
+
+    Args:
+        groups: (N,) of each line.
+
+    Returns:
+        (N,) folds, 0 to FOLDS - 1.
+    """
+    return np.unique(groups, return_inverse=True)[1] % FOLDS
 
 
 def load_line_sampler(folder: str | Path, **how: Any) -> LineSampler:

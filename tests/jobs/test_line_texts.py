@@ -15,7 +15,7 @@ from augment.errors import BundleError, ConfigError, DataError, RequestError
 from augment.generators.base import write_bundle
 from augment.generators.line_reading import Judged
 from augment.generators.line_saae import CONFIGS, load_line_sampler, shape_for
-from augment.images import Pixels, decode_image
+from augment.images import Pixels, decode_image, encode_png
 from jobs import generate, line_texts
 from recognizers.charset import WORDS, Charset
 from recognizers.scene_text import TextConfig, TextRecognizer
@@ -86,6 +86,22 @@ def test_the_texts_of_a_file_are_written(bundle: Path, tmp_path: Path) -> None:
     index = np.array([row["index"]], np.int64)
     expected = load_line_sampler(bundle).draw_texts([str(row["label"])], index, 3).images[0]
     assert np.array_equal(image, expected)
+
+
+def test_real_lines_go_along_in_the_size_of_the_drawn_ones(bundle: Path, tmp_path: Path) -> None:
+    for number, width in enumerate((300, 100)):
+        picture = np.full((60, width, 3), 50 * number, np.uint8)
+        (tmp_path / f"{number}.png").write_bytes(encode_png(picture))
+    table = "file,text,split\n0.png,Market,train\n1.png,No 1,test\n"
+    (tmp_path / "labels.csv").write_text(table)
+    wanted = ["--texts", "uniform", "--count", "2", "--with-real", f"csv:{tmp_path}/labels.csv"]
+    *rows, last = run(bundle, tmp_path / "set", *wanted)
+    [real] = [row for row in rows if row["origin"] == "real"]
+    assert (real["label"], real["source"]) == ("Market", "0.png")
+    image = decode_image((tmp_path / "set" / str(real["file"])).read_bytes(), channels=3)
+    assert image.shape == (32, 160, 3)
+    assert last["summary"]["real"] == 1  # type: ignore[index]
+    assert len(rows) == 3
 
 
 def test_random_texts_are_the_same_for_the_same_seed(bundle: Path, tmp_path: Path) -> None:

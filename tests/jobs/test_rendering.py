@@ -39,7 +39,7 @@ def test_words_are_rendered_of_a_grammar_and_a_file(tmp_path: Path) -> None:
     assert sorted(str(row["label"]) for row in rows(tmp_path / "b")) == ["one", "one", "two", "two"]
 
 
-def test_looks_come_from_the_style_images_given(tmp_path: Path) -> None:
+def test_looks_come_from_the_style_images_given_and_real_lines_go_along(tmp_path: Path) -> None:
     source = tmp_path / "real"
     source.mkdir()
     texts = ["京A12345", "沪B67890", "皖C00000", "浙D11111"]
@@ -49,8 +49,14 @@ def test_looks_come_from_the_style_images_given(tmp_path: Path) -> None:
         (source / f"{number}.png").write_bytes(encode_png(image))
         lines.append(f"{number}.png,{text},train")
     (source / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
-    for out, options in (("plain", ()), ("styled", ("--style-from", f"csv:{source}/labels.csv"))):
+    uri = f"csv:{source}/labels.csv"
+    for out, options in (("plain", ()), ("styled", ("--style-from", uri))):
         run("plates-cn", tmp_path / out, "--count", "3", "--format", "csv", *options)
+    run("plates-cn", tmp_path / "both", "--count", "3", "--format", "csv", "--with-real", uri)
+    real = [row for row in rows(tmp_path / "both") if row["origin"] == "real"]
+    assert [row["label"] for row in real] == texts
+    assert cv2.imread(str(tmp_path / "both" / str(real[0]["file"]))).shape == (32, 96, 3)
+    assert len(rows(tmp_path / "both")) == 4 + 3
     assert "looks of" in (tmp_path / "styled" / "README.md").read_text(encoding="utf-8")
     first, second = (rows(tmp_path / out) for out in ("plain", "styled"))
     assert [row["label"] for row in first] == [row["label"] for row in second]

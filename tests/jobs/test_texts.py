@@ -1,4 +1,5 @@
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from augment.data.layouts import load_layout
 from augment.errors import ConfigError, DataError
+from jobs import generate
 from jobs.benchmark import main
 
 TINY = [
@@ -64,6 +66,30 @@ def test_plates_are_measured_and_resumed_without_training_anything_again(
     main([*command, "--resume"])
     assert "arm" not in capsys.readouterr().out.split("plates: accuracy")[0]
     assert json.loads((tmp_path / "out" / "report.json").read_text())["arms"] == report["arms"]
+
+
+def test_the_command_that_a_report_ends_with_makes_the_training_set(
+    text_zip: Zip, tmp_path: Path
+) -> None:
+    uri = text_zip("words", WORDS)
+    mix = ["--set", "recipes.real.rendered=0.5", "--set", "recipes.real.generated=0.25"]
+    main(tiny("words", uri, tmp_path / "out", "--seeds", "1", *mix))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["recommended"]["mix"] == {"real": 0.25, "rendered": 0.5, "generated": 0.25}
+    texts = (tmp_path / "out" / "texts.txt").read_text().splitlines()
+    real = sorted(text for number, text in enumerate(WORDS) if number % 3)
+    for command, source in zip(
+        report["recommended"]["command"].split(" && "), ("rendered", "generated"), strict=True
+    ):
+        words = shlex.split(command)
+        assert words[:3] == ["python", "-m", "jobs.generate"]
+        generate.main(words[3:])
+        manifest = tmp_path / "out" / f"training-set-{source}" / "manifest.jsonl"
+        *rows, _ = map(json.loads, manifest.read_text().splitlines())
+        made = [row["label"] for row in rows if row["origin"] == "generated"]
+        assert sorted(made) == sorted(texts)
+        kept = sorted(row["label"] for row in rows if row["origin"] == "real")
+        assert kept == (real if source == "rendered" else [])
 
 
 def test_words_are_tuned_by_cross_validation_and_measured_with_what_was_best(

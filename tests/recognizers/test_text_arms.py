@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from augment.bundle import READER_FOLDER
 from augment.config import with_overrides
+from augment.data.line_pairs import LineData
 from augment.data.texts import TextImages
 from augment.errors import ConfigError, DataError, ResumeError
 from augment.generators.line_reading import Judged
+from augment.generators.line_saae import load_line_sampler
 from recognizers import text_arms
 from recognizers.arm_runs import ARMS
 from recognizers.gain import LEAST_SEEDS
@@ -17,6 +20,7 @@ from recognizers.report import format_table, write_report
 from recognizers.text_arms import TEST, TextPlan, TextRun
 from recognizers.text_metrics import right_texts
 from recognizers.text_mixing import TextRecipe
+from recognizers.text_reader import load_text_reader
 from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
 from recognizers.text_scenarios import RARE_PROVINCES, TextScenario
 from recognizers.text_tuning import run_text_trials, summarize_texts, text_tuning_draws
@@ -103,14 +107,41 @@ def test_lines_that_read_wrong_are_drawn_again_and_counted(
 ) -> None:
     class EveryOther:
         def judge(self, images: Any, texts: Any, folds: Any) -> Judged:
-            assert (folds == -1).all(), "those of the bundle are not those of the run's reader"
+            assert (folds >= 0).any(), "a style's own member is not asked"
             return Judged(np.arange(len(texts)) % 2 == 0, np.ones(len(texts), np.float32))
 
-    monkeypatch.setattr(TextRun, "train_reader", lambda self: EveryOther())
+    monkeypatch.setattr(text_arms, "load_text_reader", lambda *given, **how: EveryOther())
     run = start(run.scenario, replace(run.plan, read_back=True), run.folder.parent / "other")
     lines = run.generated()
     assert sorted(lines.texts) == sorted(run.texts(6))  # 6, then 3, then 1
     assert (run.tally.asked, run.tally.made, run.tally.kept, run.tally.dropped) == (6, 10, 6, 4)
+
+
+def test_a_bundle_keeps_the_reader_and_names_the_member_that_has_not_seen_a_style(
+    plates_scenario: TextScenario,
+    tiny_text_plan: TextPlan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[set[str]] = []
+    original = text_arms.mixed_lines
+
+    def spied(recipe: Any, sources: Any, *given: Any, **how: Any) -> Any:
+        seen.append(set(sources["real"].texts))
+        return original(recipe, sources, *given, **how)
+
+    monkeypatch.setattr(text_arms, "mixed_lines", spied)
+    run = start(plates_scenario, replace(tiny_text_plan, read_back=True), tmp_path)
+    info = run.bundle()
+    reader = load_text_reader(run.bundle_folder / READER_FOLDER, info=info)
+    assert len(reader.members) == len(seen) == 2
+    data = LineData.select(run.draw.train, run.layout, run.shape)
+    folds = load_line_sampler(run.bundle_folder).folds
+    for row, fold in zip(data.found, folds, strict=True):
+        assert data.texts.texts[row] not in seen[fold]
+    seen.clear()
+    start(plates_scenario, run.plan, tmp_path).bundle()
+    assert not seen, "a kept reader is not trained again"
 
 
 def test_a_folder_of_another_draw_or_plan_is_refused(
@@ -128,7 +159,7 @@ def test_a_report_tells_gain_characters_and_rare_provinces(
     plates_scenario: TextScenario, tiny_text_plan: TextPlan, tmp_path: Path
 ) -> None:
     runs = [start(plates_scenario, tiny_text_plan, tmp_path / str(seed), seed) for seed in (1, 2)]
-    report = build_text_report(runs, device="a test", command="python -m jobs.benchmark plates")
+    report = build_text_report(runs, device="a test", command="again", out=tmp_path)
     assert report["n_train"] == 12
     assert report["n_test"] == 12
     assert report["seeds"] == [1, 2]
@@ -196,6 +227,7 @@ def test_too_few_groups_cannot_be_cross_validated(plates_scenario: TextScenario)
         ({"recipes": {}}, "expected a recipe"),
         ({"reader_band": (0.5, 0.4)}, "reader_band"),
         ({"reader_folds": 0}, "reader_folds"),
+        ({"reader_folds": 3}, "reader_folds must be 1 or 2"),
         ({"generated_lines": 0}, "generated_lines"),
     ],
 )

@@ -18,6 +18,7 @@ from augment.generators.line_form import LineForm
 from augment.generators.line_saae import (
     CONFIGS,
     LineSAAEGenerator,
+    folds_of_groups,
     line_folds,
     load_line_sampler,
     open_lines,
@@ -308,6 +309,13 @@ def test_lines_of_one_group_share_a_fold_and_groups_take_turns():
     folds = line_folds(LineData.select(twice, PLATES, shape_for(PLATES)))
     assert folds[:6].tolist() == folds[6:].tolist()
     assert sorted(folds[:6].tolist()) == [0, 0, 0, 1, 1, 1]
+
+
+def test_lines_left_out_change_no_fold_of_the_others():
+    lines = written(TEXTS, PLATES, [96] * len(TEXTS))
+    texts = ("京A12345", "B", "苏E5K6L9", "A", "沪C77777", "粤D2345X")
+    data = LineData.select(replace(lines, texts=texts), PLATES, shape_for(PLATES))
+    assert line_folds(data).tolist() == folds_of_groups(lines.groups)[[0, 2, 4, 5]].tolist()
 
 
 def test_a_sample_tells_the_fold_that_its_style_was_taken_from(sampler, plates):
