@@ -5,9 +5,10 @@ batch shape, whatever else is asked for at the same time. Images may have any si
 named for an image, or found in it, is worked on at the model's size and put back.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from augment.attributes import edit
 from augment.autoencoders import ClassCoder, Coder, coder_of
 from augment.bundle import BundleInfo, open_bundle
 from augment.errors import RequestError
-from augment.images import MAX_SIDE, Pixels, to_tensor, to_uint8
+from augment.images import Pixels, to_tensor, to_uint8
 from augment.models.vae_gan import VAEGAN
 from augment.restoration.autoencoder import rebuild
 from augment.restoration.faces import (
@@ -32,7 +33,7 @@ from augment.restoration.faces import (
     paste_image,
 )
 from augment.restoration.inpainting import Blend, check_holes, fill_by_telea, inpaint
-from augment.restoration.super_resolution import agree, check_scale, super_resolve, up
+from augment.restoration.super_resolution import SCALES, agree, check_enlargement, super_resolve, up
 from augment.training import is_faster_in_bf16
 
 __all__ = ["MAX_FRAMES", "Boxes", "Editor", "Labels"]
@@ -41,6 +42,8 @@ Labels = Sequence[int | None] | None
 """The class of each image; None: estimated, of one image or of all."""
 Boxes = Sequence[FaceBox | None] | None
 """The face box of each image; None: found by the detector, or the whole image without one."""
+
+K = TypeVar("K", bound=Hashable)
 
 MAX_FRAMES = 256
 """Longest morph."""
@@ -161,8 +164,7 @@ class Editor:
         crops = self._crops(images, boxes)
         edited = crops.clone()
         keys = [tuple(sorted(wanted.items())) for wanted in strengths]
-        for key in dict.fromkeys(keys):
-            rows = [row for row, other in enumerate(keys) if other == key]
+        for key, rows in _rows_of(keys).items():
             work = partial(
                 edit,
                 coder,
@@ -285,38 +287,33 @@ class Editor:
             boxes: see ``Boxes``, in pixels of the images given.
 
         Returns:
-            Images of ``scale`` times the size: within the box what the model expects, made to
-            agree with the image given; around it a bicubic enlargement.
+            Images of ``scale`` times the size, enlarged bicubically, and within the box with the
+            detail that the model expects beside; shrunk they are the images given. A box of more
+            than 1 / ``scale`` of the model's size is shown to it at half that size.
 
         Raises:
             RequestError: as in ``reconstruct``; another scale, one that the model's size cannot
                 be divided by, or a result with a side above MAX_SIDE.
         """
         coder, boxes = self._prepare("super-resolve", images, boxes)
-        check_scale(scale)
+        check_enlargement(scale, self.image_size, max(max(image.shape[:2]) for image in images))
         height, width = self.image_size
-        if height % scale or width % scale:
-            raise RequestError(
-                f"this bundle draws {width}×{height} images, which scale {scale} does not divide; "
-                "ask for another scale."
-            )
-        longest = scale * max(max(image.shape[:2]) for image in images)
-        if longest > MAX_SIDE:
-            raise RequestError(
-                f"expected a result of at most {MAX_SIDE} pixels a side, got {longest}; enlarge "
-                "less, or a part of the image."
-            )
 
-        def work(crops: Tensor, numbers: Tensor) -> Tensor:
-            start = agree(up(crops, scale), crops, scale)
+        def work(factor: int, crops: Tensor, numbers: Tensor) -> Tensor:
+            start = agree(up(crops, factor), crops, factor)
             condition = coder.condition(start, numbers)
-            return super_resolve(coder, crops, scale, condition).images
+            return super_resolve(coder, crops, factor, condition).images
 
-        crops = self._crops(images, boxes, (height // scale, width // scale))
-        enlarged = to_uint8(self._apply(work, crops, _numbers(coder, labels, len(images))))
+        small, numbers = (height // scale, width // scale), _numbers(coder, labels, len(images))
+        factors = [scale if np.less_equal(box.size, small).all() else min(SCALES) for box in boxes]
+        drawn = torch.empty(len(images), self.channels, height, width)
+        for factor, rows in _rows_of(factors).items():
+            size = (height // factor, width // factor)
+            crops = self._crops([images[row] for row in rows], [boxes[row] for row in rows], size)
+            drawn[rows] = self._apply(partial(work, factor), crops, numbers[rows])
         return [
             paste_enlarged(image, box, face, scale)
-            for image, box, face in zip(images, boxes, enlarged, strict=True)
+            for image, box, face in zip(images, boxes, to_uint8(drawn), strict=True)
         ]
 
     @property
@@ -386,6 +383,11 @@ def _numbers(coder: Coder, labels: Labels, count: int) -> Tensor:
     labels = [None] * count if labels is None else labels
     _check_count("labels", len(labels), count)
     return coder.numbers(labels)
+
+
+def _rows_of(keys: Sequence[K]) -> dict[K, list[int]]:
+    """Where each key stands."""
+    return {key: [row for row, other in enumerate(keys) if other == key] for key in keys}
 
 
 def _check_count(what: str, got: int, expected: int) -> None:

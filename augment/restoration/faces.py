@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from augment.errors import ConfigError, RequestError
 from augment.images import MIN_SIDE, Pixels, resize_image, to_tensor, to_uint8
-from augment.restoration.super_resolution import agree
+from augment.restoration.super_resolution import add_detail
 
 __all__ = [
     "FaceBox",
@@ -258,17 +258,16 @@ def paste_change(image: Pixels, box: FaceBox, change: NDArray[np.float32]) -> Pi
 
 
 def paste_enlarged(image: Pixels, box: FaceBox, face: Pixels, scale: int) -> Pixels:
-    """Enlarge (H, W, C) bicubically, but for its box, which becomes an enlarged face.
+    """Enlarge (H, W, C) bicubically, and give its box the detail of a face drawn of it.
 
     Args:
         image: the small image.
         box: where its face is.
-        face: (h, w, C) of any size; resized, and made to agree with what is in the box.
+        face: (h, w, C) of any size; what it has more than the box goes in, see ``add_detail``.
         scale: 2 or 4.
     """
     height, width = image.shape[0] * scale, image.shape[1] * scale
     enlarged = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
-    large = box.scaled(scale)
-    fitting = to_tensor(resize_image(face, large.size)[None])
-    agreed = agree(fitting, to_tensor(crop_image(image, box)[None]), scale)
-    return paste_image(enlarged.reshape(height, width, -1), large, to_uint8(agreed)[0])
+    crop = to_tensor(crop_image(image, box)[None])
+    detailed = to_uint8(add_detail(crop, to_tensor(face[None]), scale))[0]
+    return paste_image(enlarged.reshape(height, width, -1), box.scaled(scale), detailed)

@@ -11,6 +11,7 @@ a right inverse of it: bicubic, plus over each block the constant that its mean 
 down(x̂) = y after every pass, without the blocks that a constant alone would show.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,9 +19,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from augment.errors import RequestError
+from augment.images import MAX_SIDE
 from augment.restoration.autoencoder import Autoencoder, check_passes, rebuild
 
-__all__ = ["SCALES", "SuperResolved", "agree", "check_scale", "down", "super_resolve", "up"]
+__all__ = [
+    "SCALES",
+    "SuperResolved",
+    "add_detail",
+    "agree",
+    "check_enlargement",
+    "check_scale",
+    "down",
+    "super_resolve",
+    "up",
+]
 
 SCALES = (2, 4)
 """By how much the sides can be enlarged."""
@@ -90,6 +102,32 @@ def check_scale(scale: int) -> None:
         raise RequestError(f"scale must be {' or '.join(map(str, SCALES))}; got {scale}.")
 
 
+def check_enlargement(scale: int, size: tuple[int, int], longest: int) -> None:
+    """Check that images can be enlarged by a model.
+
+    Args:
+        scale: by how much.
+        size: (height, width) of the model's images.
+        longest: side of the images to enlarge, in pixels.
+
+    Raises:
+        RequestError: another scale, one that the model's size cannot be divided by, or a result
+            with a side above MAX_SIDE.
+    """
+    check_scale(scale)
+    height, width = size
+    if height % scale or width % scale:
+        raise RequestError(
+            f"this bundle draws {width}×{height} images, which scale {scale} does not divide; "
+            "ask for another scale."
+        )
+    if scale * longest > MAX_SIDE:
+        raise RequestError(
+            f"expected a result of at most {MAX_SIDE} pixels a side, got {scale * longest}; "
+            "enlarge less, or a part of the image."
+        )
+
+
 def down(images: Tensor, scale: int) -> Tensor:
     """Mean over blocks: (N, C, H, W) to (N, C, H / scale, W / scale)."""
     return F.avg_pool2d(images, scale)
@@ -119,6 +157,35 @@ def agree(enlarged: Tensor, images: Tensor, scale: int) -> Tensor:
     ends = torch.where(images < means, -1.0, 1.0)
     share = torch.where(images == means, 0, (images - means) / (ends - means))
     return torch.lerp(enlarged, _over_blocks(ends, scale), _over_blocks(share, scale))
+
+
+def add_detail(images: Tensor, drawn: Tensor, scale: int) -> Tensor:
+    """Enlarge images of any size with the detail of pictures of them at a size of their own.
+
+    Of x', what was drawn, only the change d against the plain enlargement is taken over, and of d
+    only what y, the image, leaves open:
+
+        d = x' − up(y)        x̂ = up(y) + d − up(down(d))
+
+    A drawing smaller than the result lacks detail that y may have; this way none of it is lost,
+    and the larger y is, the closer x̂ comes to ``up(y)``.
+
+    Args:
+        images: (N, C, h, w) in [-1, 1].
+        drawn: (N, C, H', W') in [-1, 1], the same pictures; d is taken at this size and resized.
+        scale: 2 or 4.
+
+    Returns:
+        (N, C, scale·h, scale·w) in [-1, 1], whose ``down`` is ``images``.
+    """
+    plain = up(images, scale)
+    change = _resized(drawn - _resized(plain, drawn.shape[2:]), plain.shape[2:])
+    return agree(plain + change - up(down(change, scale), scale), images, scale)
+
+
+def _resized(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize bicubically, without aliases where that shrinks."""
+    return F.interpolate(images, tuple(size), mode="bicubic", antialias=True)
 
 
 def _over_blocks(images: Tensor, scale: int) -> Tensor:

@@ -177,6 +177,49 @@ def test_an_enlarged_image_shrinks_to_the_one_given(editor, scale, size):
         assert (back - to_tensor(image[None])).abs().max() <= 0.5 / 127.5 + 1e-5
 
 
+class Plain(Coder):
+    """Rebuilds what it is given, as well as its size allows: it adds nothing."""
+
+    def encode(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return images.flatten(1), torch.zeros(len(images), 1)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return z.view(-1, 3, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("side", [SIDE // 4, SIDE, 4 * SIDE], ids="{} px".format)
+def test_enlarging_is_no_worse_than_bicubic_however_large_the_image(scale, side):
+    editor, large = editor_of(vae_gan), scale * side
+    editor.coder = Plain(None)
+    truth = np.zeros((large, large, 3))
+    for cells in (4, 16, 64, 256):  # coarse to fine, as in photographs
+        noise = RNG.normal(0, 60 / cells**0.5, (cells, cells, 3))
+        truth += cv2.resize(noise, (large, large), interpolation=cv2.INTER_AREA)
+    truth = np.clip(truth + 128, 0, 255).astype(np.uint8)
+    small = cv2.resize(truth, (side, side), interpolation=cv2.INTER_AREA)
+    cubic = cv2.resize(small, (large, large), interpolation=cv2.INTER_CUBIC)
+    ours = editor.super_resolve([small], scale)[0]
+    errors = [np.square(image.astype(float) - truth).mean() for image in (ours, cubic)]
+    assert errors[0] <= errors[1]
+
+
+def test_a_box_larger_than_the_model_can_take_is_shown_to_it_as_large_as_it_can():
+    editor, seen = editor_of(vae_gan), []
+    crop, editor.coder = editor._crops, Plain(None)
+
+    def watched(images, boxes, size):
+        seen.append((len(images), size))
+        return crop(images, boxes, size)
+
+    editor._crops = watched
+    sizes = [(8, 8), (20, 9), (32, 32)]
+    images = [pictures(1, *size)[0] for size in sizes]
+    large = editor.super_resolve(images, 4)
+    assert seen == [(1, (8, 8)), (2, (16, 16))]
+    assert [image.shape for image in large] == [(32, 32, 3), (80, 36, 3), (128, 128, 3)]
+
+
 def test_gray_images_are_worked_on_as_gray():
     class Gray(VAEGAN):
         channels = 1

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from augment.errors import RequestError
 from augment.images import to_tensor, to_uint8
-from augment.restoration.super_resolution import agree, down, super_resolve, up
+from augment.restoration.super_resolution import add_detail, agree, down, super_resolve, up
 
 MANY = {"iterations": 2000, "tolerance": 1e-7}
 
@@ -46,6 +46,24 @@ def test_agreement_is_exact_and_in_range_even_where_blocks_saturate(scale):
     torch.testing.assert_close(down(agreed, scale), small)
     assert agreed.abs().max() <= 1
     assert torch.equal(agree(agreed[:1] * 0 + 1, small[:1] * 0 + 1, scale), agreed[:1] * 0 + 1)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("drawn_side", [6, 24, 80])
+def test_detail_of_any_size_leaves_alone_what_the_image_tells(scale, drawn_side):
+    draws = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 3, 10, 12, generator=draws) - 0.5
+    drawn = torch.rand(2, 3, drawn_side, drawn_side, generator=draws) - 0.5
+    detailed = add_detail(images, drawn, scale)
+    torch.testing.assert_close(down(detailed, scale), images, atol=1e-5, rtol=0)
+    assert not torch.allclose(detailed, up(images, scale), atol=0.01)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_a_drawing_of_the_results_size_that_agrees_is_the_result(scale):
+    drawn = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(0)) - 0.5
+    detailed = add_detail(down(drawn, scale), drawn, scale)
+    torch.testing.assert_close(detailed, drawn, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("scale", [2, 4])
