@@ -28,7 +28,9 @@ A layout without positions is free text, one alphabet and ``lengths`` of random 
 """
 
 import json
+import math
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,6 +51,8 @@ LAYOUTS: tuple[str, ...] = tuple(sorted(path.stem for path in _FOLDER.glob("*.to
 """The names of the layouts that come along."""
 
 _MAX_POSITIONS = 64
+_DEPENDENT = ("Cc", "Cf", "Cs", "Mc", "Me", "Mn", "Zl", "Zp", "Zs")
+"""Categories of characters that cannot be drawn by themselves: combining or invisible."""
 
 Colour = tuple[int, int, int]
 
@@ -81,8 +85,10 @@ class Scheme:
                 raise ConfigError(
                     f"scheme {self.name}: colours must be in [0, 255], got {colour}; correct it."
                 )
-        if not self.share > 0:
-            raise ConfigError(f"scheme {self.name}: share must be above 0, got {self.share}.")
+        if not 0 < self.share < math.inf:
+            raise ConfigError(
+                f"scheme {self.name}: share must be above 0 and finite, got {self.share}."
+            )
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,13 @@ class Layout:
                 raise ConfigError(
                     f"layout {self.name}: alphabet {name} must have characters, each once and no "
                     f"space, got {alphabet!r}; correct it."
+                )
+            dependent = [c for c in alphabet if unicodedata.category(c) in _DEPENDENT]
+            if dependent:
+                raise ConfigError(
+                    f"layout {self.name}: characters of alphabet {name} must stand alone, got "
+                    f"{dependent[0]!a} (U+{ord(dependent[0]):04X}); write composed characters "
+                    "(Unicode NFC) and none that is invisible."
                 )
         if self.positions:
             _check_plate(self)
@@ -273,10 +286,12 @@ def _check_plate(layout: Layout) -> None:
         raise ConfigError(
             f"layout {layout.name}: lengths is for free text, but there are positions; drop one."
         )
-    if layout.size is None or min(layout.size) <= 0:
+    if layout.size is None or not all(0 < side < math.inf for side in layout.size):
         raise ConfigError(
-            f"layout {layout.name}: size = [width, height] must be above 0, got {layout.size}."
+            f"layout {layout.name}: size = [width, height] must be above 0 and finite, got "
+            f"{layout.size}."
         )
+    _check_lengths(layout)
     if len(layout.positions) > _MAX_POSITIONS:
         raise ConfigError(
             f"layout {layout.name}: at most {_MAX_POSITIONS} positions, got "
@@ -305,6 +320,19 @@ def _check_plate(layout: Layout) -> None:
                     f"{where}: box {list(position.box)} overlaps that of position {other}, "
                     f"{list(earlier.box)}; move one of them."
                 )
+
+
+def _check_lengths(layout: Layout) -> None:
+    """Refuse what is drawn around the characters where a length is negative or not finite."""
+    marks = [*layout.dots, *layout.bolts]
+    border = () if layout.border is None else (layout.border.inset, layout.border.thickness)
+    lengths = (layout.corner_radius, *border, *(mark.radius for mark in marks))
+    places = (place for mark in marks for place in mark.centre)
+    if not all(0 <= n < math.inf for n in lengths) or not all(map(math.isfinite, places)):
+        raise ConfigError(
+            f"layout {layout.name}: corner_radius, border, dots and bolts must have finite places "
+            f"and lengths of at least 0, got {layout.corner_radius}, {layout.border} and {marks}."
+        )
 
 
 def _overlap(

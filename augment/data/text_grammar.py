@@ -17,12 +17,16 @@ import numpy as np
 
 from augment.errors import ConfigError
 
-__all__ = ["LONGEST_TEXT", "parse_grammar"]
+__all__ = ["DEEPEST", "LONGEST_TEXT", "parse_grammar"]
 
 LONGEST_TEXT = 256
 """Characters that a pattern may give at most."""
 
+DEEPEST = 32
+"""Brackets that a pattern may have inside one another."""
+
 _DIGITS = "0123456789"
+_MOST_DIGITS = 6  # of a number of repeats
 _SPECIAL = "\\[]{}()|?"
 
 Draw = Callable[[np.random.Generator], str]
@@ -57,6 +61,7 @@ class _Parser:
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         self.place = 0
+        self.depth = 0
 
     def error(self, what: str) -> ConfigError:
         shown = self.pattern[self.place : self.place + 1] or "the end"
@@ -102,6 +107,9 @@ class _Parser:
         else:
             return part
 
+        if not longest:
+            return part  # nothing, however often
+
         def draw_all(rng: np.random.Generator) -> str:
             return "".join(draw(rng) for _ in range(rng.integers(least, most + 1)))
 
@@ -111,20 +119,27 @@ class _Parser:
         end = self.pattern.find("}", self.place)
         inside = self.pattern[self.place + 1 : end] if end >= 0 else ""
         numbers = inside.split(",")
-        plain = all(number.isascii() and number.isdigit() for number in numbers)
+        plain = all(
+            number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
+            for number in numbers
+        )
         if not plain or len(numbers) > 2 or int(numbers[0]) > int(numbers[-1]):
-            raise self.error("must begin {n} or {n,m} with n <= m")
+            raise self.error(f"must begin {{n}} or {{n,m}} with n <= m < {10**_MOST_DIGITS}")
         self.place = end + 1
         return int(numbers[0]), int(numbers[-1])
 
     def single(self) -> Part:
         character = self.next()
         if character == "(":
+            if self.depth == DEEPEST:
+                raise self.error(f"is one bracket too many inside {DEEPEST} others")
+            self.depth += 1
             self.take()
             part = self.alternatives()
             if self.next() != ")":
                 raise self.error("must be ) instead")
             self.take()
+            self.depth -= 1
             return part
         if character == "[":
             return _one_of(self.set())

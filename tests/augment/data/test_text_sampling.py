@@ -67,6 +67,12 @@ def test_a_grammar_gives_all_its_texts() -> None:
     assert {sampler(index) for index in range(200)} == {"1", "2", "a1", "a2", "b1", "b2"}
 
 
+def test_brackets_may_be_nested_and_a_repeated_nothing_takes_no_time() -> None:
+    assert grammar("(" * 32 + "a" + ")" * 32, 0)(0) == "a"
+    assert grammar("a" + "(" * 8 + "){99999}" * 8, 0)(0) == "a"
+    assert grammar("((a)(b))(c)" * 20, 0)(0) == "abc" * 20
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
@@ -86,6 +92,8 @@ def test_a_grammar_gives_all_its_texts() -> None:
         ("a{3,2}", "begin"),
         ("a{,2}", "begin"),
         ("a{1,2,3}", "begin"),
+        ("(" * 5000 + "a" + ")" * 5000, "position 33.*32"),
+        ("a{" + "9" * 5000 + "}", "position 2.*begin"),
         ("?a", "position 1.*nothing to belong to"),
         ("a??", "position 3"),
         ("{2}", "position 1"),
