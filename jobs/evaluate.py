@@ -29,18 +29,23 @@ the file holds. Of the papers' tables, into OUT/MEASURE.json, OUT/MEASURE.md and
 | deepsim | deepsim | linear SVM on codes; inversion errors beside optimisation (DeePSiM) |
 | restoration | bundles that encode images | holes and small images against OpenCV |
 | transfer | saae, of an attribute | content's attribute, style's identity (SAAE, Fig. 4) |
+| lines | line_saae | readable, near to real lines, copies, attack, what they teach |
+
+Bundles that write lines have ``lines`` alone: text of held-out lines in the style of training ones.
 """
 
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from augment.bundle import BundleInfo, load_bundle
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
+from augment.generators.line_saae import LineSAAEGenerator
 from jobs.bundle_measures import measure_bundles
 from jobs.cli import (
     absolute_location,
@@ -53,6 +58,7 @@ from jobs.cli import (
     run_job,
 )
 from jobs.evaluation import EvaluateSettings, Evaluation
+from jobs.line_measures import LINES, measure_lines
 from jobs.measures import MEASURES, fitting
 from recognizers.evaluation import MEASURES as BUNDLE_MEASURES
 from recognizers.scenarios import find_scenario
@@ -83,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--only",
         action="append",
-        choices=[*BUNDLE_MEASURES, *MEASURES],
+        choices=[*BUNDLE_MEASURES, *MEASURES, LINES],
         help="which measure; may be repeated; all that fit unless given",
     )
     options.add_argument(
@@ -99,19 +105,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     arguments = parser().parse_args(argv)
     settings = read_settings({"default": EvaluateSettings()}, arguments.config, arguments.overrides)
-    if settings.identity_data is not None:
-        settings = replace(
-            settings, identity_data=absolute_uri(settings.identity_data, "identity_data")
-        )
-    if settings.strangers is not None:
-        settings = replace(settings, strangers=absolute_uri(settings.strangers, "strangers"))
-    if settings.inception is not None:
-        settings = replace(settings, inception=absolute_location(settings.inception, "inception"))
+    settings = absolute_settings(settings)
     out = Path(absolute_location(arguments.out, "--out"))
     folders = {_short(name): find_bundle(name) for name in arguments.bundles}
     if len(folders) < len(arguments.bundles):
         raise ConfigError(f"expected different bundles, got {', '.join(arguments.bundles)}.")
     infos = {name: load_bundle(folder) for name, folder in folders.items()}
+    locations = {_short(name): name for name in arguments.bundles}
+    command = shlex.join(["python", "-m", "jobs.evaluate", *(argv or sys.argv[1:])])
+    if writes_lines(infos, arguments.only):
+        if arguments.dry_run:
+            print_plan("evaluate", arguments, settings)
+            return
+        out.mkdir(parents=True, exist_ok=True)
+        measure_lines(
+            folders,
+            locations,
+            arguments.data,
+            settings,
+            seed=arguments.seed,
+            out=out,
+            command=command,
+        )
+        return
     shapes = {(info.image_size, info.channels) for info in infos.values()}
     if len(shapes) > 1:
         raise ConfigError(
@@ -120,7 +136,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     image_size, channels = shapes.pop()
     data = open_images(arguments.data, image_size, channels)
-    locations = {_short(name): name for name in arguments.bundles}
     evaluation = Evaluation(folders, locations, data, settings, arguments.seed, out)
     wanted = {
         name: arguments.only or choose_measures(evaluation, name, info)
@@ -143,9 +158,42 @@ def main(argv: Sequence[str] | None = None) -> None:
             seeds=range(arguments.seed, arguments.seed + arguments.seeds),
             workers=arguments.workers,
             strict=bool(arguments.only),
-            command=shlex.join(["python", "-m", "jobs.evaluate", *(argv or sys.argv[1:])]),
+            command=command,
             others=list(tables),
         )
+
+
+def writes_lines(infos: Mapping[str, BundleInfo], only: Sequence[str] | None) -> bool:
+    """Whether the bundles write lines of text, of which there is a measure of its own.
+
+    Raises:
+        ConfigError: some do and others do not, or a measure of the others is asked for.
+    """
+    writers = [n for n, i in infos.items() if i.architecture == LineSAAEGenerator.architecture]
+    if not writers and LINES not in (only or ()):
+        return False
+    if len(writers) < len(infos) or set(only or [LINES]) != {LINES}:
+        raise ConfigError(
+            f"bundles that write lines have the measure {LINES} and no other, and it is of them "
+            f"alone; of {', '.join(infos)} these write lines: {', '.join(writers) or 'none'}. "
+            "Evaluate them by themselves, without another --only."
+        )
+    return True
+
+
+def absolute_settings(settings: EvaluateSettings) -> EvaluateSettings:
+    """Make the settings' paths absolute.
+
+    Raises:
+        ConfigError: a relative path inside a submitted Ray job, or data without a scheme.
+    """
+    given = {name: getattr(settings, name) for name in ("face_masks", "identity_data", "strangers")}
+    changes: dict[str, Any] = {
+        name: absolute_uri(uri, name) for name, uri in given.items() if uri is not None
+    }
+    if settings.inception is not None:
+        changes["inception"] = absolute_location(settings.inception, "inception")
+    return replace(settings, **changes)
 
 
 def open_images(uri: str, image_size: tuple[int, int], channels: int) -> LabelledImages:

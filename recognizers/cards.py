@@ -18,7 +18,7 @@ from recognizers.tables import markdown_table
 __all__ = ["card_files", "format_card", "read_measures"]
 
 Measured = Mapping[str, Mapping[str, Any]]
-"""Measure to {"section", "real", "data", "seeds", "command"}."""
+"""Measure to {"section", "real", "data", "seeds", "command"}; "table", where it has its own."""
 
 CLASSES_NAMED = 100
 LIMITS = """\
@@ -109,4 +109,8 @@ def _measures(measured: Measured) -> str:
             seeds = ", ".join(map(str, found["seeds"]))
             text += f"\n### {table.title}\n\n{table.says}\n\n{markdown_table(columns, rows)}"
             text += f"\nOn {found['data']}, seeds {seeds}:\n\n    {found['command']}\n"
+    for measure, found in measured.items():
+        if "table" in found:
+            text += f"\n### {measure.capitalize()}\n\n{found['table']}"
+            text += f"\nOn {found['data']}:\n\n    {found['command']}\n"
     return text

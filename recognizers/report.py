@@ -204,7 +204,8 @@ def format_table(report: Report) -> str:
     seeds = len(report["seeds"])
     lines = [
         f"{report['scenario']}: {words(report['metric'])} on {report['n_test']:,} "
-        f"{report['tested']}, {report['n_train']:,} real training images, {seeds} seed{'s' * (seeds != 1)}",
+        f"{report['tested']}, {report['n_train']:,} real training images, "
+        f"{seeds} seed{'s' * (seeds != 1)}",
         "",
         f"  {'arm':<16}{'mean':>8}   each seed",
     ]

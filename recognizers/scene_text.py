@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from augment.errors import ConfigError
@@ -113,16 +114,32 @@ class TextRecognizer(nn.Module):
             widths: (N,) pixels of each that are its own; None: all W. Columns beyond
                 ``columns_of(widths)`` say nothing.
         """
+        maps = self._columnwise(images, widths)
+        columns = None if widths is None else self.columns_of(widths)
+        features = self.head(maps, columns)  # (N, T, 2·hidden)
+        logits = self.classify(self.dropout(features))
+        return torch.log_softmax(logits.float(), dim=2)
+
+    @torch.no_grad()
+    def embed(self, images: Tensor, widths: Tensor | None = None) -> Tensor:
+        """How lines look, whatever their width: (N, 2·hidden) unit vectors.
+
+        The mean over a line's own columns of what the convolutions see; arguments as for
+        ``forward``.
+        """
+        maps = self._columnwise(images, widths).float()  # zero beyond a line's own columns
+        unit: Tensor = F.normalize(maps.sum(dim=1), dim=1)
+        return unit
+
+    def _columnwise(self, images: Tensor, widths: Tensor | None) -> Tensor:
+        """(N, T, 2·hidden), what the convolutions see in each column."""
         masks = _Masks(images, widths)
         maps = images if masks.full is None else images * masks.full
         maps = self.stem(maps, masks.half)
         for stage in self.stages:
             maps = stage(maps, masks.quarter)
-        maps = self.collapse(maps, masks.quarter)  # (N, 2·hidden, 1, T)
-        columns = None if widths is None else self.columns_of(widths)
-        features = self.head(maps.squeeze(2).transpose(1, 2), columns)  # (N, T, 2·hidden)
-        logits = self.classify(self.dropout(features))
-        return torch.log_softmax(logits.float(), dim=2)
+        columns: Tensor = self.collapse(maps, masks.quarter)  # (N, 2·hidden, 1, T)
+        return columns.squeeze(2).transpose(1, 2)
 
     def columns_of(self, widths: Tensor) -> Tensor:
         """(N,) columns of the output that lines of so many pixels have."""

@@ -15,7 +15,14 @@ from recognizers.ctc import Readings
 from recognizers.fit import Budget, optimize
 from recognizers.scene_text import TextRecognizer
 
-__all__ = ["TextBatch", "TextStream", "fit_texts", "probabilities_of", "read_lines"]
+__all__ = [
+    "TextBatch",
+    "TextStream",
+    "embed_lines",
+    "fit_texts",
+    "probabilities_of",
+    "read_lines",
+]
 
 
 class TextBatch(NamedTuple):
@@ -98,6 +105,17 @@ def probabilities_of(
             probabilities = model.probabilities(images, targets[rows].to(images.device), widths)
         values[rows] = probabilities.cpu()
     return values
+
+
+def embed_lines(
+    model: TextRecognizer, lines: Lines, *, batch_size: int = 256
+) -> NDArray[np.float32]:
+    """How lines look to a recognizer, (N, D); see ``TextRecognizer.embed``."""
+    embedded = np.empty((len(lines.widths), 2 * model.config.hidden), np.float32)
+    for rows, images, widths in _batches(model, lines, batch_size):
+        with _fastest(images):
+            embedded[rows] = model.embed(images, widths).cpu()
+    return embedded
 
 
 def _fastest(images: Tensor) -> torch.autocast:

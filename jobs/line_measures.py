@@ -1,0 +1,128 @@
+"""What generators of lines are worth: ``--only lines`` of ``jobs.evaluate``."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from augment.bundle import load_bundle
+from augment.data.line_pairs import LineData
+from augment.data.texts import TextImages, open_texts
+from augment.errors import ConfigError
+from augment.generators.line_saae import load_line_sampler
+from augment.images import Pixels, encode_png
+from jobs.cli import absolute_uri, annotate_bundle
+from jobs.evaluation import EvaluateSettings
+from recognizers.cards import card_files
+from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid, style_grid
+from recognizers.text_scenarios import TEXT_SCENARIOS
+
+__all__ = ["LINES", "measure_lines", "open_lines"]
+
+LINES = "lines"
+"""Name of the measure."""
+DRAW = "draw:"
+SHOWN_TEXTS, SHOWN_STYLES, SHOWN_LINES = 6, 10, 40
+"""Of the pictures."""
+
+
+def measure_lines(
+    folders: Mapping[str, Path],
+    locations: Mapping[str, str],
+    uri: str,
+    settings: EvaluateSettings,
+    *,
+    seed: int,
+    out: Path,
+    command: str,
+) -> None:
+    """Print lines.md; write it with lines.json, pictures and the bundles' cards.
+
+    Args:
+        folders: bundle's reference to its local folder.
+        locations: reference to where the bundle was asked for.
+        uri: labelled lines with a train split and others, or draw:SCENARIO/SEED.
+        settings: ``generated`` and ``judge_steps`` count.
+        seed: of everything random.
+        out: an existing folder.
+        command: measures it again.
+
+    Raises:
+        ConfigError: bundles of different layouts or shapes.
+        DataError: data without training or held-out lines.
+    """
+    samplers = {
+        name: load_line_sampler(folder, device=settings.device) for name, folder in folders.items()
+    }
+    forms = {(sampler.layout.name, sampler.shape) for sampler in samplers.values()}
+    if len(forms) > 1:
+        raise ConfigError(
+            f"expected bundles of one layout and shape, got {sorted(map(str, forms))}; evaluate "
+            "them one by one."
+        )
+    first = next(iter(samplers.values()))
+    train, held_out = open_lines(uri)
+    data = LineData.select(train, first.layout, first.shape)
+    judge = LineJudge(data, held_out, settings.judge_budget, seed=seed, device=settings.device)
+    rows = [judge.real_row()]
+    texts = list(dict.fromkeys(judge.other.texts))[:SHOWN_TEXTS]
+    for name, sampler in samplers.items():
+        rows.append(judge.row(name, sampler, settings.generated))
+        styles = np.linspace(0, sampler.num_styles - 1, SHOWN_STYLES).astype(int).tolist()
+        _show(out, f"styles-{name}", style_grid(sampler, texts, styles))
+        shown = [judge.other.texts[row % len(judge.other)] for row in range(SHOWN_LINES)]
+        drawn = sampler.draw_texts(shown, np.arange(SHOWN_LINES), seed).images
+        _show(out, f"nearest-{name}", nearest_grid(drawn, data.images))
+    table = format_line_table(rows)
+    about = {"data": uri, "seed": seed, "settings": asdict(settings), "command": command}
+    report = {"rows": [asdict(row) for row in rows], **about}
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    (out / "lines.json").write_text(text, encoding="utf-8")
+    (out / "lines.md").write_text(table, encoding="utf-8")
+    print(table, end="")
+    for name, row in zip(samplers, rows[1:], strict=True):
+        new = {
+            LINES: {
+                "section": asdict(row),
+                "real": asdict(rows[0]),
+                "table": format_line_table([rows[0], row]),
+                "data": uri,
+                "seeds": [seed],
+                "command": command,
+            }
+        }
+        files = card_files(name, load_bundle(folders[name]), folders[name], new)
+        try:
+            annotate_bundle(locations[name], files)
+        except OSError as error:
+            print(f"{name}: its model card could not be written into the registry ({error})")
+
+
+def open_lines(uri: str) -> tuple[TextImages, TextImages]:
+    """The training lines of ``--data`` and the lines held out.
+
+    Args:
+        uri: of labelled lines; or ``draw:SCENARIO/SEED``, what a benchmark's seed was trained and
+            tested on.
+
+    Raises:
+        ConfigError: no such scenario or seed.
+        DataError: no training lines, or see ``open_texts``.
+    """
+    if not uri.startswith(DRAW):
+        data = open_texts(absolute_uri(uri))
+        return data.split("train"), data.subset(np.flatnonzero(data.splits != "train"))
+    name, _, seed = uri.removeprefix(DRAW).partition("/")
+    if name not in TEXT_SCENARIOS or not seed.isdecimal():
+        raise ConfigError(
+            f"expected {DRAW}SCENARIO/SEED with one of {', '.join(TEXT_SCENARIOS)} and a number, "
+            f"got {uri!r}."
+        )
+    draw = TEXT_SCENARIOS[name].draw(int(seed))
+    return draw.train, draw.test
+
+
+def _show(out: Path, name: str, picture: Pixels) -> None:
+    (out / f"{name.replace('/', '-')}.png").write_bytes(encode_png(picture))

@@ -1,0 +1,287 @@
+"""How good generated lines of text are: readable, varied, new, useful, and what they give away.
+
+A judge, a recognizer trained on the real training lines alone and no part of any generator, reads
+lines that show texts of real held-out ones. These are dealt into two halves, as in
+``recognizers.evaluation``: one is what sets are compared with, the other is measured like a
+generated set and tells what a perfect generator would score.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data.line_pairs import LineData
+from augment.data.texts import TextImages
+from augment.errors import DataError
+from augment.generators.line_sampler import LineSampler
+from augment.images import Pixels, resize_image, tile
+from recognizers.distribution import compare_sets
+from recognizers.fit import Budget
+from recognizers.line_readers import charset_of, line_shape
+from recognizers.nearest import NearestImages
+from recognizers.privacy import Attack, attack_members, measure_memorisation
+from recognizers.scene_text import TextRecognizer
+from recognizers.tables import markdown_table
+from recognizers.text_fit import embed_lines, fit_texts, read_lines
+from recognizers.text_metrics import score_texts
+from recognizers.text_mixing import LabelledLines, TextRecipe, mixed_lines
+from recognizers.text_sources import that_fit
+
+__all__ = ["LineJudge", "LineRow", "format_line_table", "nearest_grid", "style_grid"]
+
+PICTURE = (32, 96)
+"""Size, in pixels, at which lines of all widths are compared as pictures."""
+
+
+@dataclass(frozen=True)
+class LineRow:
+    """What is found of a set of lines.
+
+    Attributes:
+        name: of the generator, or "real, held out".
+        lines: how many were judged.
+        read: share whose every character the judge reads as it should be.
+        characters: 1 - edits / characters.
+        kid_thousandfold: squared kernel distance from real held-out lines, times 1,000.
+        precision, recall, density, coverage: see ``recognizers.distribution``.
+        near_copies: share nearer to a training line, as pictures, than all but 1 % of the
+            held-out lines are.
+        attack: how well training lines are told from others by their distance to the set; None
+            where the generator was trained on other lines.
+        teaches: share of held-out lines that a recognizer reads which is trained on the set alone;
+            of the real row, on the training lines.
+    """
+
+    name: str
+    lines: int
+    read: float
+    characters: float
+    kid_thousandfold: float
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    near_copies: float
+    attack: Attack | None
+    teaches: float
+
+
+class LineJudge:
+    """A trained recognizer with what it has to compare lines with.
+
+    Args:
+        train: the real lines that generators were trained on.
+        held_out: real lines that nobody was trained on; those that the layout cannot write are
+            left out.
+        budget: of each recognizer.
+        seed: of everything random.
+        device: where to train and read.
+
+    Raises:
+        DataError: held-out lines of fewer than two groups.
+    """
+
+    def __init__(
+        self,
+        train: LineData,
+        held_out: TextImages,
+        budget: Budget,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.train, self.budget, self.seed, self.device = train, budget, seed, device
+        self.charset, self.shape = charset_of(train), line_shape(train)
+        written = LineData.select(held_out, train.layout, train.shape).texts
+        known = [self.charset.knows(_solid(text)) for text in written.texts]
+        self.held_out = written.subset(np.flatnonzero(known))
+        groups, of_group = np.unique(self.held_out.groups, return_inverse=True)
+        if len(groups) < 2:
+            raise DataError(
+                f"expected held-out lines of {held_out.uri} in two groups or more, got "
+                f"{len(groups)}; move lines to the test split."
+            )
+        first = np.random.default_rng(seed).permutation(len(groups)) < len(groups) // 2
+        self.compared, self.other = (
+            self.held_out.subset(np.flatnonzero(first[of_group] == half)) for half in (True, False)
+        )
+
+    @cached_property
+    def model(self) -> TextRecognizer:
+        """The judge."""
+        return self._trained(self._labelled(self.train.texts))
+
+    def real_row(self) -> LineRow:
+        """The other half of the held-out lines, judged like generated ones."""
+        images = self.other.images(channels=self.shape.channels)
+        return self._row("real, held out", images, self.other.texts, self.model, is_real=True)
+
+    def row(self, name: str, sampler: LineSampler, count: int) -> LineRow:
+        """Judge a generator's lines.
+
+        Args:
+            name: what the row is called.
+            sampler: the generator.
+            count: lines that are drawn, of the other half's texts in turn.
+        """
+        texts = [self.other.texts[row % len(self.other)] for row in range(count)]
+        drawn = sampler.draw_texts(texts, np.arange(count), self.seed)
+        lines = LabelledLines.stacked(drawn.images, [*map(_solid, texts)], self.shape)
+        knows = sampler.info.data.get("digest") == self.train.digest()
+        return self._row(name, drawn.images, texts, self._trained(lines), knows_members=knows)
+
+    def _row(
+        self,
+        name: str,
+        images: Sequence[Pixels],
+        texts: Sequence[str],
+        pupil: TextRecognizer,
+        *,
+        is_real: bool = False,
+        knows_members: bool = True,
+    ) -> LineRow:
+        judged = self.shape.stack(images)
+        score = score_texts(read_lines(self.model, judged).texts, _solids(texts), self.charset)
+        found = compare_sets(self._features, embed_lines(self.model, judged), self.seed)
+        points, members, others = (
+            _points(some) for some in (images, self._pictures(self.train.texts), self._compared)
+        )
+        attack = None
+        if knows_members:  # the real half cannot be its own reference
+            reference = None if is_real else _points(self._pictures(self.other))
+            attack = attack_members(members, others, points, "pixels", reference)
+        tested = self._labelled(self.held_out)
+        taught = score_texts(read_lines(pupil, tested.lines).texts, tested.texts, self.charset)
+        return LineRow(
+            name=name,
+            lines=len(texts),
+            read=score.text_accuracy,
+            characters=score.character_accuracy,
+            kid_thousandfold=1000 * found.kid,
+            precision=found.precision,
+            recall=found.recall,
+            density=found.density,
+            coverage=found.coverage,
+            near_copies=measure_memorisation(points, members, others, "pixels").near_copies,
+            attack=attack,
+            teaches=taught.text_accuracy,
+        )
+
+    @cached_property
+    def _compared(self) -> list[Pixels]:
+        return self._pictures(self.compared)
+
+    @cached_property
+    def _features(self) -> NDArray[np.float32]:
+        return embed_lines(self.model, self.shape.stack(self._compared))
+
+    def _pictures(self, data: TextImages) -> list[Pixels]:
+        return data.images(channels=self.shape.channels)
+
+    def _labelled(self, data: TextImages) -> LabelledLines:
+        return LabelledLines.of(replace(data, texts=tuple(_solids(data.texts))), self.shape)
+
+    def _trained(self, lines: LabelledLines) -> TextRecognizer:
+        """A recognizer trained on these lines alone, with classical augmentation."""
+        budget, shape = self.budget, self.shape
+        stream = mixed_lines(
+            TextRecipe(augmentation="strong"),
+            {"real": that_fit(lines, self.charset)},
+            self.charset,
+            steps=budget.steps,
+            batch_size=budget.batch_size,
+            seed=self.seed,
+        )
+        return fit_texts(
+            lambda: TextRecognizer(self.charset, height=shape.height, channels=shape.channels),
+            stream,
+            budget,
+            seed=self.seed,
+            device=self.device,
+        )
+
+
+def style_grid(sampler: LineSampler, texts: Sequence[str], styles: Sequence[int]) -> Pixels:
+    """Each style of the bank (rows) over each text (columns): SAAE's Figure 6 for lines.
+
+    Args:
+        sampler: the generator.
+        texts: n texts of its layout.
+        styles: m indices into its bank.
+
+    Returns:
+        (H', W', C) uint8.
+    """
+    rows = np.arange(len(texts))
+    drawn = [
+        image
+        for index in styles
+        for image in sampler.draw_texts(texts, rows, 0, style=sampler.style(ids=[index])).images
+    ]
+    return tile(_padded(drawn), len(texts))
+
+
+def nearest_grid(drawn: Sequence[Pixels], train: Sequence[Pixels], columns: int = 4) -> Pixels:
+    """Lines, each with the training line most like it as a picture to the right: (H', W', C)."""
+    shown, known = _pictured(drawn), _pictured(train)
+    nearest, _ = NearestImages(known)(shown)
+    pairs = np.stack([shown, known[nearest]], axis=1)
+    return tile(pairs.reshape(-1, *shown.shape[1:]), 2 * columns)
+
+
+def format_line_table(rows: Sequence[LineRow]) -> str:
+    """The rows as a Markdown table."""
+    columns: dict[str, Callable[[LineRow], str]] = {
+        "read": lambda row: f"{row.read:.1%}",
+        "characters": lambda row: f"{row.characters:.1%}",
+        "KID × 1,000": lambda row: f"{row.kid_thousandfold:.2f}",
+        "precision": lambda row: f"{row.precision:.2f}",
+        "recall": lambda row: f"{row.recall:.2f}",
+        "density": lambda row: f"{row.density:.2f}",
+        "coverage": lambda row: f"{row.coverage:.2f}",
+        "near-copies": lambda row: f"{row.near_copies:.1%}",
+        "attack, AUC": lambda row: _in_words(row.attack),
+        "teaches": lambda row: f"{row.teaches:.1%}",
+    }
+    return markdown_table(
+        ("lines", "n", *columns),
+        [(row.name, f"{row.lines:,}", *(show(row) for show in columns.values())) for row in rows],
+    )
+
+
+def _in_words(attack: Attack | None) -> str:
+    if attack is None:
+        return "trained on others"
+    return f"{attack.auc:.3f} ({attack.ci95[0]:.3f} to {attack.ci95[1]:.3f})"
+
+
+def _solid(text: str) -> str:
+    """The text without white space, which is no ink."""
+    return "".join(text.split())
+
+
+def _solids(texts: Sequence[str]) -> list[str]:
+    return [_solid(text) for text in texts]
+
+
+def _pictured(images: Sequence[Pixels]) -> Pixels:
+    return np.stack([resize_image(image, PICTURE) for image in images])
+
+
+def _points(images: Sequence[Pixels]) -> NDArray[np.float32]:
+    """(N, D), between which distances are root mean squares in [0, 1]."""
+    flat = _pictured(images).reshape(len(images), -1)
+    points: NDArray[np.float32] = (flat / (255 * np.sqrt(flat.shape[1]))).astype(np.float32)
+    return points
+
+
+def _padded(lines: Sequence[Pixels]) -> Pixels:
+    """Lines of one height side by side with white to one width, (N, H, W, C)."""
+    width = max(line.shape[1] for line in lines)
+    tiles = np.full((len(lines), lines[0].shape[0], width, lines[0].shape[2]), 255, np.uint8)
+    for place, line in zip(tiles, lines, strict=True):
+        place[:, : line.shape[1]] = line
+    return tiles

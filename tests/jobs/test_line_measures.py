@@ -1,0 +1,102 @@
+"""``python -m jobs.evaluate`` on bundles that write lines."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augment.bundle import Registry
+from augment.config import with_overrides
+from augment.data.layouts import load_layout
+from augment.data.line_pairs import LineData
+from augment.data.line_rendering import LineRenderer
+from augment.data.texts import TextImages
+from augment.errors import ConfigError
+from augment.generators.base import write_bundle
+from augment.generators.line_saae import CONFIGS, shape_for
+from augment.images import encode_png
+from jobs import evaluate
+from jobs.line_measures import open_lines
+
+QUICK = ("--set", "judge_steps=2", "--set", "generated=24")
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered plates with labels.csv: 40 to train on, 30 held out."""
+    root = tmp_path_factory.mktemp("plates")
+    layout, rng = load_layout("plates-cn"), np.random.default_rng(0)
+    texts = [layout.random_text(rng) for _ in range(70)]
+    rows = ["file,text,split"]
+    for number, image in enumerate(LineRenderer(layout)(texts, 0, (32, 96))):
+        (root / f"{number}.png").write_bytes(encode_png(image))
+        split = "train" if number < 40 else "test"
+        rows.append(f"{number}.png,{texts[number]},{split}")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return root / "labels.csv"
+
+
+@pytest.fixture(scope="module")
+def registry(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One bundle with the weights it starts from."""
+    root = tmp_path_factory.mktemp("registry")
+    layout = load_layout("plates-cn")
+    train = open_lines(f"csv:{plates}")[0]
+    data = LineData.select(train, layout, shape_for(layout))
+    config = with_overrides(CONFIGS["labelmint"], ["model.width=4", "model.discriminator_width=4"])
+    folder = tmp_path_factory.mktemp("fresh") / "1"
+    write_bundle(folder, config.build_model(data).eval(), data, config)
+    Registry(str(root)).publish("plates", folder)
+    return root
+
+
+def test_lines_are_measured_beside_held_out_ones_and_kept_in_the_card(
+    plates: Path, registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [f"{registry}/plates", "--data", f"csv:{plates}", *QUICK]
+    evaluate.main([*command, "--out", str(tmp_path / "out")])
+    report = json.loads((tmp_path / "out/lines.json").read_text())
+    real, row = report["rows"]
+    assert (real["name"], row["lines"]) == ("real, held out", 24)
+    assert row["attack"]["members"] == 40
+    assert real["attack"]["calibrated"] is False
+    told = capsys.readouterr().out
+    assert told.startswith("| lines | n | read |")
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {
+        "styles-plates.png",
+        "nearest-plates.png",
+    }
+    card = (registry / "plates" / "1" / "MODEL_CARD.md").read_text()
+    assert "### Lines" in card
+    assert "--data csv:" in card
+
+
+def test_other_measures_do_not_go_with_lines(plates: Path, registry: Path, tmp_path: Path) -> None:
+    command = [f"{registry}/plates", "--data", f"csv:{plates}", "--out", str(tmp_path / "out")]
+    with pytest.raises(ConfigError, match="have the measure lines and no other"):
+        evaluate.main([*command, "--only", "fidelity"])
+    evaluate.main([*command, "--dry-run"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_of_classes_are_no_lines(demo_registry: Path, tmp_path: Path) -> None:
+    command = [f"{demo_registry}/digits", "--data", "digits:", "--out", str(tmp_path / "out")]
+    with pytest.raises(ConfigError, match="these write lines: none"):
+        evaluate.main([*command, "--only", "lines"])
+
+
+@pytest.mark.parametrize("uri", ["draw:digits/0", "draw:plates/x", "draw:plates"])
+def test_draws_of_lines_are_named_by_scenario_and_seed(uri: str) -> None:
+    with pytest.raises(ConfigError, match="one of plates, words and a number"):
+        open_lines(uri)
+
+
+def texts_of(data: TextImages) -> set[str]:
+    return set(data.texts)
+
+
+def test_training_lines_and_those_held_out_are_parted(plates: Path) -> None:
+    train, held_out = open_lines(f"csv:{plates}")
+    assert (len(train), len(held_out)) == (40, 30)
+    assert texts_of(train).isdisjoint(texts_of(held_out))

@@ -1,0 +1,114 @@
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augment.data.layouts import load_layout
+from augment.data.line_pairs import LineData
+from augment.data.line_rendering import LineRenderer
+from augment.data.texts import Lines, LineShape, TextImages
+from augment.errors import DataError
+from augment.images import Pixels
+from recognizers import line_fidelity
+from recognizers.ctc import Readings
+from recognizers.fit import Budget
+from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid, style_grid
+
+SHAPE = LineShape(least_width=96, most_width=96)
+
+
+def plates(count: int, seed: int) -> TextImages:
+    """Rendered plates; of three characters, so that a little recognizer learns them."""
+    layout = load_layout("plates-cn")
+    rng = np.random.default_rng(seed)
+    texts = [f"京A{rng.choice(['11111', '77777'])}" for _ in range(count)]
+    images = list(LineRenderer(layout)(texts, seed, (32, 96)))
+    return TextImages.from_images(images, texts, groups=[str(i) for i in range(count)])
+
+
+class Planted:
+    """Stands for a generator: gives the images it is handed, one after the other."""
+
+    def __init__(self, images: list[Pixels], digest: str) -> None:
+        self.images, self.info = images, SimpleNamespace(data={"digest": digest})
+
+    def draw_texts(self, texts: Any, indices: Any, seed: int, style: Any = None) -> Any:
+        return SimpleNamespace(images=[self.images[i % len(self.images)] for i in indices])
+
+    def style(self, *, ids: list[int]) -> int:
+        return ids[0]
+
+
+@pytest.fixture(scope="module")
+def data() -> LineData:
+    return LineData.select(plates(60, 0), load_layout("plates-cn"), SHAPE)
+
+
+@pytest.fixture(scope="module")
+def judge(data: LineData) -> LineJudge:
+    return LineJudge(data, plates(48, 1), Budget(steps=3, batch_size=16))
+
+
+@pytest.fixture
+def reads_right(monkeypatch: pytest.MonkeyPatch) -> dict[bytes, str]:
+    """Recognizers read what they are told that a line says, and nothing on other lines."""
+    says: dict[bytes, str] = {}
+
+    def read(model: Any, lines: Lines) -> Readings:
+        texts = [says.get(line.tobytes(), "") for line in lines.pixels]
+        return Readings(texts, np.ones(len(texts), np.float32))
+
+    monkeypatch.setattr(line_fidelity, "read_lines", read)
+    return says
+
+
+def test_copies_of_training_lines_are_found_and_their_texts_read(
+    judge: LineJudge, data: LineData, reads_right: dict[bytes, str]
+) -> None:
+    images = data.texts.images()
+    reads_right |= {i.tobytes(): t for i, t in zip(images, data.texts.texts, strict=True)}
+    copies: Any = Planted(images, data.digest())
+    row = judge.row("copies", copies, len(images))
+    asked = [judge.other.texts[i % len(judge.other)] for i in range(len(images))]
+    shown = [own == text for own, text in zip(data.texts.texts, asked, strict=True)]
+    assert 0 < row.read == np.mean(shown) < 1
+    assert row.near_copies == 1.0
+    assert row.attack is not None
+    assert row.attack.auc > 0.95
+    assert row.teaches == 0.0, "of the held-out lines nothing was told"
+
+
+def test_lines_like_real_ones_stand_beside_the_other_half(
+    judge: LineJudge, data: LineData, reads_right: dict[bytes, str]
+) -> None:
+    other = judge.other
+    reads_right |= {i.tobytes(): t for i, t in zip(other.images(), other.texts, strict=True)}
+    real = judge.real_row()
+    assert (real.read, real.characters) == (1.0, 1.0)
+    assert real.teaches == pytest.approx(len(other) / len(judge.held_out))
+    texts = [other.texts[i % len(other)] for i in range(40)]
+    fresh: Any = Planted(list(LineRenderer(data.layout)(texts, 5, (32, 96))), "other")
+    flat: Any = Planted([np.full((32, 96, 3), 128, np.uint8)], "other")
+    row, worst = judge.row("fresh", fresh, 40), judge.row("flat", flat, 40)
+    assert row.attack is None, "it was trained on other lines"
+    assert row.near_copies < 0.2
+    assert row.kid_thousandfold < worst.kid_thousandfold
+    assert row.coverage > worst.coverage
+    table = format_line_table([real, row])
+    assert "| real, held out | 24 | 100.0% |" in table
+    assert "trained on others" in table
+
+
+def test_held_out_lines_of_one_group_cannot_be_parted(data: LineData) -> None:
+    alone = plates(4, 2)
+    one = alone.subset([0])
+    with pytest.raises(DataError, match="two groups or more, got 1"):
+        LineJudge(data, one, Budget())
+
+
+def test_grids_have_a_row_a_style_and_a_pair_a_line(data: LineData) -> None:
+    images = data.texts.images()
+    planted: Any = Planted(images, "")
+    assert style_grid(planted, ["a", "b", "c"], [0, 4]).shape[0] >= 2 * 32
+    assert nearest_grid(images[:8], images).shape[1] >= 8 * 96
