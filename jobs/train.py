@@ -43,7 +43,8 @@ from jobs.ray_context import RayContext, ray_cluster, ray_train
 from recognizers.arms import Plan, SeedRun
 from recognizers.comparators import offer_readers
 from recognizers.draws import Draw
-from recognizers.line_readers import fit_line_reader
+from recognizers.line_readers import fit_line_reader, fit_listener
+from recognizers.listening import Listener, listens
 from recognizers.plans import plan_for
 from recognizers.reader import save_reader
 from recognizers.text_arms import TextPlan
@@ -128,11 +129,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_plan("train", arguments, config)
         return
     with ray_cluster():
-        readers = plan_reader(config) if arguments.reader else None
+        readers = plan_reader(config)
         if readers is not None and arguments.reader_steps:
             readers = replace(readers, reader_steps=arguments.reader_steps)
         reference = train_and_publish(
-            data, config, root=root, run=run, workers=arguments.workers, readers=readers
+            data,
+            config,
+            root=root,
+            run=run,
+            workers=arguments.workers,
+            readers=readers if arguments.reader else None,
+            listener=readers if listens(config.model) else None,
         )
     print(f"published {root}/{reference}")
 
@@ -203,6 +210,7 @@ def train_and_publish(
     run: str,
     workers: int = 1,
     readers: Plan | TextPlan | None = None,
+    listener: Plan | TextPlan | None = None,
 ) -> str:
     """Train on Ray, pack the bundle and publish it; call it inside ``ray_cluster``.
 
@@ -213,11 +221,19 @@ def train_and_publish(
         run: ``NAME-VERSION``; a run that has checkpoints continues.
         workers: Ray Train workers.
         readers: how to train the recognizers that read images back; None: the bundle has none.
+        listener: how to train beforehand the recognizer that the generator listens to, which is
+            none of these; None: it listens to none.
 
     Returns:
         ``NAME/VERSION``.
     """
-    settings = {"data": data, "config": config}
+    settings: dict[str, Any] = {"data": data, "config": config, "listener": None}
+    if listener is not None:
+        assert isinstance(data, LineData), "only generators of lines listen"
+        assert isinstance(listener, TextPlan), "and to recognizers of text"
+        print("training the recognizer that the generator listens to", flush=True)
+        seed = config.training.seed
+        settings["listener"] = fit_listener(data, listener, seed, device=_fastest_device())
     weights, metrics = ray_train(
         _work, settings, workers=workers, storage=f"{root}/{RUNS}", name=run
     )
@@ -249,8 +265,7 @@ def fit_reader(
     rows = np.arange(0, count, -(-count // CHECKED))
     if isinstance(data, LineData):
         assert isinstance(plan, TextPlan), "lines are read by recognizers of text"
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        lines = fit_line_reader(data, plan, seed, device=device)
+        lines = fit_line_reader(data, plan, seed, device=_fastest_device())
         save_text_reader(folder, lines)
         if len(lines.members) == 1:
             return None
@@ -266,13 +281,22 @@ def fit_reader(
     return float((read == data.labels[rows]).mean())
 
 
+def _fastest_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _work(settings: dict[str, Any]) -> tuple[bytes, dict[str, float]]:
     """What each worker does; the first one's weights and metrics reach the driver."""
     offer_readers()
     context = RayContext(settings["progress"])
+    listener: Listener | None = settings["listener"]
     with tempfile.TemporaryDirectory() as scratch:
         model = train_generator(
-            settings["data"], settings["config"], context, scratch=Path(scratch)
+            settings["data"],
+            settings["config"],
+            context,
+            scratch=Path(scratch),
+            prepare=listener.prepare if listener else None,
         )
     state = {name: values.cpu().contiguous() for name, values in model.state_dict().items()}
     return safetensors.torch.save(state), context.newest

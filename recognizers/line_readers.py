@@ -1,9 +1,10 @@
-"""The reader of a bundle of lines: trained on the lines that its generator was trained on.
+"""Recognizers trained on a generator's own lines: its bundle's reader, and one to listen to.
 
 Letters of free text are read in either case alike: a line fills the height of its image, so
 that an o by itself cannot be told from an O.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,22 +14,27 @@ from numpy.typing import NDArray
 from augment.data.line_pairs import LineData
 from augment.data.lines import LONGEST_LINE
 from augment.data.texts import LineShape
+from augment.errors import ConfigError
 from augment.generators.line_saae import line_folds
 from augment.training import derive_seed
 from recognizers.charset import Charset
-from recognizers.scene_text import TextRecognizer
+from recognizers.listening import Listener, listener_size, numbers_of
+from recognizers.scene_text import TextConfig, TextRecognizer
 from recognizers.text_arms import TextPlan
 from recognizers.text_fit import fit_texts
 from recognizers.text_mixing import LabelledLines, mixed_lines
 from recognizers.text_reader import CrossFittedTextReader, train_text_reader
 from recognizers.text_sources import render_lines, sample_texts, that_fit
 
-__all__ = ["charset_of", "fit_line_reader"]
+__all__ = ["charset_of", "fit_line_reader", "fit_listener", "line_shape"]
 
 HEIGHT_STEP = 8
 """Heights that a recognizer takes are multiples of it, in pixels."""
 
-_TEXTS, _RENDERED, _MEMBERS = 1, 2, 100  # what seeds are derived for
+_TEXTS, _RENDERED, _LISTENER, _MEMBERS = 1, 2, 3, 100  # what seeds are derived for
+
+_Fit = Callable[[NDArray[np.int64], int, TextConfig], TextRecognizer]
+"""Rows to train on, a key of the seed and a size to a trained recognizer."""
 
 
 def charset_of(data: LineData) -> Charset:
@@ -53,7 +59,40 @@ def fit_line_reader(
     Raises:
         DataError: free text of which no line can be rendered.
     """
-    charset, shape = charset_of(data), _shape_of(data)
+    fit = _fitting(data, plan, seed, device)
+    return train_text_reader(
+        line_folds(data),
+        lambda rows, fold: fit(rows, _MEMBERS + fold, plan.recognizer),
+        line_shape(data),
+        plan.reader_band,
+    )
+
+
+def fit_listener(
+    data: LineData, plan: TextPlan, seed: int, *, device: str | torch.device = "cpu"
+) -> Listener:
+    """Train the recognizer that the generator of these lines listens to; see ``listening``.
+
+    Arguments are those of ``fit_line_reader``; all lines are trained on.
+
+    Raises:
+        ConfigError: lines of a height that no recognizer takes.
+        DataError: as of ``fit_line_reader``.
+    """
+    height = data.shape.height
+    if height % HEIGHT_STEP:
+        raise ConfigError(
+            f"recognizer_weight needs lines of a height that is a multiple of {HEIGHT_STEP} "
+            f"pixels, got {height}; choose another --image-size, or recognizer_weight 0."
+        )
+    fit = _fitting(data, plan, seed, device)
+    recognizer = fit(np.arange(len(data)), _LISTENER, listener_size(plan.recognizer))
+    return Listener(recognizer.cpu(), numbers_of(data.classes, charset_of(data)))
+
+
+def _fitting(data: LineData, plan: TextPlan, seed: int, device: str | torch.device) -> _Fit:
+    """How a recognizer is trained on some rows of the lines and on rendered ones."""
+    charset, shape = charset_of(data), line_shape(data)
     recipe, budget = plan.recipes["reader"], replace(plan.budget, steps=plan.reader_steps)
     lines = replace(data.texts, texts=tuple("".join(text.split()) for text in data.texts.texts))
     real = LabelledLines.of(lines, shape)
@@ -61,8 +100,8 @@ def fit_line_reader(
     texts = sample_texts(lines, data.layout, charset, plan.rendered_lines, seeds[_TEXTS])
     rendered = render_lines(lines, data.layout, shape, texts, seeds[_RENDERED])
 
-    def fit_without(rows: NDArray[np.int64], fold: int) -> TextRecognizer:
-        own_seed = derive_seed(seed, _MEMBERS + fold)
+    def fit(rows: NDArray[np.int64], key: int, size: TextConfig) -> TextRecognizer:
+        own_seed = derive_seed(seed, key)
         stream = mixed_lines(
             recipe,
             {
@@ -76,7 +115,7 @@ def fit_line_reader(
         )
         return fit_texts(
             lambda: TextRecognizer(
-                charset, height=shape.height, channels=shape.channels, config=plan.recognizer
+                charset, height=shape.height, channels=shape.channels, config=size
             ),
             stream,
             budget,
@@ -84,11 +123,11 @@ def fit_line_reader(
             device=device,
         )
 
-    return train_text_reader(line_folds(data), fit_without, shape, plan.reader_band)
+    return fit
 
 
-def _shape_of(data: LineData) -> LineShape:
-    """A height that the recognizer takes, and room for the longest line that can be asked for."""
+def line_shape(data: LineData) -> LineShape:
+    """What a recognizer's lines are brought to: with room for the longest that can be asked for."""
     height = data.shape.height - data.shape.height % HEIGHT_STEP
     most = data.shape.most_width
     if data.layout.is_free:

@@ -44,6 +44,7 @@ from recognizers.arm_runs import (
 from recognizers.arrays import load_arrays, save_arrays
 from recognizers.fit import Budget
 from recognizers.gain import ArmResult
+from recognizers.listening import Listener, listener_size, listens, numbers_of
 from recognizers.scene_text import SIZES, TextConfig, TextRecognizer
 from recognizers.text_fit import fit_texts, read_lines
 from recognizers.text_metrics import right_texts
@@ -61,6 +62,7 @@ __all__ = ["TEST", "TextCell", "TextPlan", "TextRun"]
 
 TEST = "test"
 """Name of the test set among all that are read."""
+_ARM, _LISTENER, _MEMBERS = 1, 99, 100  # what seeds of trainings are derived for
 
 
 @dataclass(frozen=True)
@@ -141,17 +143,28 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         return {name: self.plan.recipes[name] for name in ARMS}
 
     def bundle(self) -> BundleInfo:
-        """The seed's generator, trained if there is none yet; with its reader if the plan reads."""
+        """The seed's generator, trained if there is none yet; with its reader if the plan reads.
+
+        A generator with ``recognizer_weight`` listens to a recognizer of its own; see
+        ``recognizers.listening``.
+        """
         if not (self.bundle_folder / "config.json").exists():
             reader_folder = self.bundle_folder / READER_FOLDER
             if self.plan.read_back and not (reader_folder / "config.json").exists():
                 self.say(f"seed {self.seed}: training the reader")
                 save_text_reader(reader_folder, self.train_reader())
-            self.say(f"seed {self.seed}: training the generator")
             data = LineData.select(self.draw.train, self.layout, self.shape)
+            hears = listens(self.plan.generator.model)
+            prepare = self._listener(data).prepare if hears else None
+            self.say(f"seed {self.seed}: training the generator")
             context = PlainContext(self.folder / "generator", device=self.device, resume=True)
-            scratch = self.folder / "scratch"
-            model = train_generator(data, self.plan.generator, context, scratch=scratch)
+            model = train_generator(
+                data,
+                self.plan.generator,
+                context,
+                scratch=self.folder / "scratch",
+                prepare=prepare,
+            )
             write_bundle(self.bundle_folder, model, data, self.plan.generator)
         return load_bundle(self.bundle_folder)
 
@@ -187,6 +200,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         steps: int | None = None,
         rows: NDArray[np.int64] | None = None,
         on_checkpoint: Callable[[int, TextRecognizer], None] | None = None,
+        size: TextConfig | None = None,
     ) -> TextRecognizer:
         """Train a recognizer by a recipe on the real lines, or on some rows of them.
 
@@ -196,6 +210,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
             steps: the plan's budget where None.
             rows: which real lines.
             on_checkpoint: see ``recognizers.fit.optimize``.
+            size: of the recognizer; the plan's where None.
         """
         sources = self._sources_of(recipe)
         if rows is not None:
@@ -214,7 +229,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
                 self.charset,
                 height=self.shape.height,
                 channels=self.shape.channels,
-                config=self.plan.recognizer,
+                config=size or self.plan.recognizer,
             ),
             stream,
             budget,
@@ -233,7 +248,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         return train_text_reader(
             folds_of_groups(self.draw.train.groups) % self.plan.reader_folds,
             lambda rows, fold: self.train(
-                recipe, seed=100 + fold, steps=self.plan.reader_steps, rows=rows
+                recipe, seed=_MEMBERS + fold, steps=self.plan.reader_steps, rows=rows
             ),
             self.shape,
             self.plan.reader_band,
@@ -242,6 +257,16 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
     def test_sets(self) -> dict[str, TextImages]:
         """The test and the draw's other test sets, by name."""
         return {TEST: self.draw.test, **self.draw.others}
+
+    def _listener(self, data: LineData) -> Listener:
+        self.say(f"seed {self.seed}: training the recognizer that the generator listens to")
+        recognizer = self.train(
+            self.plan.recipes["reader"],
+            seed=_LISTENER,
+            steps=self.plan.reader_steps,
+            size=listener_size(self.plan.recognizer),
+        )
+        return Listener(recognizer, numbers_of(data.classes, self.charset))
 
     def _generate(self) -> None:
         started = time.monotonic()
@@ -293,7 +318,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
             right = right_texts(read, self.draw.test.texts, self.charset)
             curve.append((step, float(right.mean())))
 
-        model = self.train(recipe, seed=1, on_checkpoint=measure)
+        model = self.train(recipe, seed=_ARM, on_checkpoint=measure)
         read = {
             f"read {which}": np.array(read_lines(model, lines).texts, np.str_)
             for which, lines in self._tested.items()

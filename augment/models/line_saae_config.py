@@ -20,7 +20,8 @@ Departures, all off in ``LineSAAEConfig()`` (the configuration ``paper``), on in
                      what stands between the characters.
     ground_weight    in an unpaired sample pixels without ink, old or new, are to stay.
     recognizer_weight
-                     CTC loss of a frozen recognizer that is handed to the model.
+                     CTC loss of a frozen recognizer that is handed to the model; not one that
+                     reads its lines back, which would no longer be independent.
 """
 
 from dataclasses import dataclass, field

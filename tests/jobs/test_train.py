@@ -1,6 +1,8 @@
 import json
 import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,16 +16,32 @@ from augment.data.lines import draw_contents
 from augment.data.pairs import folds_of
 from augment.errors import ConfigError
 from augment.generators import GENERATORS
-from augment.generators.line_saae import open_lines
+from augment.generators.line_saae import CONFIGS, LineSAAEGenerator, open_lines
 from augment.images import encode_png
+from augment.training import PlainContext
 from jobs import train
 from jobs.ray_context import RayContext
 from recognizers.arms import Plan
 from recognizers.fit import predict
 from recognizers.reader import load_reader
 from recognizers.scene_text import SIZES
+from recognizers.text_arms import TextPlan
 from recognizers.text_plans import text_plan_for
 from recognizers.text_reader import load_text_reader
+
+TINY_LINES = (
+    "model.width=4",
+    "model.discriminator_width=4",
+    'model.steps={"reconstruct": 1, "discriminate": 1, "alternate": 1}',
+    "training.batch_size=4",
+)
+TINY_READERS = (
+    "reader_steps=1",
+    "rendered_lines=4",
+    "recognizer.width=4",
+    "recognizer.hidden=4",
+    "budget.batch_size=4",
+)
 
 
 def options(settings: tuple[str, ...]) -> list[str]:
@@ -177,26 +195,46 @@ def test_one_line_leaves_nothing_to_try_its_reader_on(
     line_options: list[str], tmp_path: Path
 ) -> None:
     _, uri, *_ = line_options
-    changed = ["reader_steps=1", "rendered_lines=4", "recognizer.width=4", "recognizer.hidden=4"]
-    plan = with_overrides(text_plan_for("words"), [*changed, "budget.batch_size=4"])
+    plan = with_overrides(text_plan_for("words"), TINY_READERS)
     lines = open_lines(uri, "words", size=None, channels=3)
     assert train.fit_reader(lines, plan, 0, tmp_path / "reader") is None
     assert (tmp_path / "reader" / "model.safetensors").exists()
+
+
+def test_a_generator_listens_to_a_recognizer_that_is_trained_beforehand(
+    line_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Here(PlainContext):
+        newest: ClassVar[dict[str, float]] = {}
+
+    def at_once(work: Callable[[dict[str, Any]], Any], settings: dict[str, Any], **how: Any) -> Any:
+        return work(settings | {"progress": None})
+
+    monkeypatch.setattr(train, "RayContext", lambda progress: Here())
+    monkeypatch.setattr(train, "ray_train", at_once)
+    data = open_lines(line_options[1], "words")
+    settings = [*TINY_LINES, "model.recognizer_weight=0.5", "model.unpaired_share=1"]
+    config = with_overrides(CONFIGS["labelmint"], settings)
+    deaf = with_overrides(config, ["model.recognizer_weight=0"])
+    plan = with_overrides(text_plan_for("words"), TINY_READERS)
+
+    def weights(name: str, config: LineSAAEGenerator, listener: TextPlan | None) -> torch.Tensor:
+        root = tmp_path / name
+        train.train_and_publish(data, config, root=str(root), run="words-1", listener=listener)
+        return load_tensors(Registry(root).fetch("words"))["decoder.convolutions.0.weight"]
+
+    assert not torch.equal(weights("heard", config, plan), weights("deaf", deaf, None))
+    with pytest.raises(ConfigError, match="there is no recognizer"):
+        weights("none", config, None)
 
 
 @pytest.mark.ray
 def test_lines_train_with_their_reader_and_are_read_back(
     line_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed = ["reader_steps=2", "rendered_lines=4", "recognizer.width=4", "recognizer.hidden=4"]
-    plan = with_overrides(text_plan_for("words"), [*changed, "budget.batch_size=4"])
+    plan = with_overrides(text_plan_for("words"), TINY_READERS)
     monkeypatch.setattr(train, "text_plan_for", lambda name: plan)
-    settings = (
-        "model.width=4",
-        "model.discriminator_width=4",
-        'model.steps={"reconstruct": 1, "discriminate": 1, "alternate": 1}',
-        "training.batch_size=4",
-    )
+    settings = (*TINY_LINES, "model.recognizer_weight=0.5")
     out = ["--out", str(tmp_path / "reg/words")]
     train.main(["line_saae", *line_options, *out, *options(settings)])
     folder = Registry(tmp_path / "reg").fetch("words")

@@ -144,6 +144,21 @@ def test_a_bundle_keeps_the_reader_and_names_the_member_that_has_not_seen_a_styl
     assert not seen, "a kept reader is not trained again"
 
 
+def test_a_generator_listens_to_a_recognizer_that_reads_nothing_back(
+    plates_scenario: TextScenario,
+    tiny_text_plan: TextPlan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fits = spy(monkeypatch, "fit_texts")
+    changed = ["generator.model.recognizer_weight=0.5", "read_back=true"]
+    run = start(plates_scenario, with_overrides(tiny_text_plan, changed), tmp_path)
+    run.bundle()
+    assert len({how["seed"] for _, how in fits}) == len(fits) == 3
+    heads = [build().config.head for (build, *_), _ in fits]
+    assert heads == ["lstm", "lstm", "conv"]
+
+
 def test_a_folder_of_another_draw_or_plan_is_refused(
     run: TextRun, plates_scenario: TextScenario
 ) -> None:
