@@ -30,6 +30,7 @@ from augment.restoration.faces import (
     find_box,
     paste_change,
     paste_enlarged,
+    paste_fill,
     paste_image,
 )
 from augment.restoration.inpainting import Blend, check_holes, fill_by_telea, inpaint
@@ -243,7 +244,7 @@ class Editor:
             holes: (H, W) bool for each image, True where to be filled, within the box.
             labels: see ``Labels``; estimated from what is known of the image.
             boxes: see ``Boxes``.
-            blend: how the fill meets the known pixels.
+            blend: how the fill meets the known pixels, at the box's own size.
 
         Returns:
             The images, unchanged but for their holes.
@@ -268,7 +269,8 @@ class Editor:
 
         numbers = _numbers(coder, labels, len(images))
         filled = to_uint8(self._apply(work, crops, small_holes, numbers))
-        return [paste_image(*parts) for parts in zip(images, boxes, filled, holes, strict=True)]
+        paste = paste_fill if blend == "poisson" else paste_image
+        return [paste(*parts) for parts in zip(images, boxes, filled, holes, strict=True)]
 
     def super_resolve(
         self,

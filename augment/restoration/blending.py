@@ -3,6 +3,7 @@
 Pérez, Gangnet and Blake, "Poisson Image Editing", 2003, Eq. 2 and Sec. 2.
 """
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,7 +11,12 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-__all__ = ["blend_poisson"]
+from augment.images import Pixels
+
+__all__ = ["MAX_UNKNOWNS", "blend_pixels", "blend_poisson"]
+
+MAX_UNKNOWNS = 2**17
+"""Most pixels of a hole in a large image that are solved for: a second, and 150 MiB."""
 
 
 def blend_poisson(sources: Tensor, images: Tensor, holes: Tensor) -> Tensor:
@@ -37,6 +43,41 @@ def blend_poisson(sources: Tensor, images: Tensor, holes: Tensor) -> Tensor:
             membranes[row][:, hole] = _membrane(differences[row], hole)
     blended = (sources + torch.from_numpy(membranes).to(sources)).clamp(-1, 1)
     return torch.where(holes.bool(), blended, images)
+
+
+def blend_pixels(source: Pixels, image: Pixels, hole: NDArray[np.bool_]) -> Pixels:
+    """Do what ``blend_poisson`` does, in an image of any size.
+
+    A hole of more than MAX_UNKNOWNS pixels is shrunk to that many, by the mean difference of the
+    known pixels, and its membrane enlarged: smooth as it is, little is lost.
+
+    Args:
+        source: (H, W, C), for the inside.
+        image: (H, W, C), for the outside.
+        hole: (H, W), True where to be filled; not all of it.
+
+    Returns:
+        (H, W, C); ``image``, bit for bit, outside the hole.
+    """
+    left, top, width, height = cv2.boundingRect(hole.astype(np.uint8))
+    part = np.s_[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1]
+    inside = hole[part]
+    known = (~inside).astype(np.float32)
+    differences = (image[part].astype(np.float32) - source[part]) * known[:, :, None]
+    shrink = min(1.0, (MAX_UNKNOWNS / max(int(inside.sum()), 1)) ** 0.5)
+    height, width = (max(round(side * shrink), 1) for side in inside.shape)
+    shares = cv2.resize(known, (width, height), interpolation=cv2.INTER_AREA)[:, :, None]
+    membrane = cv2.resize(differences, (width, height), interpolation=cv2.INTER_AREA)
+    membrane = membrane.reshape(height, width, -1) / np.where(shares == 0, 1, shares)
+    unknown = shares[:, :, 0] == 0
+    if unknown.any():
+        around = membrane.transpose(2, 0, 1).astype(np.float64)
+        membrane[unknown] = _membrane(around, unknown).T
+    membrane = cv2.resize(membrane, inside.shape[::-1]).reshape(differences.shape)
+    blended = image.copy()
+    filled = np.clip(np.rint(source[part] + membrane), 0, 255).astype(np.uint8)
+    blended[part][inside] = filled[inside]
+    return blended
 
 
 def _membrane(differences: NDArray[np.float64], hole: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from augment.errors import ConfigError, RequestError
 from augment.images import MIN_SIDE, Pixels, resize_image, to_tensor, to_uint8
+from augment.restoration.blending import blend_pixels
 from augment.restoration.super_resolution import add_detail
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "find_box",
     "paste_change",
     "paste_enlarged",
+    "paste_fill",
     "paste_image",
 ]
 
@@ -239,6 +241,20 @@ def paste_image(
         region[:] = fitting
     else:
         region[where[rows, columns]] = fitting[where[rows, columns]]
+    return pasted
+
+
+def paste_fill(image: Pixels, box: FaceBox, filled: Pixels, hole: NDArray[np.bool_]) -> Pixels:
+    """Put a filled crop into the hole of a copy of (H, W, C), without a seam at its full size.
+
+    Args:
+        image: what was cropped.
+        box: where.
+        filled: (h, w, C) of any size; resized to the box.
+        hole: (H, W), the pixels to change, all of them in the box, and not all of the box.
+    """
+    pasted, part = paste_image(image, box, filled), box.inside(image)
+    pasted[part] = blend_pixels(pasted[part], image[part], hole[part])
     return pasted
 
 

@@ -159,6 +159,22 @@ def test_inpainting_changes_the_hole_and_nothing_else(editor, size):
             assert not np.array_equal(filled[hole], image[hole])
 
 
+def test_a_fill_meets_an_image_larger_than_the_model_without_a_seam(level):
+    y, x = np.mgrid[:256, :256]
+    waves = 128 + 50 * np.sin(x / 3) * np.sin(y / 3)  # finer than the model can see
+    image = waves.astype(np.uint8)[:, :, None].repeat(3, axis=2)
+    hole = hole_in(image, slice(80, 160), slice(100, 180))
+    steps = {}
+    for blend in ("none", "poisson"):
+        filled = level.inpaint([image], [hole], blend=blend)[0].astype(int)
+        top = np.abs(filled[80, 100:180] - filled[79, 100:180]).mean()
+        right = np.abs(filled[80:160, 180] - filled[80:160, 179]).mean()
+        steps[blend] = (top + right) / 2
+        assert np.array_equal(filled[~hole], image[~hole])
+    own = np.abs(np.diff(image.astype(int), axis=0)).mean()
+    assert steps["poisson"] < own < steps["none"] / 1.5
+
+
 def test_what_lies_in_a_hole_is_not_looked_at(editor):
     image = pictures(1)[0]
     hole, painted = hole_in(image), image.copy()

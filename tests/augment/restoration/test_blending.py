@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 import torch
 
-from augment.restoration.blending import blend_poisson
+from augment.images import to_tensor, to_uint8
+from augment.restoration import blending
+from augment.restoration.blending import blend_pixels, blend_poisson
 
 
 def ramp(height: int = 9, width: int = 12) -> torch.Tensor:
@@ -71,3 +74,42 @@ def test_results_stay_within_the_range(extreme):
     sources = torch.rand(1, 1, 9, 12, generator=torch.Generator().manual_seed(2)) * 2 - 1
     blended = blend_poisson(sources, images, hole_of(slice(1, 8), slice(1, 11)))
     assert blended.abs().max() <= 1
+
+
+def pixels(seed: int, height: int = 40, width: int = 50) -> np.ndarray:
+    draws = np.random.default_rng(seed)
+    return draws.integers(60, 190, (height, width, 3), dtype=np.uint8)
+
+
+def test_pixels_blend_as_tensors_do():
+    source, image = pixels(0), pixels(1)
+    for part in (np.s_[10:30, 5:45], np.s_[0:12, 30:50]):
+        hole = np.zeros((40, 50), bool)
+        hole[part] = True
+        hole[15:20, 20:25] = False
+        holes = torch.from_numpy(hole)[None, None]
+        expected = to_uint8(blend_poisson(to_tensor(source[None]), to_tensor(image[None]), holes))
+        blended = blend_pixels(source, image, hole)
+        assert np.array_equal(blended[~hole], image[~hole])
+        assert np.abs(blended.astype(int) - expected[0]).max() <= 1
+
+
+def test_a_hole_too_large_to_solve_for_is_blended_by_a_smaller_one(monkeypatch):
+    monkeypatch.setattr(blending, "MAX_UNKNOWNS", 100)
+    y, x = np.mgrid[:80, :100]
+    image = np.stack([x + 50, y + 60, 200 - x], axis=2).astype(np.uint8)
+    hole = np.zeros((80, 100), bool)
+    hole[10:70, 20:90] = True
+    painted = image.copy()
+    painted[hole] = 255  # not looked at
+    blended = blend_pixels(np.full_like(image, 10), painted, hole)
+    assert np.array_equal(blended[~hole], image[~hole])
+    assert np.abs(blended.astype(int) - image)[hole].mean() < 3
+
+
+def test_known_pixels_too_fine_for_the_smaller_size_still_count(monkeypatch):
+    monkeypatch.setattr(blending, "MAX_UNKNOWNS", 20)
+    image, hole = np.full((40, 40, 1), 90, np.uint8), np.ones((40, 40), bool)
+    hole[::3, ::3] = False
+    blended = blend_pixels(np.full_like(image, 150), image, hole)
+    assert np.unique(blended).tolist() == [90]
