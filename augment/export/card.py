@@ -56,6 +56,9 @@ class Card:
                 f"| {' | '.join(told)} |\n|{'---|' * len(told)}\n"
                 f"| {' | '.join(map(str, told.values()))} |"
             )
+        copies = (summary or {}).get("copies")
+        if copies:
+            parts.append(f"Of the dropped, {copies} were near-copies of training images.")
         shortfall = (summary or {}).get("shortfall")
         if shortfall:
             parts.append(f"Fewer than asked for: `{json.dumps(shortfall, ensure_ascii=False)}`.")

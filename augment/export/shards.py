@@ -6,17 +6,19 @@ NUMBER.cls      its class index, where labels are classes
 NUMBER.json     its manifest row
 """
 
+import hashlib
 import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import IO
 
 from augment.errors import ConfigError
 from augment.export.base import FolderExport
 from augment.export.card import Card
-from augment.export.ledger import Ledger, pieces
-from augment.export.records import CARD, MANIFEST, ClassNumbers, Record, check_text
+from augment.export.ledger import Ledger, pieces, spool
+from augment.export.records import CARD, CHECKSUMS, MANIFEST, ClassNumbers, Record, check_text
 
 __all__ = ["TarStream", "WebDatasetWriter"]
 
@@ -33,8 +35,8 @@ _END = bytes(2 * _BLOCK)
 class TarStream:
     """One tar of samples made piece by piece: each call returns the next bytes of the file.
 
-    Manifest and card come last, in a folder __labelmint__ that WebDataset passes over; each
-    image's SHA-256 stands in its json.
+    Manifest, card and checksums come last, in a folder __labelmint__ that WebDataset passes over
+    and where ``sha256sum -c SHA256SUMS`` checks the extracted members.
 
     Args:
         classes: as for ``Writer``.
@@ -45,6 +47,7 @@ class TarStream:
         self._classes = None if classes is None else ClassNumbers(classes)
         self._card = Card() if card is None else card
         self._ledger = Ledger()
+        self._sums = spool()
 
     def add(self, records: Iterable[Record]) -> bytes:
         """Append images.
@@ -65,23 +68,38 @@ class TarStream:
             texts=self._classes is None,
             summary=summary,
         )
-        yield _member(f"{_META}/{CARD}", card.encode())
-        size = self._ledger.manifest.tell()
-        yield _header(f"{_META}/{MANIFEST}", size)
-        yield from pieces(self._ledger.manifest)
-        yield bytes(-size % _BLOCK) + _END
+        yield self._entry(CARD, card.encode(), _META)
+        manifest, digest = self._ledger.manifest, hashlib.sha256()
+        for piece in pieces(manifest):
+            digest.update(piece)
+        self._note(MANIFEST, digest.hexdigest())
+        for name, file in ((MANIFEST, manifest), (CHECKSUMS, self._sums)):
+            size = file.tell()
+            yield _header(f"{_META}/{name}", size)
+            yield from pieces(file)
+            yield bytes(-size % _BLOCK)
+        yield _END
         self.abort()
 
     def abort(self) -> None:
         """Let go of what was noted."""
         self._ledger.close()
+        self._sums.close()
 
     def _sample(self, record: Record) -> bytes:
         check_text(record.label, "webdataset")
         number = None if self._classes is None else self._classes[record.label]
         name = f"{self._ledger.count:09d}"
         row = self._ledger.enter(record, f"{name}.png", record.png)
-        return _pack(name, record, row, number)
+        return b"".join(starmap(self._entry, _members(name, record, row, number)))
+
+    def _entry(self, name: str, data: bytes, folder: str = "") -> bytes:
+        """Note the checksum of a member, by its way from the folder of notes; return it."""
+        self._note(name if folder else f"../{name}", hashlib.sha256(data).hexdigest())
+        return _member(f"{folder}/{name}" if folder else name, data)
+
+    def _note(self, name: str, digest: str) -> None:
+        self._sums.write(f"{digest}  {name}\n".encode())
 
 
 class WebDatasetWriter(FolderExport):
@@ -115,7 +133,8 @@ class WebDatasetWriter(FolderExport):
         if self._shard is None or shard != self._shard_name:
             self.finish()
             self._shard, self._shard_name = (self.partial / shard).open("xb"), shard
-        self._shard.write(_pack(f"{number:09d}", record, row, index))
+        members = _members(f"{number:09d}", record, row, index)
+        self._shard.write(b"".join(starmap(_member, members)))
 
     def finish(self) -> None:
         """End the shard at hand."""
@@ -130,13 +149,15 @@ class WebDatasetWriter(FolderExport):
             self._shard.close()
 
 
-def _pack(name: str, record: Record, row: dict[str, object], number: int | None) -> bytes:
-    """Return the members of one sample; ``number`` is its class index, if it has one."""
-    members = {"png": record.png, "txt": record.label.encode()}
+def _members(
+    name: str, record: Record, row: dict[str, object], number: int | None
+) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents of one sample; ``number`` is its class index, if it has one."""
+    yield f"{name}.png", record.png
+    yield f"{name}.txt", record.label.encode()
     if number is not None:
-        members["cls"] = str(number).encode()
-    members["json"] = json.dumps(row).encode()
-    return b"".join(_member(f"{name}.{kind}", data) for kind, data in members.items())
+        yield f"{name}.cls", str(number).encode()
+    yield f"{name}.json", json.dumps(row).encode()
 
 
 def _member(name: str, data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import csv
 import gc
+import hashlib
 import io
 import json
 import tarfile
@@ -155,6 +156,14 @@ def test_webdataset_passes_over_what_a_streamed_tar_says_of_itself(tmp_path: Pat
         manifest = archive.extractfile("__labelmint__/manifest.jsonl")
         assert manifest is not None
         assert json.loads(manifest.read().splitlines()[-1]) == {"summary": {"made": 2}}
+        archive.extractall(tmp_path, filter="data")
+    notes = tmp_path / "__labelmint__"
+    sums = [line.split("  ") for line in (notes / "SHA256SUMS").read_text().splitlines()]
+    files = {(notes / name).resolve(): digest for digest, name in sums}
+    assert len(files) == 2 * 4 + 2  # png, txt, cls and json of each; card and manifest
+    for file, digest in files.items():
+        assert file.parent in (tmp_path.resolve(), notes.resolve())
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == digest
 
 
 def test_lmdb_is_read_by_its_one_based_keys(tmp_path: Path) -> None:

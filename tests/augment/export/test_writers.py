@@ -99,6 +99,13 @@ def test_the_card_tells_what_how_how_many_and_under_which_terms(kind: str, tmp_p
     assert "Not stated" in bare
 
 
+def test_the_card_tells_of_near_copies_that_were_dropped() -> None:
+    card = Card()
+    for copies, told in ((2, True), (0, False)):
+        text = card.render("", images=1, labels=1, texts=False, summary={"copies": copies})
+        assert ("2 were near-copies of training images" in text) is told
+
+
 @KINDS
 def test_the_same_records_give_the_same_bytes(kind: str, tmp_path: Path) -> None:
     first, second = contents(write(kind, tmp_path / "a")), contents(write(kind, tmp_path / "b"))
