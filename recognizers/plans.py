@@ -109,7 +109,9 @@ _HANDWRITTEN = _recipes(
 )
 
 _FACE_PLAN = Plan(
-    generator=with_overrides(FACE_CONFIGS["labelmint"], ["sampling.noise=0.5"]),
+    generator=with_overrides(
+        FACE_CONFIGS["labelmint"], ["sampling.noise=0.5", "images.mirror=true"]
+    ),
     recognizer="face",
     budget=Budget(steps=2000),
     read_back=False,  # a reader of a fold of three photographs a person is not to be trusted

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augment.data.datasets import LabelledImages
+from augment.data.published import PUBLISHED
 from augment.errors import ConfigError
 from augment.images import Pixels, to_tensor
 
-__all__ = ["Choice", "ImageBatches", "ImagesConfig", "mirror"]
+__all__ = ["Choice", "ImageBatches", "ImagesConfig", "looks_alike_mirrored", "mirror"]
 
 CACHE_BYTES = 256 * 2**20
 """Decoded images are kept in memory up to this size; larger sets are decoded batch by batch."""
@@ -21,7 +22,7 @@ CACHE_BYTES = 256 * 2**20
 class ImagesConfig:
     """How images are drawn for a batch."""
 
-    mirror: bool = True  # half of the images mirrored: faces, flowers, birds; never text
+    mirror: bool | None = None  # half of the images mirrored; None: see ``looks_alike_mirrored``
     towards_rare: float = 0.5  # class probability ~ images^(1 - this): 0 draws images, 1 classes
 
     def __post_init__(self) -> None:
@@ -52,6 +53,7 @@ class ImageBatches:
     ) -> None:
         self.data, self.config = data, config
         self.batch_size, self.seed = batch_size, seed
+        self.mirrors = looks_alike_mirrored(data.uri) if config.mirror is None else config.mirror
         weights = np.bincount(data.labels).astype(np.float64)[data.labels] ** -config.towards_rare
         self.ends = np.cumsum(weights / weights.sum())
         height, width = data.image_size
@@ -63,13 +65,21 @@ class ImageBatches:
         count = self.batch_size // world_size
         rng = np.random.default_rng((self.seed, step, rank))
         rows = np.searchsorted(self.ends, rng.random(count), side="right")
-        mirrored = (rng.random(count) < 0.5) & self.config.mirror
+        mirrored = (rng.random(count) < 0.5) & self.mirrors
         return Choice(rows.clip(max=len(self.data) - 1), mirrored)
 
     def images(self, choice: Choice) -> Tensor:
         """(N, C, H, W) in [-1, 1]."""
         pixels = self.data.images(choice.rows) if self.cached is None else self.cached[choice.rows]
         return to_tensor(mirror(pixels, choice.mirrored))
+
+
+def looks_alike_mirrored(uri: str) -> bool:
+    """Whether a mirrored image shows the same class: known of published faces, flowers and birds.
+
+    Of a folder of your own it is not known, and mirrored letters would be taught as letters.
+    """
+    return uri.partition(":")[0] in PUBLISHED
 
 
 def mirror(maps: Pixels, mirrored: NDArray[np.bool_]) -> Pixels:

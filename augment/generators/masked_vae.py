@@ -42,7 +42,9 @@ class MaskedVAEGenerator(GeneratorConfig):
     sampler: ClassVar[type[Sampler] | None] = None
     model: MaskedVAEConfig = field(default_factory=MaskedVAEConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    images: ImagesConfig = field(default_factory=lambda: ImagesConfig(towards_rare=0.0))
+    images: ImagesConfig = field(
+        default_factory=lambda: ImagesConfig(mirror=True, towards_rare=0.0)  # they are faces
+    )
     face_masks: str = "grabcut:"  # or celebamaskhq:PATH; not looked for with model.masked off
     sampling: MaskedVAESampling = field(default_factory=MaskedVAESampling)
 

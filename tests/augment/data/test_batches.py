@@ -1,10 +1,12 @@
 """Batches of images: pure functions of the step, with the shares that were asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from augment.data.batches import ImageBatches, ImagesConfig, mirror
+from augment.data.batches import ImageBatches, ImagesConfig, looks_alike_mirrored, mirror
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError
 
@@ -47,10 +49,19 @@ def test_rare_classes_are_drawn_as_often_as_asked_for(tailed):
 
 
 def test_half_of_the_images_are_mirrored_and_none_where_that_is_off(tailed):
-    choice = ImageBatches(tailed, ImagesConfig(), batch_size=2000, seed=1).choose(0)
+    config = ImagesConfig(mirror=True)
+    choice = ImageBatches(tailed, config, batch_size=2000, seed=1).choose(0)
     assert choice.mirrored.mean() == pytest.approx(0.5, abs=0.05)
     config = ImagesConfig(mirror=False)
     assert not ImageBatches(tailed, config, batch_size=2000, seed=1).choose(0).mirrored.any()
+
+
+def test_letters_are_not_mirrored_unasked_but_published_faces_are(tailed):
+    unasked = ImageBatches(tailed, ImagesConfig(), batch_size=2000, seed=1)
+    assert not unasked.choose(0).mirrored.any()
+    faces = ImageBatches(replace(tailed, uri="lfw:faces"), ImagesConfig(), batch_size=2000, seed=1)
+    assert faces.choose(0).mirrored.mean() == pytest.approx(0.5, abs=0.05)
+    assert not any(map(looks_alike_mirrored, ("folder:/data/chars", "digits:", "zip:a.zip")))
 
 
 def test_mirroring_flips_left_and_right_of_the_chosen_ones():
