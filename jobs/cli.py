@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
+import torch
+
 from augment.bundle import Registry
 from augment.config import merged, to_mapping, with_overrides
 from augment.errors import AugmentError, ConfigError
@@ -17,10 +19,11 @@ from augment.feature_networks import with_path
 
 __all__ = [
     "absolute_location",
-    "absolute_networks",
+    "absolute_paths",
     "absolute_uri",
     "annotate_bundle",
     "at_least",
+    "choose_device",
     "find_bundle",
     "in_submitted_job",
     "job_parser",
@@ -34,7 +37,7 @@ T = TypeVar("T")
 # Ray sets this variable for the entrypoint of `ray job submit` and for nothing else.
 _RAY_JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
-_PLAIN_SCHEMES = ("digits:",)
+_PLAIN_SCHEMES = ("digits:", "grabcut:", "lfwpeople:", "olivetti:")
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -168,23 +171,46 @@ def absolute_uri(uri: str, option: str = "--data") -> str:
     return f"{scheme}:{absolute_location(path, option)}"
 
 
-def absolute_networks(config: T) -> T:
-    """Make the paths of a generator's feature networks absolute: workers start elsewhere.
+def absolute_paths(config: T) -> T:
+    """Make the paths in a generator's settings absolute: workers start in folders of their own.
+
+    They are in the names of feature networks, in ``face_masks`` and in ``glyphs.font_files``.
 
     Raises:
         ConfigError: a relative path inside a submitted Ray job.
     """
-    model = to_mapping(config)["model"]
+    settings = to_mapping(config)
+    model = settings["model"]
 
     def absolute(name: str) -> str:
         return with_path(name, lambda path: absolute_location(path, f"the path in {name}"))
 
-    changes: dict[str, Any] = {
+    networks: dict[str, Any] = {
         key: absolute(model[key]) for key in ("comparator", "network") if model.get(key)
     }
     if model.get("perceptual"):
-        changes["perceptual"] = {"comparator": absolute(model["perceptual"]["comparator"])}
-    return merged(config, {"model": changes})
+        networks["perceptual"] = {"comparator": absolute(model["perceptual"]["comparator"])}
+    changes: dict[str, Any] = {"model": networks}
+    if "face_masks" in settings:
+        changes["face_masks"] = absolute_uri(settings["face_masks"], "face_masks")
+    if "glyphs" in settings:
+        files = settings["glyphs"]["font_files"]
+        named = [absolute_location(file, "glyphs.font_files") for file in files]
+        changes["glyphs"] = {"font_files": named}
+    return merged(config, changes)
+
+
+def choose_device(name: str, option: str = "device") -> str:
+    """The device to work on: the one named, or for ``auto`` a GPU where there is one.
+
+    Raises:
+        ConfigError: cuda without a GPU.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"{option} {name} needs a GPU that torch can use, got none; use cpu.")
+    return name
 
 
 def find_bundle(location: str) -> Path:

@@ -31,7 +31,7 @@ from augment.generators.line_saae import LineSAAEGenerator, line_folds, open_lin
 from augment.generators.saae import SAAEGenerator
 from jobs.cli import (
     absolute_location,
-    absolute_networks,
+    absolute_paths,
     absolute_uri,
     at_least,
     job_parser,
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = read_settings(
         GENERATORS[arguments.architecture], arguments.config, arguments.overrides
     )
-    config = absolute_networks(with_overrides(config, [f"training.seed={arguments.seed}"]))
+    config = absolute_paths(with_overrides(config, [f"training.seed={arguments.seed}"]))
     data = open_training_data(arguments)
     run = find_run(root, name, resume=arguments.resume)
     if arguments.dry_run:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from augment.config import to_mapping, with_overrides
 from augment.errors import BundleNotFoundError, ConfigError
+from augment.generators import GENERATORS
 from jobs import cli
 
 
@@ -75,7 +77,10 @@ def test_a_submitted_job_refuses_relative_paths_and_says_why() -> None:
 
 
 @pytest.mark.usefixtures("submitted")
-@pytest.mark.parametrize("uri", ["digits:", "folder:/data/plates", "zip:s3://bucket/plates.zip"])
+@pytest.mark.parametrize(
+    "uri",
+    ["digits:", "olivetti:", "lfwpeople:", "folder:/data/plates", "zip:s3://bucket/plates.zip"],
+)
 def test_a_submitted_job_accepts_data_that_every_machine_finds(uri: str) -> None:
     assert cli.absolute_uri(uri) == uri
 
@@ -83,6 +88,57 @@ def test_a_submitted_job_accepts_data_that_every_machine_finds(uri: str) -> None
 def test_a_data_uri_needs_a_scheme() -> None:
     with pytest.raises(ConfigError, match="got 'plates'"):
         cli.absolute_uri("plates")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "setting", "path", "found"),
+    [
+        (
+            "masked_vae",
+            "face_masks=celebamaskhq:faces",
+            ("face_masks",),
+            "celebamaskhq:{cwd}/faces",
+        ),
+        ("masked_vae", "face_masks=grabcut:", ("face_masks",), "grabcut:"),
+        ("saae", 'glyphs.font_files=["a.ttf"]', ("glyphs", "font_files"), ["{cwd}/a.ttf"]),
+        ("deepsim", "model.network=exemplar:mine/1", ("model", "network"), "exemplar:{cwd}/mine/1"),
+    ],
+)
+def test_paths_in_settings_are_absolute_before_workers_start(
+    architecture: str,
+    setting: str,
+    path: tuple[str, ...],
+    found: str | list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = with_overrides(next(iter(GENERATORS[architecture].values())), [setting])
+    settings = to_mapping(cli.absolute_paths(given))
+    for key in path:
+        settings = settings[key]
+    texts = [found] if isinstance(found, str) else found
+    expected = [text.format(cwd=tmp_path) for text in texts]
+    assert settings == (expected[0] if isinstance(found, str) else expected)
+
+
+@pytest.mark.parametrize("architecture", sorted(GENERATORS))
+def test_settings_without_paths_stay_as_they_are(architecture: str) -> None:
+    for config in GENERATORS[architecture].values():
+        assert cli.absolute_paths(config) == config
+
+
+@pytest.mark.usefixtures("submitted")
+@pytest.mark.parametrize(
+    ("architecture", "setting"),
+    [("masked_vae", "face_masks=celebamaskhq:faces"), ("saae", 'glyphs.font_files=["a.ttf"]')],
+)
+def test_a_submitted_job_refuses_relative_paths_in_settings(
+    architecture: str, setting: str
+) -> None:
+    config = with_overrides(next(iter(GENERATORS[architecture].values())), [setting])
+    with pytest.raises(ConfigError, match="must be an absolute path"):
+        cli.absolute_paths(config)
 
 
 def test_a_bundle_that_is_not_there_is_an_error_that_lists_what_is(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from augment.errors import ConfigError, LabelError
 from augment.generators import load_sampler
 from augment.images import encode_png
 from jobs import evaluate
+from jobs.evaluation import EvaluateSettings
 from recognizers.evaluation import draw_like
 from recognizers.scenarios import find_scenario
 
@@ -75,3 +76,17 @@ def test_a_draw_is_split_into_what_its_seed_saw_and_what_it_was_tested_on() -> N
 def test_draws_that_there_are_not_or_of_other_shapes_are_refused(uri: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         evaluate.open_images(uri, (31, 31), 3)
+
+
+def test_paths_in_settings_are_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = EvaluateSettings(
+        face_masks="celebamaskhq:faces", identity_data="lfw:lfw.zip", inception="weights.pth"
+    )
+    found = evaluate.absolute_settings(given)
+    assert found.face_masks == f"celebamaskhq:{tmp_path}/faces"
+    assert found.identity_data == f"lfw:{tmp_path}/lfw.zip"
+    assert found.inception == f"{tmp_path}/weights.pth"
+    assert evaluate.absolute_settings(EvaluateSettings()) == EvaluateSettings()
