@@ -8,6 +8,9 @@ OUT/seeds, so a stopped benchmark goes on with ``--resume``. Beforehand
     python -m jobs.benchmark plate-chars-tail --tune --seed 100 --out runs/tune
 
 tries recipes for every arm alike, on training images, and writes the best for ``--config``.
+
+A perceptual term, ``--set 'generator.model.perceptual={"comparator": "reader:PATH:LAYER"}'``, is
+clean where that recognizer has seen no other image than the draw's: the gain is its training's too.
 """
 
 import argparse
@@ -25,8 +28,10 @@ import torch
 from augment.errors import ConfigError
 from jobs.cli import (
     absolute_location,
+    absolute_paths,
     absolute_uri,
     at_least,
+    choose_device,
     job_parser,
     print_plan,
     read_settings,
@@ -36,6 +41,7 @@ from jobs.seeds import SeedTask, run_tasks
 from jobs.texts import benchmark_texts
 from jobs.verification import verify, verify_sets
 from recognizers.arms import Cell, Plan, SeedRun
+from recognizers.comparators import offer_readers
 from recognizers.gain import ArmResult, GainReport, measure_gain
 from recognizers.pictures import take_pictures
 from recognizers.plans import plan_for
@@ -126,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         + [word for word in argv or sys.argv[1:] if word != "--resume"]
     )
     if arguments.scenario in TEXT_SCENARIOS:
-        device, out = choose_device(arguments.device), results_folder(arguments)
+        device, out = choose_device(arguments.device, "--device"), results_folder(arguments)
         told = describe_device(device)
         benchmark_texts(arguments, command=command, out=out, device=device, told=told)
         return
@@ -137,7 +143,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = plan_for(scenario.name, rendered=scenario.rendered)
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
     plan = quicken(plan) if arguments.quick else plan
-    device = choose_device(arguments.device)
+    offer_readers()
+    plan = replace(plan, generator=absolute_paths(plan.generator))
+    check_comparator(plan, scenario, arguments.seed)
+    device = choose_device(arguments.device, "--device")
     out = results_folder(arguments)
     if arguments.dry_run:
         print_plan("benchmark", arguments, plan)
@@ -204,17 +213,14 @@ def choose_scenario(arguments: argparse.Namespace) -> Scenario:
     return scenario.with_shots(arguments.shots) if arguments.shots else scenario
 
 
-def choose_device(name: str) -> str:
-    """The device to train on.
+def check_comparator(plan: Plan, scenario: Scenario, seed: int) -> None:
+    """Open what a perceptual term compares by, if there is one, before anything is trained.
 
     Raises:
-        ConfigError: cuda without a GPU.
+        ConfigError, BundleError: it cannot be opened, or does not take the scenario's images.
     """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda needs a GPU that torch can use, got none; use cpu.")
-    return name
+    if getattr(plan.generator.model, "perceptual", None) is not None:
+        plan.generator.build_model(scenario.draw(seed).train)
 
 
 def quicken(plan: Plan) -> Plan:

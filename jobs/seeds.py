@@ -18,6 +18,7 @@ import torch
 from augment.errors import AugmentError
 from recognizers.arms import Plan, SeedRun
 from recognizers.base import find_recognizer
+from recognizers.comparators import offer_readers
 from recognizers.draws import Draw
 from recognizers.scenarios import Scenario
 from recognizers.tuning import tuning_draws
@@ -83,6 +84,7 @@ class SeedTask:
         return self.out / "seeds" / str(self.seed)
 
     def _open(self, draw: Draw, folder: Path) -> SeedRun:
+        offer_readers()  # a perceptual term may compare by one; this may be another process
         build = find_recognizer(self.recognizer) if self.recognizer else None
         return SeedRun(draw, self.seed, self.plan, folder, build=build, say=say, device=self.device)
 

@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from augment.config import merged
 from augment.errors import AugmentError, ConfigError
+from augment.feature_networks import OPENERS
 from jobs import benchmark, generate
+from jobs.seeds import SeedTask
 from recognizers import arms, scenarios
 from recognizers.arm_runs import ARMS
 from recognizers.arms import Plan
+from recognizers.character import CharacterRecognizer
 from recognizers.gain import ArmResult, measure_gain
 from recognizers.plans import plan_for
+from recognizers.reader import CrossFittedReader, save_reader
 from recognizers.recommend import recommend
 
 TINY = (
@@ -199,6 +204,55 @@ def test_a_gpu_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert benchmark.choose_device("auto") == "cpu"
     with pytest.raises(ConfigError, match="use cpu"):
         benchmark.main(["digits", "--out", str(tmp_path), "--device", "cuda"])
+
+
+@pytest.fixture
+def comparator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A recognizer of ours for the small scenario, in ./mine; no process knows readers yet."""
+    recognizer = CharacterRecognizer(10, (8, 8), 1).eval()
+    save_reader(tmp_path / "mine", CrossFittedReader([recognizer], tuple("0123456789")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(OPENERS, "reader", raising=False)
+    return "reader:mine:body"
+
+
+def compare_by(name: str) -> list[str]:
+    return ["--set", "generator.model.perceptual=" + json.dumps({"comparator": name})]
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("reader:mine:conv9", "its layers are body"),
+        ("reader:other:body", "expected a reader"),
+        ("alexnot:conv5", "alexnot"),
+    ],
+)
+@pytest.mark.usefixtures("comparator")
+def test_a_comparator_that_cannot_be_opened_is_refused_before_anything_is_trained(
+    name: str, message: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    with pytest.raises(AugmentError, match=message):
+        run(tmp_path / "out", *compare_by(name), *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_seeds_in_other_processes_and_folders_open_the_comparator(
+    comparator: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(tmp_path / "out", *compare_by(comparator), "--dry-run")
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    plan = merged(plan_for("tiny"), settings)
+    found = f"reader:{tmp_path}/mine:body"
+    assert plan.generator.model.perceptual.comparator == found
+    monkeypatch.delitem(OPENERS, "reader")  # as in a process that has just started
+    monkeypatch.chdir(tmp_path.parent)
+    seed = SeedTask(scenarios.SCENARIOS["tiny"], 0, plan, tmp_path / "out").open()
+    assert seed.plan.generator.build_model(seed.draw.train).comparator.name == found
 
 
 def test_quick_divides_all_steps_by_ten() -> None:
