@@ -28,6 +28,7 @@ __all__ = [
     "to_levels",
     "to_tensor",
     "to_uint8",
+    "turn_upright",
 ]
 
 Pixels = NDArray[np.uint8]
@@ -41,7 +42,8 @@ MAX_SIDE = 8192
 def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
     """Decode an image file (PNG, JPEG, BMP, WebP, TIFF, ...) that Pillow can read.
 
-    EXIF rotation is applied, 16-bit gray is scaled to 8 bits, transparency is laid over white.
+    EXIF rotation is applied where the EXIF can be read, 16-bit gray is scaled to 8 bits,
+    transparency is laid over white.
 
     Args:
         data: the file's bytes.
@@ -56,7 +58,7 @@ def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # such as of EXIF; what matters is checked here
             picture: Image.Image = Image.open(io.BytesIO(data))
         width, height = picture.size
         if not (min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE):
@@ -77,7 +79,7 @@ def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
             f"{name}: expected an image file, got {len(data)} bytes that do not decode ({error}); "
             "replace or remove it."
         ) from error
-    picture = ImageOps.exif_transpose(picture)
+    picture = turn_upright(picture)
     if picture.mode.startswith("I"):  # 16-bit and 32-bit gray
         values = np.asarray(picture, dtype=np.float64)
         scale = 257.0 if values.max() > 255 else 1.0
@@ -88,6 +90,16 @@ def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
         picture.alpha_composite(overlay)
     pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def turn_upright(picture: Image.Image) -> Image.Image:
+    """Turn a loaded picture as its EXIF says; with damaged EXIF it stays as it lies."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "Corrupt EXIF data"
+        try:
+            return ImageOps.exif_transpose(picture)
+        except Exception:  # Pillow's parser raises many kinds
+            return picture
 
 
 def encode_png(image: Pixels) -> bytes:

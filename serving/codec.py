@@ -7,10 +7,10 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from augment.errors import ImageError, RequestError
-from augment.images import Pixels, decode_image
+from augment.images import Pixels, decode_image, turn_upright
 
 __all__ = [
     "MAX_IMAGE_BYTES",
@@ -122,7 +122,7 @@ def decode_hole(data: bytes, *, name: str) -> NDArray[np.bool_]:
     levels = decode_upload(data, channels=1, name=name)[:, :, 0].astype(np.int16)
     opened = _open(data)
     if opened is not None and opened[0].has_transparency_data:
-        alpha = ImageOps.exif_transpose(opened[0]).convert("RGBA").getchannel("A")
+        alpha = turn_upright(opened[0]).convert("RGBA").getchannel("A")
         levels -= 255 - np.asarray(alpha, np.int16)  # from over white to over black
     hole: NDArray[np.bool_] = levels > HOLE_ABOVE
     if not hole.any() or hole.all():
@@ -146,7 +146,7 @@ def _open(data: bytes) -> tuple[Image.Image, int] | None:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # ``decode_image`` has words for what matters
             picture = Image.open(io.BytesIO(data))
         return picture, getattr(picture, "n_frames", 1)
     except Exception:  # Pillow's readers raise many kinds

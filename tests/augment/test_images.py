@@ -65,6 +65,19 @@ def test_exif_rotation_is_applied() -> None:
     assert decode_image(data, channels=1).shape == (8, 4, 1)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WebP", "JPEG"])
+@pytest.mark.parametrize(
+    "exif",
+    [b"no EXIF at all", b"Exif\0\0MM\0*\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01\x12"],
+    ids=["garbage", "without a first directory", "cut in the middle of an entry"],
+)
+def test_damaged_exif_leaves_a_picture_as_it_lies(exif: bytes, kind: str) -> None:
+    data = encode(Image.new("RGB", (8, 4), (90, 90, 90)), kind, exif=exif)
+    pixels = decode_image(data, channels=1)
+    assert pixels.shape == (4, 8, 1)
+    assert np.abs(pixels.astype(int) - 90).max() <= 1
+
+
 @pytest.mark.parametrize("keep", [0, 10, 60])
 def test_a_truncated_image_is_named(keep: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)

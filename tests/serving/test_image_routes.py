@@ -227,6 +227,7 @@ KINDS = {
     "printing colours": file_of(Image.new("CMYK", (SIDE, SIDE), (0, 0, 0, 155)), "TIFF"),
     "half transparent gray": file_of(Image.new("LA", (SIDE, SIDE), (0, 155))),
     "half transparent black": file_of(Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 155))),
+    "damaged EXIF": file_of(rgb(), exif=b"no EXIF at all"),
     "photograph with a preview": file_of(
         rgb(), "MPO", save_all=True, append_images=[rgb(size=(8, 8))]
     ),
@@ -254,6 +255,7 @@ def test_a_hole_may_be_drawn_on_transparent_ground_or_in_one_bit(face_client: An
     holes = [
         png(HOLE),
         file_of(Image.fromarray(clear)),
+        file_of(Image.fromarray(clear), exif=b"no EXIF at all"),
         file_of(Image.fromarray(HOLE[:, :, 0]).convert("1")),
         file_of(Image.fromarray(np.where(HOLE[:, :, 0] > 0, 128, 127).astype(np.uint8))),
     ]
