@@ -23,6 +23,7 @@ from serving.fulfilment import Backend, Order, draw_order
 from serving.schemas import GenerateResponse, LabelledImage
 
 __all__ = [
+    "FORMATS",
     "JSON",
     "STREAMS",
     "TAR",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 ZIP, TAR, JSON = "application/zip", "application/x-tar", "application/json"
+FORMATS = {"zip": ZIP, "webdataset": TAR, "json": JSON}
+"""Media type of each format that a request may name."""
 
 PIECE_BYTES = 256 * 1024
 """Size of the pieces in which a finished file is sent."""

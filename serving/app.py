@@ -24,7 +24,7 @@ from augment.generate import Style
 from augment.generators.line_sampler import LineStyle
 from augment.restoration.faces import FaceDetector
 from serving.accept import choose_type
-from serving.answers import JSON, TAR, ZIP, answer_with_export, answer_with_json
+from serving.answers import FORMATS, JSON, TAR, ZIP, answer_with_export, answer_with_json
 from serving.catalog import Catalog, Entry
 from serving.codec import decode_upload, from_base64
 from serving.deployments import HandleBackend, replica_deployment, with_threads
@@ -47,7 +47,6 @@ from serving.schemas import (
 
 __all__ = ["Ingress", "build", "create_app"]
 
-_FORMATS = {"zip": ZIP, "webdataset": TAR, "json": JSON}
 CONSOLE = Path(__file__).parent / "console"
 ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}}
 
@@ -126,7 +125,7 @@ def _generation_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) 
         The format says which; without it Accept does.
         """
         media_type = (
-            _FORMATS[request.format] if request.format else choose_type(accept, (ZIP, JSON, TAR))
+            FORMATS[request.format] if request.format else choose_type(accept, (ZIP, JSON, TAR))
         )
         with gate:
             entry = await asyncio.to_thread(catalog.entry, name, version)

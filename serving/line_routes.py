@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
@@ -14,7 +14,15 @@ from augment.generators.line_form import LineForm
 from augment.generators.line_sampler import LineStyle
 from augment.generators.line_styles import StyleSelection
 from serving.accept import choose_type
-from serving.answers import JSON, TAR, ZIP, answer_with_export, answer_with_json, tally_headers
+from serving.answers import (
+    FORMATS,
+    JSON,
+    TAR,
+    ZIP,
+    answer_with_export,
+    answer_with_json,
+    tally_headers,
+)
 from serving.catalog import Catalog, Entry
 from serving.codec import decode_upload
 from serving.errors import AdmissionGate
@@ -43,6 +51,11 @@ class StylizeRequest(FormRequest):
         min_length=1,
         max_length=MAX_IMAGES,
         description="What to write, one image each; a text may come several times.",
+    )
+    format: Literal["zip", "webdataset", "json", "png"] | None = Field(
+        None,
+        description="png for a single text. Without it the header Accept says which; zip if it "
+        "does not mind.",
     )
     read_back: bool | None = Field(
         None,
@@ -84,8 +97,7 @@ def line_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIR
         with gate:
             entry = await asyncio.to_thread(catalog.entry, name, version)
             entry.require("stylize")
-            offers = (ZIP, JSON, TAR, *((PNG,) if len(wanted.texts) == 1 else ()))
-            media_type = choose_type(request.headers.get("accept"), offers)
+            media_type = _media_type(wanted, request.headers.get("accept"))
             order = await _stylize_order(wanted, entry, backend)
             if media_type in (ZIP, TAR):
                 response = await answer_with_export(order, entry, backend, media_type)
@@ -107,6 +119,24 @@ def line_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIR
             responses={200: {"content": {ZIP: {}, TAR: {}, PNG: {}}, "model": GenerateResponse}},
         )
     return router
+
+
+def _media_type(wanted: StylizeRequest, accept: str | None) -> str:
+    """What to answer with.
+
+    Raises:
+        RequestError: one image is asked for, and several texts.
+        HTTPException: 406, nothing that there is is accepted.
+    """
+    count = len(wanted.texts)
+    if wanted.format is None:
+        return choose_type(accept, (ZIP, JSON, TAR, *((PNG,) if count == 1 else ())))
+    if wanted.format == "png" and count > 1:
+        raise RequestError(
+            f"format png is one image, expected one text for it, got {count}; "
+            f"ask for {', '.join(FORMATS)}."
+        )
+    return {**FORMATS, "png": PNG}[wanted.format]
 
 
 async def _stylize_order(wanted: StylizeRequest, entry: Entry, backend: Backend) -> Order:

@@ -205,6 +205,22 @@ def test_several_stylized_texts_come_as_zip_or_json(service):
     assert pictures.status_code == 406
 
 
+def test_a_format_named_goes_before_what_accept_says(service):
+    types = {"zip": "application/zip", "webdataset": "application/x-tar", "png": "image/png"}
+    for name, media_type in {**types, "json": "application/json"}.items():
+        fields = form(["a"], seed="1", format=name)
+        answer = service.post(
+            "/v1/models/words/stylize", **fields, headers={"Accept": "application/zip"}
+        )
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == media_type
+    for texts, name, named in ((["a", "bc"], "png", "got 2; ask for zip"), (["a"], "bmp", "'zip'")):
+        fields = form(texts, format=name)
+        status, message = refusal(service.post("/v1/models/words/stylize", **fields))
+        assert status == 422
+        assert named in message
+
+
 @pytest.mark.parametrize(
     ("model", "texts", "named"),
     [
