@@ -130,6 +130,13 @@ class OneImageRequest(ImageRequest):
         "says, 16 bits become 8, and transparency is laid over white: the answer is opaque.",
     )
     box: Box = None
+    seed: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_SEED,
+        description="Taken and returned in X-Seed as by the other routes; the image does not "
+        "depend on it, since nothing is drawn at random.",
+    )
 
     def _common(self, entry: Entry, label: str | None = None) -> dict[str, Any]:
         """What their tasks have."""
@@ -217,6 +224,13 @@ class MorphRequest(ImageRequest):
         min_length=2,
         max_length=2,
         description="Of the two images; without images, what to go between.",
+    )
+    seed: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_SEED,
+        description="Of what two labels without images have in common; drawn and returned in "
+        "X-Seed if left out. Between two images nothing is drawn at random.",
     )
     steps: int = Field(8, ge=2, le=MAX_FRAMES, description="Images wanted, both ends included.")
 

@@ -196,6 +196,20 @@ def test_an_answer_that_nobody_can_give_is_a_406(face_client: Any) -> None:
         assert "image/png or application/json" in message
 
 
+def test_images_do_not_depend_on_the_seed_and_the_api_description_says_so(
+    face_client: Any,
+) -> None:
+    body = {"image": b64(png(NOISE)), "mask": b64(png(HOLE))}
+    answers = [face_client.post(at("inpaint"), json={**body, "seed": seed}) for seed in (1, 2)]
+    assert [answer.headers["x-seed"] for answer in answers] == ["1", "2"]
+    assert answers[0].content == answers[1].content
+    paths = face_client.get("/openapi.json").json()["paths"]
+    for what in ("inpaint", "super-resolve", "edit", "reconstruct"):
+        content = paths[f"/v1/models/{{name}}/{what}"]["post"]["requestBody"]["content"]
+        seed = content["application/json"]["schema"]["properties"]["seed"]
+        assert "does not depend on it" in seed["description"]
+
+
 def test_the_api_description_names_both_ways_to_send_an_image(face_client: Any) -> None:
     paths = face_client.get("/openapi.json").json()["paths"]
     for what, fields in (("inpaint", {"image", "mask"}), ("morph", {"images"})):
