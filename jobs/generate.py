@@ -8,7 +8,7 @@ writes the recommended training set: the real images and 200 generated ones of e
 import argparse
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -27,6 +27,7 @@ from jobs.cli import (
     absolute_location,
     absolute_uri,
     at_least,
+    choose_device,
     find_bundle,
     job_parser,
     print_plan,
@@ -35,6 +36,7 @@ from jobs.cli import (
 )
 from jobs.exports import add_export_options, check_kept, open_writer
 from jobs.line_texts import check_options, write_lines
+from jobs.reading import add_reader_band, set_reader_band
 from jobs.rendering import RENDERER, add_rendering_options, render_lines
 from jobs.text_choice import TEXTS_HELP
 from recognizers.privacy import NearCopies
@@ -47,7 +49,7 @@ __all__ = ["GenerateSettings", "main"]
 class GenerateSettings:
     """How images are drawn; precision and compiling change pixels by a few levels at most."""
 
-    device: str = "cpu"
+    device: str = "auto"  # a GPU where there is one
     half: bool | None = None  # bfloat16; None: where that is faster
     compile: bool | None = None  # None: where there are images enough and a compiler
     max_factor: int = 4  # candidates at most, per image asked for
@@ -96,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
         help="keep only images that the bundle's reader, if it has one, reads as what they are to "
         "show",
     )
+    add_reader_band(options, unless="that of the reader")
     options.add_argument(
         "--drop-copies",
         metavar="URI",
@@ -114,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         render_lines(arguments, out)
         return
     settings = read_settings({"default": GenerateSettings()}, arguments.config, arguments.overrides)
+    settings = replace(settings, device=choose_device(settings.device))
     folder = find_bundle(arguments.bundle)
     writes_lines = load_bundle(folder).architecture == LineSAAEGenerator.architecture
     check_options(arguments, writes_lines=writes_lines)
@@ -149,7 +153,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     knows = not (arguments.new_identities or people)  # no reader has seen such people
     reads = arguments.read_back and knows and (folder / READER_FOLDER).is_dir()
-    reader = load_reader(folder / READER_FOLDER) if reads else None
+    reader = load_reader(folder / READER_FOLDER, settings.device) if reads else None
+    set_reader_band(reader, arguments.reader_band)
     is_copy = NearCopies(trained_on.images()) if trained_on else None
     tally = Tally()
     classes = sorted({*sampler.classes, *(real.classes if real else ())})

@@ -13,6 +13,7 @@ from augment.generators.line_reading import draw_lines
 from augment.generators.line_saae import load_line_sampler
 from augment.generators.line_sampler import line_records
 from jobs.exports import check_kept, open_writer
+from jobs.reading import set_reader_band
 from jobs.real_lines import open_real_lines, real_line_records
 from jobs.text_choice import asks_reader, choose_texts
 from recognizers.text_reader import load_text_reader
@@ -66,7 +67,7 @@ def write_lines(
 
     Raises:
         BundleError: a reader that does not fit the bundle.
-        ConfigError, DataError: see ``choose_texts`` and ``open_real_lines``.
+        ConfigError, DataError: see ``choose_texts``, ``open_real_lines``, ``set_reader_band``.
         RequestError: a text that the bundle cannot write.
     """
     sampler = load_line_sampler(folder, device=device, half=half)
@@ -75,9 +76,10 @@ def write_lines(
     reader = load_text_reader(place, device, info=sampler.info) if reads else None
     text_of = choose_texts(arguments.texts, sampler.layout, seed, reader)
     real = open_real_lines(arguments.with_real)
+    judge = reader if arguments.read_back else None
+    set_reader_band(judge, arguments.reader_band)
     if arguments.dry_run:
         return
-    judge = reader if arguments.read_back else None
     tally = Tally()
     with (
         open_writer(arguments, out, None) as writer,

@@ -3,9 +3,10 @@
     python -m jobs.read_back plates --out runs/read-back
 
 trains a reader on all training lines of a text scenario and on rendered ones, draws lines of
-which a share shows another text than its label, and writes reader.json: the ROC, and how many
-right lines are lost where 95 % of the wrong ones are dropped; and lines.npz: pixels, widths,
-labels, what was drawn, what was read and the scores. The lines are drawn by a generator given as
+which a share shows another text than its label, and writes reader.json: the ROC, how many right
+lines are lost where 95 % of the wrong ones are dropped, and which characters of lines that were
+not spoilt were read as others, by character and by place; and lines.npz: pixels, widths, labels,
+what was drawn, what was read and the scores. The lines are drawn by a generator given as
 ``--bundle``, otherwise by the renderer, in the looks of lines that were not trained on.
 """
 
@@ -32,13 +33,17 @@ from jobs.cli import (
 )
 from recognizers.arrays import save_arrays
 from recognizers.text_arms import TextPlan, TextRun
+from recognizers.text_metrics import ErrorReport, report_errors
 from recognizers.text_mixing import LabelledLines
 from recognizers.text_plans import text_plan_for
 from recognizers.text_reader import Planted, ReaderQuality, plant_errors, reader_quality
 from recognizers.text_scenarios import TEXT_SCENARIOS
 from recognizers.text_sources import is_drawable, render_lines, sample_texts
 
-__all__ = ["main"]
+__all__ = ["format_errors", "main"]
+
+WORST = 12
+"""Characters shown on the screen; reader.json has all."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,20 +78,42 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.dry_run:
         print_plan("read_back", arguments, plan)
         return
-    quality = measure(arguments, plan, out)
-    text = json.dumps(quality.to_mapping(), indent=1) + "\n"
+    quality, errors = measure(arguments, plan, out)
+    told = quality.to_mapping() | {"errors": errors.to_mapping()}
+    text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
     (out / "reader.json").write_text(text, encoding="utf-8")
     print(
         f"{quality.n_wrong} wrong among {quality.n_wrong + quality.n_right:,} lines: AUC "
         f"{quality.auc:.4f}; with 95 % of the wrong ones {100 * quality.right_lost:.1f} % of the "
         f"right ones are dropped. By exact match {100 * quality.exact_wrong_dropped:.1f} % of the "
         f"wrong and {100 * quality.exact_right_lost:.1f} % of the right ones are.\n\n"
-        f"{out / 'reader.json'}"
+        f"{format_errors(errors)}\n\n{out / 'reader.json'}"
     )
 
 
-def measure(arguments: argparse.Namespace, plan: TextPlan, out: Path) -> ReaderQuality:
-    """Train the reader, draw the lines and let it judge them."""
+def format_errors(errors: ErrorReport) -> str:
+    """The characters misread most often and every place in the text, as two tables."""
+    worst = sorted(errors.by_class.items(), key=lambda item: (-item[1][1] / item[1][0], item[0]))
+    rows = [f"  {'character':<12}{'written':>9}{'misread':>9}"]
+    rows += [_row(character, *counts) for character, counts in worst[:WORST]]
+    rows += ["", f"  {'place':<12}{'written':>9}{'misread':>9}"]
+    rows += [_row(str(1 + place), *counts) for place, counts in errors.by_position.items()]
+    return "\n".join(rows)
+
+
+def _row(name: str, written: int, misread: int) -> str:
+    return f"  {name:<12}{written:>9,}{100 * misread / written:>7.1f} %"
+
+
+def measure(
+    arguments: argparse.Namespace, plan: TextPlan, out: Path
+) -> tuple[ReaderQuality, ErrorReport]:
+    """Train the reader, draw the lines and let it judge them.
+
+    Returns:
+        How well it tells wrong lines from right ones, and what became of the characters of the
+        lines that were not spoilt: errors of the drawing and of the reading together.
+    """
     scenario = replace(TEXT_SCENARIOS[arguments.scenario], shots=None)
     scenario = scenario.with_data(absolute_uri(arguments.data)) if arguments.data else scenario
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -112,7 +139,12 @@ def measure(arguments: argparse.Namespace, plan: TextPlan, out: Path) -> ReaderQ
         read=np.array(read, np.str_),
         scores=scores,
     )
-    return reader_quality(read, scores, labels, planted.is_wrong, reader.charset)
+    quality = reader_quality(read, scores, labels, planted.is_wrong, reader.charset)
+    sound = np.flatnonzero(~planted.is_wrong).tolist()
+    errors = report_errors(
+        [read[row] for row in sound], [labels[row] for row in sound], reader.charset
+    )
+    return quality, errors
 
 
 def draw_planted(arguments: argparse.Namespace, run: TextRun, planted: Planted) -> LabelledLines:

@@ -115,6 +115,7 @@ def _check_options(arguments: Namespace) -> None:
         "--new-identities": arguments.new_identities,
         "--people-from": arguments.people_from,
         "--drop-copies": arguments.drop_copies,
+        "--reader-band": arguments.reader_band,
         "--labels": None if arguments.labels == "all" else arguments.labels,
     }
     given = [option for option, value in others.items() if value is not None]

@@ -16,7 +16,6 @@ from typing import Any
 import fsspec
 import numpy as np
 import safetensors.torch
-import torch
 
 from augment.bundle import READER_FOLDER, Registry
 from augment.config import with_overrides
@@ -34,12 +33,14 @@ from jobs.cli import (
     absolute_paths,
     absolute_uri,
     at_least,
+    choose_device,
     job_parser,
     print_plan,
     read_settings,
     run_job,
 )
 from jobs.ray_context import RayContext, ray_cluster, ray_train
+from jobs.reading import add_reader_band
 from recognizers.arms import Plan, SeedRun
 from recognizers.comparators import offer_readers
 from recognizers.draws import Draw
@@ -103,6 +104,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="training steps of each of these recognizers; where few are read right, take more",
     )
+    add_reader_band(options, unless="everything")
     options.add_argument(
         "--reader",
         action=argparse.BooleanOptionalAction,
@@ -123,15 +125,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         GENERATORS[arguments.architecture], arguments.config, arguments.overrides
     )
     config = absolute_paths(with_overrides(config, [f"training.seed={arguments.seed}"]))
+    readers = plan_reader(config)
+    if readers is not None and arguments.reader_steps:
+        readers = replace(readers, reader_steps=arguments.reader_steps)
+    if readers is not None and arguments.reader_band:
+        readers = replace(readers, reader_band=tuple(arguments.reader_band))
     data = open_training_data(arguments)
     run = find_run(root, name, resume=arguments.resume)
     if arguments.dry_run:
         print_plan("train", arguments, config)
         return
     with ray_cluster():
-        readers = plan_reader(config)
-        if readers is not None and arguments.reader_steps:
-            readers = replace(readers, reader_steps=arguments.reader_steps)
         reference = train_and_publish(
             data,
             config,
@@ -233,7 +237,7 @@ def train_and_publish(
         assert isinstance(listener, TextPlan), "and to recognizers of text"
         print("training the recognizer that the generator listens to", flush=True)
         seed = config.training.seed
-        settings["listener"] = fit_listener(data, listener, seed, device=_fastest_device())
+        settings["listener"] = fit_listener(data, listener, seed, device=choose_device("auto"))
     weights, metrics = ray_train(
         _work, settings, workers=workers, storage=f"{root}/{RUNS}", name=run
     )
@@ -265,7 +269,7 @@ def fit_reader(
     rows = np.arange(0, count, -(-count // CHECKED))
     if isinstance(data, LineData):
         assert isinstance(plan, TextPlan), "lines are read by recognizers of text"
-        lines = fit_line_reader(data, plan, seed, device=_fastest_device())
+        lines = fit_line_reader(data, plan, seed, device=choose_device("auto"))
         save_text_reader(folder, lines)
         if len(lines.members) == 1:
             return None
@@ -275,14 +279,11 @@ def fit_reader(
     assert isinstance(plan, Plan), "classes are read by recognizers of classes"
     draw = Draw(train=data, test=data, focus=None, metric="accuracy")
     with tempfile.TemporaryDirectory() as scratch:
-        reader = SeedRun(draw, seed, plan, Path(scratch)).train_reader()
+        device = choose_device("auto")
+        reader = SeedRun(draw, seed, plan, Path(scratch), device=device).train_reader()
     save_reader(folder, reader)
     read, _ = reader.read(data.images(rows), folds_of(data.labels)[rows])
     return float((read == data.labels[rows]).mean())
-
-
-def _fastest_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _work(settings: dict[str, Any]) -> tuple[bytes, dict[str, float]]:

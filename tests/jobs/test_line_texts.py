@@ -64,6 +64,8 @@ class Only:
 class EveryOther:
     """Keeps the first, third, … line of those that are read together."""
 
+    band = (0.0, 1.0)
+
     def judge(self, images: Sequence[Pixels], texts: Sequence[str], folds: Any) -> Judged:
         assert len(folds) == len(texts)
         kept = np.arange(len(texts)) % 2 == 0
@@ -163,6 +165,20 @@ def test_a_reader_that_is_not_asked_is_not_loaded(
     monkeypatch.setattr(line_texts, "load_text_reader", None)
     wanted = ["--texts", "uniform", "--count", "2", "--no-read-back"]
     assert len(run(read_bundle, tmp_path / "set", *wanted)) == 3
+
+
+def test_lines_outside_the_band_are_drawn_again(
+    read_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = EveryOther()
+    monkeypatch.setattr(line_texts, "load_text_reader", lambda *given, **how: reader)
+    wanted = ["--texts", "uniform", "--count", "2", "--reader-band"]
+    run(read_bundle, tmp_path / "set", *wanted, "0.2", "0.9")
+    assert reader.band == (0.2, 0.9)
+    with pytest.raises(ConfigError, match=r"must rise within \[0, 1\]"):
+        run(read_bundle, tmp_path / "other", *wanted, "0.9", "0.2")
+    with pytest.raises(ConfigError, match="here is none"):
+        run(read_bundle, tmp_path / "other", *wanted, "0.2", "0.9", "--no-read-back")
 
 
 def test_what_never_reads_right_is_missing_and_told(

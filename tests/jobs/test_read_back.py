@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from augment.errors import ConfigError
-from jobs.read_back import main
+from jobs.read_back import format_errors, main
 from recognizers.arrays import load_arrays
+from recognizers.charset import Charset
+from recognizers.text_metrics import report_errors
 
 TINY = [
     "reader_steps=4",
@@ -31,6 +33,19 @@ def test_a_dry_run_prints_the_readers_plan(
     assert settings["reader_steps"] == settings["budget"]["steps"]
 
 
+def test_errors_are_shown_worst_characters_first_and_by_place() -> None:
+    errors = report_errors(["AX", "AB", "A"], ["AB", "AB", "AB"], Charset("ABX"))
+    characters, places = format_errors(errors).split("\n\n")
+    assert [line.split() for line in characters.splitlines()[1:]] == [
+        ["B", "3", "66.7", "%"],
+        ["A", "3", "0.0", "%"],
+    ]
+    assert [line.split() for line in places.splitlines()[1:]] == [
+        ["1", "3", "0.0", "%"],
+        ["2", "3", "66.7", "%"],
+    ]
+
+
 def test_the_roc_of_planted_errors_is_written_once(
     text_zip: Callable[[str, Sequence[str]], str],
     tmp_path: Path,
@@ -38,13 +53,20 @@ def test_the_roc_of_planted_errors_is_written_once(
 ) -> None:
     uri = text_zip("words", ("One", "open", "STREET", "hotel", "Station", "no", "exit", "Maple"))
     main([*tiny(uri, tmp_path), "--share", "0.25"])
-    assert "10 wrong among 40 lines" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "10 wrong among 40 lines" in told
+    assert "character" in told
+    assert "place" in told
     found = json.loads((tmp_path / "reader.json").read_text())
     assert (found["n_wrong"], found["n_right"]) == (10, 30)
     assert found["curve"][-1] == [1.0, 1.0]
     lines = load_arrays(tmp_path / "lines.npz")
     assert {len(column) for column in lines.values()} == {40}
     assert (lines["labels"] != lines["drawn"]).sum() == 10
+    right = lines["labels"][lines["labels"] == lines["drawn"]]
+    at = found["errors"]["by_position"]
+    assert at["0"][0] == len(right) == 30, "what was planted is no error of the drawing"
+    assert sum(times for times, _ in at.values()) == sum(map(len, right))
     assert ((lines["scores"] >= 0) & (lines["scores"] <= 1)).all()
     with pytest.raises(ConfigError, match="another --out"):
         main(tiny(uri, tmp_path))

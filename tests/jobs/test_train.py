@@ -201,6 +201,15 @@ def test_one_line_leaves_nothing_to_try_its_reader_on(
     assert (tmp_path / "reader" / "model.safetensors").exists()
 
 
+def test_a_band_that_does_not_rise_is_refused_before_anything_is_read(
+    line_options: list[str], tmp_path: Path
+) -> None:
+    out = ["--out", str(tmp_path / "reg/words"), "--dry-run"]
+    with pytest.raises(ConfigError, match="reader_band"):
+        train.main(["line_saae", *line_options, *out, "--reader-band", "0.9", "0.1"])
+    train.main(["line_saae", *line_options, *out, "--reader-band", "0.1", "0.9"])
+
+
 def test_a_generator_listens_to_a_recognizer_that_is_trained_beforehand(
     line_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,11 +245,13 @@ def test_lines_train_with_their_reader_and_are_read_back(
     monkeypatch.setattr(train, "text_plan_for", lambda name: plan)
     settings = (*TINY_LINES, "model.recognizer_weight=0.5")
     out = ["--out", str(tmp_path / "reg/words")]
-    train.main(["line_saae", *line_options, *out, *options(settings)])
+    band = ["--reader-band", "0.1", "0.9"]
+    train.main(["line_saae", *line_options, *out, *band, *options(settings)])
     folder = Registry(tmp_path / "reg").fetch("words")
     info = load_bundle(folder)
     reader = load_text_reader(folder / READER_FOLDER, info=info)
     assert reader.members[0].config == plan.recognizer
+    assert reader.band == (0.1, 0.9)
     assert f"{READER_FOLDER}/model.safetensors" in info.files
     assert load_tensors(folder)["bank.folds"].tolist() == [0]
 
