@@ -51,6 +51,7 @@ from jobs.cli import (
     absolute_location,
     absolute_uri,
     at_least,
+    choose_device,
     find_bundle,
     job_parser,
     print_plan,
@@ -106,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     settings = read_settings({"default": EvaluateSettings()}, arguments.config, arguments.overrides)
     settings = absolute_settings(settings)
+    settings = replace(settings, device=choose_device(settings.device))
     out = Path(absolute_location(arguments.out, "--out"))
     folders = {_short(name): find_bundle(name) for name in arguments.bundles}
     if len(folders) < len(arguments.bundles):

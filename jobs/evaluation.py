@@ -38,7 +38,7 @@ class EvaluateSettings:
     face_masks: str = "grabcut:"  # masked: of the test images; or celebamaskhq:PATH
     identity_data: str | None = None  # attributes: faces to learn identities from; None: --data
     strangers: str | None = None  # restoration: faces, of whom those not in --data are unseen
-    device: str = "cpu"
+    device: str = "auto"  # a GPU where there is one
 
     def __post_init__(self) -> None:
         """Check ranges."""
