@@ -1,6 +1,7 @@
 """Attribute similarity and edits: what ``--only attributes`` measures of VAE/GANs."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from augment.data.datasets import LabelledImages, open_data
 from augment.editing import Editor
-from augment.errors import DataError, RequestError
+from augment.errors import RequestError
 from augment.generators import load_sampler
 from augment.generators.vae_gan import VAEGANSampler
 from augment.images import Pixels, tile
@@ -26,7 +27,7 @@ from recognizers.fidelity import train_face_recognizer
 from recognizers.tables import markdown_table
 from recognizers.verification import embed
 
-__all__ = ["measure_attributes", "train_identity_judge"]
+__all__ = ["NOBODY", "find_people", "measure_attributes", "train_identity_judge"]
 
 EDITS: tuple[tuple[str, bool], ...] = (
     ("Eyeglasses", True),
@@ -41,11 +42,22 @@ EDITS: tuple[tuple[str, bool], ...] = (
 """Edits that are tried, of those that the data have: attribute, and whether it is added."""
 SHOWN = 10
 """Images shown before and after each edit."""
+COSINES = ("identity", "strangers")
+"""What a face recognizer says of an edit."""
+NOBODY = (
+    "expected two people with two training images each to tell identities by; name other data, "
+    "say --set identity_data=lfw:lfw.zip."
+)
+"""What to do where ``find_people`` finds nobody."""
 
 
 def measure_attributes(evaluation: Evaluation) -> None:
-    """Attribute similarity of conditional models; of the others, what their edits change."""
+    """Attribute similarity of conditional models; of the others, what their edits change.
+
+    Where nobody is known twice, the edits' identity is left out.
+    """
     settings, data = evaluation.settings, evaluation.data
+    people = find_people(evaluation)
     regressor = train_regressor(
         data.split("train"), settings.judge_budget, seed=evaluation.seed, device=settings.device
     )
@@ -66,7 +78,8 @@ def measure_attributes(evaluation: Evaluation) -> None:
             rows[name] = attribute_similarity(regressor, drawn, attributes)
         editor = Editor.load(folder, device=settings.device, batch_size=32)
         if "edit" in editor.capabilities:
-            judge = judge or train_identity_judge(evaluation)
+            if people is not None:
+                judge = judge or train_identity_judge(evaluation, people)
             edits += _measure_edits(evaluation, name, editor, regressor, judge, test)
     table = markdown_table(
         ("images", "cosine", "squared error", "n"),
@@ -81,12 +94,13 @@ def measure_attributes(evaluation: Evaluation) -> None:
                     edit["edit"],
                     edit["edits"],
                     f"{edit['seen']:.1%}",
-                    f"{edit['identity']:.3f}",
-                    f"{edit['strangers']:.3f}",
+                    *("–" if edit[v] is None else f"{edit[v]:.3f}" for v in COSINES),
                 )
                 for edit in edits
             ],
         )
+        if people is None:
+            table += f"\nIdentity was not measured: {NOBODY}\n"
     accuracy = float(np.nanmean(accuracies))
     table += f"\nBalanced accuracy of the regressor on {len(test)} test images: {accuracy:.1%}.\n"
     similarities = [{"name": name, **asdict(row)} for name, row in rows.items()]
@@ -94,27 +108,27 @@ def measure_attributes(evaluation: Evaluation) -> None:
     evaluation.keep("attributes", report, table)
 
 
-def train_identity_judge(evaluation: Evaluation) -> FaceRecognizer:
-    """A face recognizer, of ``identity_data`` or of the people with two training images or more.
+def find_people(evaluation: Evaluation) -> LabelledImages | None:
+    """Faces to learn identities from: ``identity_data``, or the people with two training images.
+
+    None where fewer than two have.
 
     Raises:
-        DataError: nobody has two.
+        DataError: ``identity_data`` cannot be opened.
     """
-    settings, data = evaluation.settings, evaluation.data
-    if settings.identity_data is not None:
-        people = open_data(
-            settings.identity_data, image_size=data.image_size, channels=data.channels
-        ).split("train")
-    else:
-        train = data.split("train")
-        counts = np.bincount(train.labels, minlength=len(train.classes))
-        kept = [name for name, count in zip(train.classes, counts, strict=True) if count > 1]
-        if len(kept) < 2:
-            raise DataError(
-                f"expected two people with two images each to tell identities by, {data.uri} has "
-                f"{len(kept)}; name other data, say --set identity_data=lfw:lfw.zip."
-            )
-        people = train.relabel({name: name for name in kept})
+    given, data = evaluation.settings.identity_data, evaluation.data
+    if given is not None:
+        found = open_data(given, image_size=data.image_size, channels=data.channels)
+        return found.split("train")
+    train = data.split("train")
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    kept = [name for name, count in zip(train.classes, counts, strict=True) if count > 1]
+    return train.relabel({name: name for name in kept}) if len(kept) > 1 else None
+
+
+def train_identity_judge(evaluation: Evaluation, people: LabelledImages) -> FaceRecognizer:
+    """A face recognizer of ``people``, to tell by whether two images show one person."""
+    settings = evaluation.settings
     return train_face_recognizer(
         people, settings.judge_budget, seed=evaluation.seed, device=settings.device
     )
@@ -125,15 +139,12 @@ def _measure_edits(
     name: str,
     editor: Editor,
     regressor: AttributeRegressor,
-    judge: FaceRecognizer,
+    judge: FaceRecognizer | None,
     test: LabelledImages,
 ) -> list[dict[str, Any]]:
     """Each edit of every test image, seen by the regressor, identity by the face recognizer."""
     images, rows = test.images(), []
-
-    def embed_faces(pixels: Pixels) -> NDArray[np.float32]:
-        return embed(judge, pixels).astype(np.float32)
-
+    embed_faces = None if judge is None else partial(_embed, judge)
     for attribute, on in EDITS:
         if attribute not in test.attribute_names:
             continue
@@ -153,3 +164,7 @@ def _measure_edits(
         picture = tile(np.concatenate([images[shown], after[shown]]), len(shown))
         evaluation.show(f"edit-{name}-{attribute}-{'on' if on else 'off'}", picture)
     return rows
+
+
+def _embed(judge: FaceRecognizer, pixels: Pixels) -> NDArray[np.float32]:
+    return embed(judge, pixels).astype(np.float32)

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.pairs import gray_of
-from augment.errors import RequestError
+from augment.errors import DataError, RequestError
 from augment.generators import load_sampler
 from augment.generators.saae import SAAESampler
 from augment.images import Pixels
-from jobs.attribute_measures import train_identity_judge
+from jobs.attribute_measures import NOBODY, find_people, train_identity_judge
 from jobs.evaluation import Evaluation
 from recognizers.attributes import train_regressor
 from recognizers.transfer import (
@@ -28,7 +28,11 @@ SHOWN = 5
 
 
 def measure_transfer(evaluation: Evaluation) -> None:
-    """Contents and styles of two test faces: attribute seen, identity kept, and a grid."""
+    """Contents and styles of two test faces: attribute seen, identity kept, and a grid.
+
+    Raises:
+        DataError: nobody is known by whom to tell identities.
+    """
     settings, data = evaluation.settings, evaluation.data
     attributes = {}
     samplers = {}
@@ -39,10 +43,13 @@ def measure_transfer(evaluation: Evaluation) -> None:
             raise RequestError(f"{name}: expected a saae bundle, got one of {architecture}.")
         attributes[name] = transfer_attribute(sampler.classes, data.attribute_names, name)
         samplers[name] = sampler
+    people = find_people(evaluation)
+    if people is None:
+        raise DataError(f"{data.uri}: {NOBODY}")
     regressor = train_regressor(
         data.split("train"), settings.judge_budget, seed=evaluation.seed, device=settings.device
     )
-    judge = train_identity_judge(evaluation)
+    judge = train_identity_judge(evaluation, people)
 
     def embed_faces(pixels: Pixels) -> NDArray[np.float32]:
         return embed(judge, pixels).astype(np.float32)

@@ -243,13 +243,13 @@ class EditSuccess:
 
     edits: int  # images that did not show what was asked for before
     seen: float  # share of them that the regressor reads as asked for afterwards
-    identity: float  # mean cosine of the embeddings before and after
-    strangers: float  # mean cosine of the embeddings of different images, for comparison
+    identity: float | None  # mean cosine of the embeddings before and after, if there are any
+    strangers: float | None  # mean cosine of the embeddings of different images, for comparison
 
 
 def edit_success(
     regressor: AttributeRegressor,
-    embed: Callable[[Pixels], NDArray[np.float32]],
+    embed: Callable[[Pixels], NDArray[np.float32]] | None,
     before: Pixels,
     after: Pixels,
     attribute: int,
@@ -261,7 +261,8 @@ def edit_success(
 
     Args:
         regressor: reads attributes.
-        embed: (N, H, W, C) uint8 to (N, D) vectors of a face recognizer.
+        embed: (N, H, W, C) uint8 to (N, D) vectors of a face recognizer; None: identity is not
+            asked for.
         before: (N, H, W, C) uint8 images.
         after: the same images edited.
         attribute: index of the one that was changed.
@@ -279,12 +280,14 @@ def edit_success(
             f"expected at least 2 images that an edit can change, got {len(changed)} of "
             f"{len(before)}; edit images {'without' if on else 'with'} the attribute."
         )
-    seen = (read_attributes(regressor, after[changed])[:, attribute] >= 0) == on
+    seen = float(((read_attributes(regressor, after[changed])[:, attribute] >= 0) == on).mean())
+    if embed is None:
+        return EditSuccess(len(changed), seen, identity=None, strangers=None)
     old, new = _unit(embed(before[changed])), _unit(embed(after[changed]))
     order = np.random.default_rng(seed).permutation(len(changed))
     return EditSuccess(
         edits=len(changed),
-        seen=float(seen.mean()),
+        seen=seen,
         identity=float((old * new).sum(axis=1).mean()),
         strangers=float((old[order] * old[np.roll(order, 1)]).sum(axis=1).mean()),
     )
