@@ -4,6 +4,10 @@ A table is a file, or all ``*.parquet`` below a folder. Its column ``image`` (or
 image files: structs of ``bytes`` and ``path``, or the bytes alone. The labels are names, numbers,
 or indices whose names stand in the schema's metadata. A file called ``train-…``, or in a folder
 ``train``, holds that split; files of one split alone say nothing of it.
+
+An image is read with its row group. Those read last are kept, so that small tables are read once; a
+larger one that is shuffled wants small row groups: 100 images, as ``datasets`` writes them, or our
+200.
 """
 
 import json
@@ -133,7 +137,8 @@ def open_table(path: str, columns: Sequence[str]) -> ParquetTable:
     if not files:
         raise DataError(f"expected files called *.parquet below {path}, got none.")
     parts = [_read_part(file_system, file, columns) for file in files]
-    inside = [posixpath.relpath(file, root) if file != root else file for file in files]
+    folder = posixpath.dirname(root) if files == [root] else root
+    inside = [posixpath.relpath(file, folder) for file in files]
     names = _names(inside, parts)
     return ParquetTable(
         store=ParquetStore(file_system, parts, names),

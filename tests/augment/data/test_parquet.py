@@ -98,7 +98,14 @@ def test_folders_tell_splits_and_bare_bytes_are_images(tmp_path: Path) -> None:
     assert np.array_equal(data.images([int(np.argmax(data.labels))])[0], pixels(2))
 
 
-def test_an_image_larger_than_what_is_held_takes_one_row_group_of_memory(
+def test_rows_have_the_same_names_wherever_the_file_lies(tmp_path: Path) -> None:
+    columns = {"image": [encode_png(pixels(s)) for s in (0, 1)], "label": ["a", "b"]}
+    for folder in ("here", "there"):
+        path = write(tmp_path / folder / "few.parquet", columns)
+        assert open_data(f"parquet:{path}").names == ("few.parquet#0", "few.parquet#1")
+
+
+def test_a_table_larger_than_what_is_held_takes_a_row_group_of_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = list(range(24))
