@@ -4,7 +4,7 @@ r"""Measure generators against real images: one report of several bundles side b
 
 takes every measure that fits each bundle. ``--only MEASURE``, given once or several times,
 takes these alone. Of any bundle that draws the data's classes, into OUT/report.html,
-OUT/report.json and the bundle's MODEL_CARD.md:
+OUT/report.json and the bundle's MODEL_CARD.md, over ``--seeds`` seeds and on ``--workers`` workers:
 
 | --only | says |
 |---|---|
@@ -18,7 +18,8 @@ OUT/report.json and the bundle's MODEL_CARD.md:
 data for that seed's own bundle, OUT/seeds/SEED/bundle.
 
 ``--set inception=FILE`` adds fidelity in the features of torchvision's Inception v3, whose weights
-the file holds. Of the papers' tables, into OUT/MEASURE.json, OUT/MEASURE.md and pictures:
+the file holds. Of the papers' tables, one after another in this process and on the one ``--seed``,
+into OUT/MEASURE.json, OUT/MEASURE.md and pictures:
 
 | --only | of | table |
 |---|---|---|
@@ -69,6 +70,8 @@ __all__ = ["main"]
 DRAW = "draw:"
 """How ``--data`` begins that names a seed of a benchmark instead of data."""
 
+_FIVE = f"{', '.join([*BUNDLE_MEASURES][:-1])} and {[*BUNDLE_MEASURES][-1]}"
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -94,10 +97,17 @@ def parser() -> argparse.ArgumentParser:
         help="which measure; may be repeated; all that fit unless given",
     )
     options.add_argument(
-        "--seeds", type=at_least(1), default=1, help="of fidelity to privacy: numbered from --seed"
+        "--seeds",
+        type=at_least(1),
+        default=1,
+        help=f"numbered from --seed, of {_FIVE}; the papers' tables take --seed alone",
     )
     options.add_argument(
-        "--workers", type=at_least(1), default=1, help="bundles and seeds at a time, on Ray"
+        "--workers",
+        type=at_least(1),
+        default=1,
+        help=f"bundles and seeds at a time, on Ray, of {_FIVE}; the papers' tables are made one "
+        "after another",
     )
     return options
 

@@ -90,3 +90,11 @@ def test_paths_in_settings_are_made_absolute(
     assert found.identity_data == f"lfw:{tmp_path}/lfw.zip"
     assert found.inception == f"{tmp_path}/weights.pth"
     assert evaluate.absolute_settings(EvaluateSettings()) == EvaluateSettings()
+
+
+def test_help_says_what_seeds_and_workers_concern(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # no line is broken inside a word
+    told = " ".join(evaluate.parser().format_help().split())
+    five = "of fidelity, diversity, labels, utility and privacy; the papers' tables"
+    assert f"numbered from --seed, {five} take --seed alone" in told
+    assert f"on Ray, {five} are made one after another" in told
