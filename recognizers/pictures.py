@@ -11,7 +11,7 @@ from recognizers.report import ClassPictures, Neighbour, Pictures
 
 __all__ = ["take_pictures"]
 
-MOST_CLASSES = 160
+MOST_CLASSES = 80
 """Classes shown, at random where there are more."""
 OF_A_CLASS = 6
 """Real and generated images shown of each class."""
