@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
 from augment.autoencoders import Coder, FaceCoder
@@ -204,20 +205,17 @@ class Plain(Coder):
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-@pytest.mark.parametrize("side", [SIDE // 4, SIDE, 4 * SIDE], ids="{} px".format)
-def test_enlarging_is_no_worse_than_bicubic_however_large_the_image(scale, side):
+@pytest.mark.parametrize("side", [SIDE // 4, SIDE, 3 * SIDE])
+def test_enlarging_a_photograph_is_better_than_bicubic_however_large_it_is(scale, side):
     editor, large = editor_of(vae_gan), scale * side
     editor.coder = Plain(None)
-    truth = np.zeros((large, large, 3))
-    for cells in (4, 16, 64, 256):  # coarse to fine, as in photographs
-        noise = RNG.normal(0, 60 / cells**0.5, (cells, cells, 3))
-        truth += cv2.resize(noise, (large, large), interpolation=cv2.INTER_AREA)
-    truth = np.clip(truth + 128, 0, 255).astype(np.uint8)
+    photograph = load_sample_image("china.jpg")[: 12 * SIDE, 4 * SIDE : 16 * SIDE]
+    truth = cv2.resize(photograph, (large, large), interpolation=cv2.INTER_AREA)
     small = cv2.resize(truth, (side, side), interpolation=cv2.INTER_AREA)
     cubic = cv2.resize(small, (large, large), interpolation=cv2.INTER_CUBIC)
     ours = editor.super_resolve([small], scale)[0]
     errors = [np.square(image.astype(float) - truth).mean() for image in (ours, cubic)]
-    assert errors[0] <= errors[1]
+    assert errors[0] < 0.99 * errors[1]
 
 
 def test_a_box_larger_than_the_model_can_take_is_shown_to_it_as_large_as_it_can():
