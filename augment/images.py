@@ -42,8 +42,9 @@ MAX_SIDE = 8192
 def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
     """Decode an image file (PNG, JPEG, BMP, WebP, TIFF, ...) that Pillow can read.
 
-    EXIF rotation is applied where the EXIF can be read, 16-bit gray is scaled to 8 bits,
-    transparency is laid over white.
+    EXIF rotation is applied where the EXIF can be read, gray of more than 8 bits is scaled to 8,
+    transparency is laid over white. What 32 bits mean no file says: a largest value of up to 1
+    (of numbers with a point), 255 or 65535 tells.
 
     Args:
         data: the file's bytes.
@@ -54,7 +55,8 @@ def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
         (H, W, channels) uint8.
 
     Raises:
-        ImageError: not an image, truncated, or a side outside [MIN_SIDE, MAX_SIDE].
+        ImageError: not an image, truncated, a side outside [MIN_SIDE, MAX_SIDE], or 32-bit
+            values outside all of those ranges.
     """
     try:
         with warnings.catch_warnings():
@@ -80,10 +82,8 @@ def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
             "replace or remove it."
         ) from error
     picture = turn_upright(picture)
-    if picture.mode.startswith("I"):  # 16-bit and 32-bit gray
-        values = np.asarray(picture, dtype=np.float64)
-        scale = 257.0 if values.max() > 255 else 1.0
-        picture = Image.fromarray(np.clip(values / scale, 0, 255).astype(np.uint8))
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        picture = _eight_bits(picture, name)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         overlay = picture.convert("RGBA")
         picture = Image.new("RGBA", overlay.size, "white")
@@ -100,6 +100,22 @@ def turn_upright(picture: Image.Image) -> Image.Image:
             return ImageOps.exif_transpose(picture)
         except Exception:  # Pillow's parser raises many kinds
             return picture
+
+
+def _eight_bits(picture: Image.Image, name: str) -> Image.Image:
+    """Scale gray of 16 or 32 bits to 8."""
+    values = np.asarray(picture, dtype=np.float64)
+    low, high = float(values.min()), float(values.max())
+    if picture.mode.startswith("I;16"):
+        white = 65535
+    elif low >= 0 and high <= 65535:
+        white = 1 if picture.mode == "F" and high <= 1 else 255 if high <= 255 else 65535
+    else:  # NaN too
+        raise ImageError(
+            f"{name}: expected gray values in [0, 1], [0, 255] or [0, 65535], got {low:g} to "
+            f"{high:g}; scale them to 8 bits."
+        )
+    return Image.fromarray(np.rint(values * (255 / white)).astype(np.uint8))
 
 
 def encode_png(image: Pixels) -> bytes:

@@ -53,6 +53,37 @@ def test_sixteen_bit_gray_is_scaled_to_eight() -> None:
     assert decode_image(encode(picture), channels=1).ravel().tolist() == [0, 255, 128, 1]
 
 
+def test_a_dark_picture_of_sixteen_bits_stays_dark() -> None:
+    picture = Image.fromarray(np.array([[0, 100], [129, 255]], np.uint16))
+    assert decode_image(encode(picture), channels=1).ravel().tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "levels"),
+    [
+        (np.float32([0, 0.2, 1]), [0, 51, 255]),
+        (np.float32([0, 51, 254.6]), [0, 51, 255]),
+        (np.float32([0, 13107, 65535]), [0, 51, 255]),
+        (np.int32([0, 1, 1]), [0, 1, 1]),
+        (np.int32([0, 51, 255]), [0, 51, 255]),
+        (np.int32([0, 13107, 65535]), [0, 51, 255]),
+    ],
+)
+def test_the_largest_of_32_bit_values_tells_what_white_is(
+    values: np.ndarray, levels: list[int]
+) -> None:
+    picture = Image.fromarray(np.stack([values, values]))
+    pixels = decode_image(encode(picture, "TIFF"), channels=1)
+    assert pixels[..., 0].tolist() == [levels, levels]
+
+
+@pytest.mark.parametrize("value", [-0.5, 70_000, np.nan, np.inf])
+def test_values_that_are_no_gray_levels_are_refused(value: float) -> None:
+    picture = Image.fromarray(np.full((2, 2), value, np.float32))
+    with pytest.raises(ImageError, match=r"f\.tif: expected gray values in \[0, 1\]"):
+        decode_image(encode(picture, "TIFF"), channels=1, name="f.tif")
+
+
 def test_transparency_is_laid_over_white() -> None:
     picture = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     assert decode_image(encode(picture), channels=3).min() == 255

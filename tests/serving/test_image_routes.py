@@ -238,6 +238,9 @@ KINDS = {
     "16 bits of colour": cv2.imencode(".png", np.full((SIDE, SIDE, 3), 100 * 257, np.uint16))[
         1
     ].tobytes(),
+    "numbers in [0, 1]": file_of(
+        Image.fromarray(np.full((SIDE, SIDE), 100 / 255, np.float32)), "TIFF"
+    ),
     "printing colours": file_of(Image.new("CMYK", (SIDE, SIDE), (0, 0, 0, 155)), "TIFF"),
     "half transparent gray": file_of(Image.new("LA", (SIDE, SIDE), (0, 155))),
     "half transparent black": file_of(Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 155))),
