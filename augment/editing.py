@@ -42,7 +42,8 @@ __all__ = ["MAX_FRAMES", "Boxes", "Editor", "Labels"]
 Labels = Sequence[int | None] | None
 """The class of each image; None: estimated, of one image or of all."""
 Boxes = Sequence[FaceBox | None] | None
-"""The face box of each image; None: found by the detector, or the whole image without one."""
+"""The face box of each image; None: found by the detector, or the whole image without one and
+where the image is no larger than the model's."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -347,7 +348,8 @@ class Editor:
         boxes = [None] * len(images) if boxes is None else boxes
         _check_count("boxes", len(boxes), len(images))
         return coder, [
-            find_box(image, box, self.finder) for image, box in zip(images, boxes, strict=True)
+            find_box(image, box, self.finder, self.image_size)
+            for image, box in zip(images, boxes, strict=True)
         ]
 
     def _crops(

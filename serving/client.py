@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from tqdm import tqdm
@@ -47,8 +47,8 @@ SEVERAL = ("labels", "texts")
 
 Picture = str | Path | bytes
 """An image file: where it is, or its bytes."""
-Box = tuple[int, int, int, int]
-"""Left, top, right and bottom of a face, in pixels."""
+Box = tuple[int, int, int, int] | Literal["whole"]
+"""Left, top, right and bottom of a face, in pixels; or that the whole image is an aligned one."""
 
 
 @dataclass(frozen=True)

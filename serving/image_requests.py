@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -46,6 +46,8 @@ SEVERAL = ("images", "labels", "texts")
 """Fields that a form may hold more than once."""
 AS_JSON = ("attributes", "box", "read_back", "scale", "seed", "steps")
 """Fields that a form writes as JSON does."""
+WHOLE: Final = "whole"
+"""The box of an image that is an aligned face itself."""
 
 
 def _file_bytes(value: object, info: ValidationInfo) -> bytes:
@@ -61,14 +63,16 @@ def _file_bytes(value: object, info: ValidationInfo) -> bytes:
     return from_base64(value, name=name)
 
 
-def _face_box(value: object) -> FaceBox | None:
+def _face_box(value: object) -> FaceBox | Literal["whole"] | None:
     if value is None:
         return None
+    if value == WHOLE:
+        return WHOLE
     sides = value if isinstance(value, list) else []
     if len(sides) != 4 or any(isinstance(s, bool) or not isinstance(s, int) for s in sides):
         raise RequestError(
-            "box must be four whole numbers, [left, top, right, bottom] in pixels of the image; "
-            f"got {ascii(value)[:80]}."
+            "box must be four whole numbers, [left, top, right, bottom] in pixels of the image, or "
+            f"{WHOLE!r}; got {ascii(value)[:80]}."
         )
     return FaceBox(*sides)
 
@@ -77,16 +81,22 @@ ImageFile = Annotated[
     bytes, BeforeValidator(_file_bytes), WithJsonSchema({"type": "string", "format": "binary"})
 ]
 Box = Annotated[
-    FaceBox | None,
+    FaceBox | Literal["whole"] | None,
     BeforeValidator(_face_box),
     WithJsonSchema(
         {
-            "type": "array",
-            "items": {"type": "integer"},
-            "minItems": 4,
-            "maxItems": 4,
-            "description": "Where the face is: left, top, right and bottom in pixels; left out, "
-            "it is looked for where the service has a detector, else the image is taken for an "
+            "anyOf": [
+                {
+                    "type": "array",
+                    "items": {"type": "integer"},
+                    "minItems": 4,
+                    "maxItems": 4,
+                },
+                {"const": WHOLE},
+            ],
+            "description": "Where the face is: left, top, right and bottom in pixels, or "
+            f'"{WHOLE}" for an aligned face. Left out, it is looked for where the service has a '
+            "detector and the image is larger than the model's; else the image is taken for an "
             "aligned face.",
         }
     ),
@@ -142,7 +152,8 @@ class OneImageRequest(ImageRequest):
         """What their tasks have."""
         image = decode_upload(self.image, channels=entry.info.channels, name="image")
         number = None if label is None else entry.class_index(label)
-        return {"bundle": entry.bundle, "image": image, "box": self.box, "label": number}
+        box = FaceBox.whole(image) if isinstance(self.box, str) else self.box
+        return {"bundle": entry.bundle, "image": image, "box": box, "label": number}
 
 
 class ReconstructRequest(OneImageRequest):
@@ -218,7 +229,13 @@ class MorphRequest(ImageRequest):
     """Go from one image to another, or from one label to another."""
 
     task: ClassVar[type[ImageTask]] = Morph
-    images: list[ImageFile] | None = Field(None, min_length=2, max_length=2)
+    images: list[ImageFile] | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="Two aligned faces; or, where the service has a detector, two pictures of one "
+        "face each that are larger than the model's images.",
+    )
     labels: list[str] | None = Field(
         None,
         min_length=2,

@@ -72,7 +72,7 @@ class OneImage(ImageTask):
 
     Attributes:
         image: (H, W, C).
-        box: of the face; None: found, or all of the image where there is no detector.
+        box: of the face; None: as ``find_box`` says.
         label: class index; None: estimated.
     """
 
@@ -83,7 +83,7 @@ class OneImage(ImageTask):
     def prepared(self, editor: Editor) -> Self:
         """As ``ImageTask.prepared``."""
         _check_labels(editor, [self.label])
-        box = find_box(self.image, self.box, editor.finder)
+        box = find_box(self.image, self.box, editor.finder, editor.image_size)
         self.check(editor, box)
         with suppress(RequestError):  # a face may reach beyond its image: then it is found again
             box.check_inside(self.image)
@@ -192,7 +192,7 @@ class Morph(ImageTask):
         """As ``ImageTask.prepared``."""
         _check_labels(editor, self.labels)
         for image in self.images or ():
-            find_box(image, None, editor.finder)
+            find_box(image, None, editor.finder, editor.image_size)
         return self
 
     @staticmethod

@@ -4,6 +4,7 @@ A model sees aligned crops of one size. A box says which part of an image is suc
 model made of it is resized and put back, and everything else stays as it was, bit for bit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -33,6 +34,11 @@ __all__ = [
 EYES_X, EYES_Y = (0.36, 0.66), 0.39
 """Where the eyes are in an aligned crop, as shares of its side: the mean over LFW (deep-funneled,
 cropped to its central 144 of 250 pixels), as which the product's face data are cropped."""
+
+
+SEARCHED = (320, 1280)
+"""Longest sides, in pixels, of the pictures in which a face is looked for, in turn. YuNet knows
+faces of about 10 to 300 pixels: in the first picture all but small ones, in the second those."""
 
 
 @dataclass(frozen=True)
@@ -146,17 +152,28 @@ class FaceDetector:
     def find(self, image: Pixels) -> FaceBox:
         """As ``FaceFinder.find``."""
         height, width = image.shape[:2]
-        code = cv2.COLOR_GRAY2BGR if image.shape[2] == 1 else cv2.COLOR_RGB2BGR
-        self.detector.setInputSize((width, height))
-        _, faces = self.detector.detect(cv2.cvtColor(image, code))
-        count = 0 if faces is None else len(faces)
-        if count != 1:
+        faces: Sequence[Any] = ()
+        for side in SEARCHED:
+            scale = side / max(height, width)
+            faces = self._faces(image, (round(height * scale), round(width * scale)))
+            if len(faces) or scale >= 1:
+                break
+        if len(faces) != 1:
             raise RequestError(
-                f"expected one face in the image of {width}×{height}, found {count or 'none'}; "
-                "name the face box in the request."
+                f"expected one face in the image of {width}×{height}, found "
+                f"{len(faces) or 'none'}; name its box in the request, or all of the image if "
+                "it is an aligned face."
             )
         eyes = np.asarray(faces[0][4:8], np.float64).reshape(2, 2)  # right and left eye: x, y
-        return _box_of_eyes(eyes)
+        return _box_of_eyes(eyes / scale)
+
+    def _faces(self, image: Pixels, size: tuple[int, int]) -> Sequence[Any]:
+        """What the detector finds in an image resized to ``size`` = (height, width)."""
+        code = cv2.COLOR_GRAY2BGR if image.shape[2] == 1 else cv2.COLOR_RGB2BGR
+        height, width = (max(side, MIN_SIDE) for side in size)
+        self.detector.setInputSize((width, height))
+        _, faces = self.detector.detect(cv2.cvtColor(resize_image(image, (height, width)), code))
+        return () if faces is None else faces
 
 
 def _box_of_eyes(eyes: NDArray[np.float64]) -> FaceBox:
@@ -168,8 +185,14 @@ def _box_of_eyes(eyes: NDArray[np.float64]) -> FaceBox:
     return FaceBox(left, top, left + max(round(side), MIN_SIDE), top + max(round(side), MIN_SIDE))
 
 
-def find_box(image: Pixels, box: FaceBox | None, finder: FaceFinder | None) -> FaceBox:
-    """The box given for an image, else the one found in it, else, without a finder, all of it.
+def find_box(
+    image: Pixels, box: FaceBox | None, finder: FaceFinder | None, size: tuple[int, int]
+) -> FaceBox:
+    """The box given for an image, else the one found in it, or all of it.
+
+    All of it where there is no finder, and where the image is no larger than ``size``, the
+    (height, width) of the model's images: so small it is an aligned crop already, with nothing
+    around the face by which it could be found.
 
     Raises:
         RequestError: the box given lies outside, or the finder found no face or several.
@@ -177,7 +200,8 @@ def find_box(image: Pixels, box: FaceBox | None, finder: FaceFinder | None) -> F
     if box is not None:
         box.check_inside(image)
         return box
-    return FaceBox.whole(image) if finder is None else finder.find(image)
+    is_crop = image.shape[0] <= size[0] and image.shape[1] <= size[1]
+    return FaceBox.whole(image) if finder is None or is_crop else finder.find(image)
 
 
 def crop_image(image: Pixels, box: FaceBox, size: tuple[int, int] | None = None) -> Pixels:

@@ -307,6 +307,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("reconstruct", {"image": png(FLAT), "box": [0, 0, 33, 32]}, "32×32; got left 0, top 0"),
     ("reconstruct", {"image": png(FLAT), "box": [9, 0, 9, 32]}, "at least 2 pixels wide"),
     ("reconstruct", {"image": png(FLAT), "box": [0, 0, 9]}, "four whole numbers"),
+    ("reconstruct", {"image": png(FLAT), "box": "all"}, "or 'whole'; got 'all'"),
     ("reconstruct", {"image": png(FLAT), "box": [0, 0, 9, True]}, "four whole numbers"),
     ("reconstruct", {"image": png(FLAT), "box": [0, 0, 9, 10**99]}, "inside its image"),
     ("inpaint", {"image": png(FLAT)}, "mask: Field required"),
@@ -463,6 +464,15 @@ def test_a_face_is_found_where_no_box_is_given(finding_client: Any) -> None:
         at("reconstruct"), files={"image": png(scene(2))}, data={"box": "[40, 20, 60, 40]"}
     )
     assert np.array_equal(pixels_of(given)[:20], scene(2)[:20])
+
+
+def test_a_face_is_not_looked_for_in_an_aligned_crop(finding_client: Any) -> None:
+    small = finding_client.post(at("reconstruct"), files={"image": png(FLAT)})  # as the model's
+    assert np.array_equal(pixels_of(small), FLAT)
+    image = {"image": png(scene(0))}
+    for form in ("whole", '"whole"'):
+        told = finding_client.post(at("reconstruct"), files=image, data={"box": form})
+        assert np.ptp(pixels_of(told).astype(int)) == 0
 
 
 @pytest.mark.parametrize(("faces", "told"), [(0, "found none"), (3, "found 3")])

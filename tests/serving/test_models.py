@@ -198,5 +198,5 @@ def test_a_face_detector_is_given_to_every_editor(
     editor = Models(arguments, load_model).model("vae_gan/1").editor
     assert editor is not None
     with pytest.raises(RequestError, match="expected one face"):
-        editor.reconstruct([np.zeros((9, 9, 3), np.uint8)])
-    assert asked == [(9, 9, 3)]
+        editor.reconstruct([np.zeros((99, 99, 3), np.uint8)])
+    assert asked == [(99, 99, 3)]

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from augment.errors import ConfigError, RequestError
-from augment.restoration.faces import FaceBox, FaceDetector, crop_hole, crop_image, paste_image
+from augment.restoration.faces import (
+    FaceBox,
+    FaceDetector,
+    crop_hole,
+    crop_image,
+    find_box,
+    paste_image,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -12,17 +19,24 @@ def picture(height: int = 40, width: int = 60, channels: int = 3) -> np.ndarray:
 
 
 class FakeDetector:
-    """Answers as cv2.FaceDetectorYN does, with faces whose eyes are given."""
+    """Answers as cv2.FaceDetectorYN does, with faces whose eyes are given in pixels of an image.
 
-    def __init__(self, *eyes: tuple[float, float, float, float]) -> None:
-        self.eyes, self.size, self.seen = eyes, None, None
+    It finds those whose eyes are 3 to 90 pixels apart in the picture it is shown.
+    """
+
+    def __init__(self, width: int, *eyes: tuple[float, float, float, float]) -> None:
+        self.width, self.eyes, self.sizes, self.seen = width, np.array(eyes), [], None
 
     def setInputSize(self, size):  # noqa: N802
-        self.size = size
+        self.sizes.append(size)
 
     def detect(self, image):
+        assert image.shape[1::-1] == self.sizes[-1]
         self.seen = image
-        rows = [[0, 0, 1, 1, *eyes, *[0] * 6, 0.9] for eyes in self.eyes]
+        shown = self.eyes * image.shape[1] / self.width
+        rows = [
+            [0, 0, 1, 1, *eyes, *[0] * 6, 0.9] for eyes in shown if 3 <= eyes[2] - eyes[0] <= 90
+        ]
         return 1, np.array(rows, np.float32) if rows else None
 
 
@@ -116,24 +130,63 @@ def test_a_hole_of_another_size_or_beyond_the_box_is_refused():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_found_face_has_its_eyes_where_aligned_crops_have_them(channels):
-    image = picture(200, 300, channels)
-    detector = FakeDetector((120.0, 80.0, 150.0, 80.0))
+    image = picture(200, 320, channels)
+    detector = FakeDetector(320, (120.0, 80.0, 150.0, 80.0))
     box = FaceDetector(detector).find(image)
     assert box.size == (100, 100)
     assert (box.left, box.top) == (135 - 51, 80 - 39)
-    assert detector.size == (300, 200)
-    assert detector.seen.shape == (200, 300, 3)
+    assert detector.sizes == [(320, 200)]
+    assert detector.seen.shape == (200, 320, 3)
     if channels == 3:
         assert np.array_equal(detector.seen, image[:, :, ::-1])  # OpenCV's order
+
+
+@pytest.mark.parametrize(
+    ("side", "apart", "sizes"),
+    [
+        (80, 20, [(320, 160)]),
+        (2560, 700, [(320, 160)]),
+        (2560, 20, [(320, 160), (1280, 640)]),
+        (640, 4, [(320, 160), (1280, 640)]),
+    ],
+    ids=["a small image", "a large face", "a small face", "a small face in a small image"],
+)
+def test_a_face_is_looked_for_at_sizes_that_the_detector_knows(side, apart, sizes):
+    left, y = 0.4 * side, 0.2 * side
+    detector = FakeDetector(side, (left, y, left + apart, y))
+    box = FaceDetector(detector).find(np.zeros((side // 2, side, 3), np.uint8))
+    assert detector.sizes == sizes
+    assert box.size[0] == pytest.approx(apart / 0.3, abs=1)
+    assert box.left + 0.36 * box.size[1] == pytest.approx(left, abs=1)
+
+
+def test_a_small_image_is_not_searched_twice():
+    detector = FakeDetector(80)
+    with pytest.raises(RequestError, match="found none"):
+        FaceDetector(detector).find(picture(60, 80))
+    assert detector.sizes == [(320, 240)]
 
 
 def test_no_face_and_several_faces_are_refused_naming_how_many():
     image = picture()
     with pytest.raises(RequestError, match="one face in the image of 60×40, found none"):
-        FaceDetector(FakeDetector()).find(image)
+        FaceDetector(FakeDetector(60)).find(image)
     eyes = (10.0, 10.0, 20.0, 10.0)
     with pytest.raises(RequestError, match="found 2"):
-        FaceDetector(FakeDetector(eyes, eyes)).find(image)
+        FaceDetector(FakeDetector(60, eyes, eyes)).find(image)
+
+
+def test_only_images_larger_than_the_models_are_searched():
+    class Finder:
+        def find(self, image):
+            raise RequestError("asked")
+
+    crop, larger = picture(16, 24), picture(16, 25)
+    assert find_box(crop, None, Finder(), (16, 24)) == FaceBox.whole(crop)
+    assert find_box(larger, None, None, (16, 24)) == FaceBox.whole(larger)
+    assert find_box(larger, FaceBox(0, 0, 8, 8), Finder(), (16, 24)) == FaceBox(0, 0, 8, 8)
+    with pytest.raises(RequestError, match="asked"):
+        find_box(larger, None, Finder(), (16, 24))
 
 
 def test_a_detector_file_that_is_missing_or_no_model_is_refused(tmp_path):
