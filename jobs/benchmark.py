@@ -38,7 +38,7 @@ from jobs.cli import (
     run_job,
 )
 from jobs.seeds import SeedTask, run_tasks
-from jobs.texts import benchmark_texts
+from jobs.texts import ALL_SHOTS, benchmark_texts
 from jobs.verification import verify, verify_sets
 from recognizers.arms import Cell, Plan, SeedRun
 from recognizers.comparators import offer_readers
@@ -89,8 +89,10 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--shots",
-        type=at_least(1),
-        help="real images a class, or real lines of text in all (scenario's own)",
+        type=lambda text: text if text == ALL_SHOTS else at_least(1)(text),
+        metavar="N",
+        help=f"real images a class, or real lines of text in all, there also {ALL_SHOTS} "
+        "(scenario's own)",
     )
     options.add_argument(
         "--seeds",
@@ -108,6 +110,12 @@ def parser() -> argparse.ArgumentParser:
         "--tune",
         action="store_true",
         help="try recipes for every arm on training images instead; test images are not read",
+    )
+    options.add_argument(
+        "--against",
+        metavar="OUT",
+        help="of text, compare generated lines with the real ones of another benchmark, such as "
+        "one of more --shots; with --resume nothing is trained again",
     )
     options.add_argument("--resume", action="store_true", help="keep what OUT has finished")
     options.add_argument(
@@ -136,6 +144,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         told = describe_device(device)
         benchmark_texts(arguments, command=command, out=out, device=device, told=told)
         return
+    if arguments.against:
+        raise ConfigError(f"--against goes with {' and '.join(TEXT_SCENARIOS)}; leave it out.")
     scenario = choose_scenario(arguments)
     verifies = isinstance(scenario, Verification)
     if verifies and (arguments.tune or arguments.sweep):
@@ -194,8 +204,11 @@ def choose_scenario(arguments: argparse.Namespace) -> Scenario:
     """The scenario with the data and shots asked for.
 
     Raises:
-        ConfigError: ``chars`` without data; View 2 of another scenario, or with seeds.
+        ConfigError: ``chars`` without data; View 2 of another scenario, or with seeds; ``all``
+            shots of a class.
     """
+    if arguments.shots == ALL_SHOTS:
+        raise ConfigError(f"--shots {ALL_SHOTS} goes with text; give a number of images a class.")
     if arguments.view == 2 and arguments.scenario != FACES_VERIFY.name:
         raise ConfigError(f"--view 2 goes with {FACES_VERIFY.name}, got {arguments.scenario}.")
     if arguments.view == 2 and (arguments.seeds or arguments.seed):

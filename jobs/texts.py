@@ -2,15 +2,17 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from augment.errors import ConfigError
-from jobs.cli import absolute_uri, print_plan, read_settings
+from jobs.cli import absolute_location, absolute_uri, print_plan, read_settings
 from jobs.seeds import run_tasks, say
 from recognizers.pages import write_whole
 from recognizers.report import format_table, write_report
+from recognizers.report_parts import sentence
 from recognizers.text_arms import TextPlan, TextRun
+from recognizers.text_comparison import compare_benchmarks
 from recognizers.text_plans import text_plan_for
 from recognizers.text_recommend import TEXTS_FILE, training_texts
 from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
@@ -19,9 +21,18 @@ from recognizers.text_sweeps import amount_curves, amount_recipes
 from recognizers.text_tuning import run_text_trials, summarize_texts, text_tuning_draws
 from recognizers.tuning import write_trials
 
-__all__ = ["TextTask", "benchmark_texts", "measure_texts", "quicken_texts", "tune_texts"]
+__all__ = [
+    "ALL_SHOTS",
+    "TextTask",
+    "benchmark_texts",
+    "measure_texts",
+    "quicken_texts",
+    "tune_texts",
+]
 
 SEEDS, TUNE_SEEDS = 5, 1  # unless the command line says otherwise
+ALL_SHOTS = "all"
+"""What ``--shots`` says for all training lines."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,11 @@ def benchmark_texts(
         raise ConfigError(f"{arguments.scenario} has no --recognizer or --view 2; leave them out.")
     scenario = TEXT_SCENARIOS[arguments.scenario]
     scenario = scenario.with_data(absolute_uri(arguments.data)) if arguments.data else scenario
-    scenario = scenario.with_shots(arguments.shots) if arguments.shots else scenario
+    if arguments.shots:
+        scenario = scenario.with_shots(None if arguments.shots == ALL_SHOTS else arguments.shots)
+    against = Path(absolute_location(arguments.against, "--against")) if arguments.against else None
+    if against and not (against / "seeds").is_dir():
+        raise ConfigError(f"--against must be the --out of a benchmark, got {against}.")
     plan = text_plan_for(scenario.name)
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
     plan = quicken_texts(plan) if arguments.quick else plan
@@ -106,6 +121,7 @@ def benchmark_texts(
             device=told,
             processes=processes,
             sweep=arguments.sweep,
+            against=against,
         )
         print("\n" + told)
 
@@ -118,6 +134,7 @@ def measure_texts(
     device: str,
     processes: int = 1,
     sweep: bool = False,
+    against: Path | None = None,
 ) -> str:
     """Train and measure all arms of all seeds; writes report.json, report.html and texts.txt.
 
@@ -128,18 +145,31 @@ def measure_texts(
         device: what it runs on, in words.
         processes: seeds at a time.
         sweep: add curves for several amounts of generated lines.
+        against: folder of another benchmark of the scenario, whose real lines the synthetic arm
+            is compared with; report.json has it as "against".
 
     Returns:
         The result as lines for a console.
+
+    Raises:
+        DataError: see ``compare_benchmarks``.
     """
     run_tasks(finish_with_sweep if sweep else finish, tasks, processes=processes)
     runs = [task.open() for task in tasks]
     report = build_text_report(runs, device=device, command=command, out=out)
     if sweep:
         report["amounts"] = amount_curves(runs)
+    compared = ""
+    if against is not None:
+        gain = compare_benchmarks(out, against, tasks[0].scenario)
+        report["against"] = {"benchmark": str(against), **gain.to_mapping()}
+        seeds = ", ".join(map(str, gain.seeds))
+        compared = (
+            f"  synthetic against {against}, seeds {seeds}: {sentence(asdict(gain.gain))}\n\n"
+        )
     write_whole(out / TEXTS_FILE, "\n".join(training_texts(runs[0])) + "\n")
     page = write_report(out, report, take_text_pictures(runs[0]))
-    return f"{format_table(report)}\n\n{format_text_scores(report)}\n\n{page}"
+    return f"{format_table(report)}\n\n{format_text_scores(report)}\n\n{compared}{page}"
 
 
 def tune_texts(tasks: Sequence[TextTask], *, out: Path, processes: int = 1) -> str:

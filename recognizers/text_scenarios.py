@@ -104,8 +104,8 @@ class TextScenario(ABC):
     def others(self, data: TextImages) -> dict[str, TextImages]:
         """Further test sets; those without a line are left out."""
 
-    def with_shots(self, shots: int) -> "TextScenario":
-        """The same scenario with another number of real lines."""
+    def with_shots(self, shots: int | None) -> "TextScenario":
+        """The same scenario with another number of real lines; None: with all."""
         return replace(self, shots=shots)
 
     def with_data(self, uri: str) -> "TextScenario":

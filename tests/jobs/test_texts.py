@@ -9,8 +9,10 @@ import pytest
 
 from augment.data.layouts import load_layout
 from augment.errors import ConfigError, DataError
-from jobs import generate
+from jobs import generate, texts
 from jobs.benchmark import main
+from recognizers.gain import ArmResult, GainReport, measure_gain
+from recognizers.text_scenarios import TEXT_SCENARIOS
 
 TINY = [
     "budget.steps=4",
@@ -76,7 +78,7 @@ def test_the_command_that_a_report_ends_with_makes_the_training_set(
     main(tiny("words", uri, tmp_path / "out", "--seeds", "1", *mix))
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["recommended"]["mix"] == {"real": 0.25, "rendered": 0.5, "generated": 0.25}
-    texts = (tmp_path / "out" / "texts.txt").read_text().splitlines()
+    written = (tmp_path / "out" / "texts.txt").read_text().splitlines()
     real = sorted(text for number, text in enumerate(WORDS) if number % 3)
     for command, source in zip(
         report["recommended"]["command"].split(" && "), ("rendered", "generated"), strict=True
@@ -87,7 +89,7 @@ def test_the_command_that_a_report_ends_with_makes_the_training_set(
         manifest = tmp_path / "out" / f"training-set-{source}" / "manifest.jsonl"
         *rows, _ = map(json.loads, manifest.read_text().splitlines())
         made = [row["label"] for row in rows if row["origin"] == "generated"]
-        assert sorted(made) == sorted(texts)
+        assert sorted(made) == sorted(written)
         kept = sorted(row["label"] for row in rows if row["origin"] == "real")
         assert kept == (real if source == "rendered" else [])
 
@@ -112,10 +114,68 @@ def test_words_are_tuned_by_cross_validation_and_measured_with_what_was_best(
     assert "Against training steps, by lines generated" in page
 
 
+def test_all_training_lines_can_be_asked_for_without_knowing_their_number(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        texts, "measure_texts", lambda tasks, **how: str(asked.append(tasks[0].scenario.shots))
+    )
+    for shots in ("all", "1000"):
+        main(["plates", "--out", str(tmp_path), "--shots", shots])
+    assert asked == [None, 1000]
+    with pytest.raises(ConfigError, match="--shots all goes with text"):
+        main(["scene-chars", "--out", str(tmp_path), "--shots", "all"])
+    with pytest.raises(SystemExit):
+        main(["plates", "--out", str(tmp_path), "--shots", "most"])
+
+
 @pytest.mark.parametrize("option", [["--view", "2"], ["--recognizer", "a:B"]])
 def test_options_that_text_has_not_are_refused(option: list[str], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="leave them out"):
         main(["plates", "--out", str(tmp_path), *option])
+
+
+def test_generated_lines_are_compared_with_the_real_ones_of_another_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = tmp_path / "others"
+    (others / "seeds").mkdir(parents=True)
+    right, wrong = np.zeros(4, np.int64), np.ones(4, np.int64)
+    arms = {"synthetic": right, "classical": wrong, "rendered": wrong}
+    results = [ArmResult(arm, seed, read) for arm, read in arms.items() for seed in (0, 1)]
+    gain = measure_gain(results, right, np.arange(4), metric="accuracy", bootstrap=10)
+    compared = []
+
+    def compare(*given: Any) -> GainReport:
+        compared.append(given)
+        return gain
+
+    monkeypatch.setattr(texts, "compare_benchmarks", compare)
+    monkeypatch.setattr(texts, "run_tasks", lambda *given, **how: None)
+    monkeypatch.setattr(texts.TextTask, "open", lambda task: None)
+    monkeypatch.setattr(texts, "build_text_report", lambda *given, **how: {})
+    monkeypatch.setattr(texts, "take_text_pictures", lambda run: None)
+    monkeypatch.setattr(texts, "training_texts", lambda run: ["Open"])
+    monkeypatch.setattr(texts, "format_table", lambda report: "")
+    monkeypatch.setattr(texts, "format_text_scores", lambda report: "")
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(texts, "write_report", lambda out, report, shown: written.append(report))
+    main(["plates", "--out", str(tmp_path), "--against", str(others)])
+    assert compared == [(tmp_path, others, TEXT_SCENARIOS["plates"])]
+    told = capsys.readouterr().out
+    assert f"synthetic against {others}, seeds 0, 1: " in told
+    assert "fewer errors than classical" in told
+    assert written[0]["against"]["benchmark"] == str(others)
+    assert written[0]["against"]["gain"]["error_reduction"] == gain.gain.error_reduction
+
+
+def test_what_cannot_be_compared_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    against = ["--out", str(tmp_path / "out"), "--against", str(tmp_path / "none")]
+    with pytest.raises(ConfigError, match="must be the --out of a benchmark"):
+        main(["plates", *against])
+    with pytest.raises(ConfigError, match="goes with plates and words"):
+        main(["scene-chars", *against])
 
 
 def test_too_few_real_lines_are_an_error(text_zip: Zip, tmp_path: Path) -> None:
