@@ -72,6 +72,7 @@ class TextPlan:
     generator: LineSAAEGenerator = field(default_factory=lambda: CONFIGS["labelmint"])
     recognizer: TextConfig = SIZES["small"]  # also reads generated lines
     budget: Budget = field(default_factory=lambda: Budget(steps=2500, batch_size=48))
+    beam: int = 0  # prefixes kept in reading test lines; 0: the most probable path is read
     read_back: bool = True  # whether generated lines must read as their text to be kept
     reader_steps: int = 1500
     reader_folds: int = FOLDS  # those that a bundle knows; or 1: the reader sees all real lines
@@ -84,6 +85,8 @@ class TextPlan:
         """Check that every arm has a recipe, and the numbers."""
         counts = ("reader_steps", "reader_folds", "generated_lines", "rendered_lines")
         check_plan(self.recipes, self.reader_band, {name: getattr(self, name) for name in counts})
+        if self.beam < 0:
+            raise ConfigError(f"beam must be at least 0; got {self.beam}.")
         if self.reader_folds > FOLDS:
             raise ConfigError(f"reader_folds must be 1 or {FOLDS}; got {self.reader_folds}.")
         if self.recipes["reader"].generated:
@@ -314,13 +317,13 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         curve: list[tuple[int, float]] = []
 
         def measure(step: int, model: TextRecognizer) -> None:
-            read = read_lines(model, self._tested[TEST]).texts
+            read = read_lines(model, self._tested[TEST], beam=self.plan.beam).texts
             right = right_texts(read, self.draw.test.texts, self.charset)
             curve.append((step, float(right.mean())))
 
         model = self.train(recipe, seed=_ARM, on_checkpoint=measure)
         read = {
-            f"read {which}": np.array(read_lines(model, lines).texts, np.str_)
+            f"read {which}": np.array(read_lines(model, lines, beam=self.plan.beam).texts, np.str_)
             for which, lines in self._tested.items()
         }
         seconds = time.monotonic() - started

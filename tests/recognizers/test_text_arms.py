@@ -74,6 +74,15 @@ def test_every_arm_is_trained_alike_and_kept(run: TextRun, monkeypatch: pytest.M
     assert not fits
 
 
+def test_test_lines_are_read_by_beam_where_the_plan_says_so(
+    run: TextRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = spy(monkeypatch, "read_lines")
+    plan = replace(run.plan, beam=2)
+    start(run.scenario, plan, run.folder.parent / "beam").run({"real": plan.recipes["real"]})
+    assert {how["beam"] for _, how in reads} == {2}
+
+
 def test_rendered_and_generated_lines_show_the_same_texts(run: TextRun) -> None:
     rendered, generated = run.rendered(), run.generated()
     assert rendered.texts == generated.texts == tuple(run.texts(6))
@@ -241,6 +250,7 @@ def test_too_few_groups_cannot_be_cross_validated(plates_scenario: TextScenario)
     [
         ({"recipes": {}}, "expected a recipe"),
         ({"reader_band": (0.5, 0.4)}, "reader_band"),
+        ({"beam": -1}, "beam"),
         ({"reader_folds": 0}, "reader_folds"),
         ({"reader_folds": 3}, "reader_folds must be 1 or 2"),
         ({"generated_lines": 0}, "generated_lines"),
