@@ -81,8 +81,8 @@ class ClassCoder(Coder):
 
     An image of unknown class gets the mean of all class vectors, weighed by how C reads it: the
     class's own where C is sure, and between those who look alike for a person C never saw.
-    Restored so, people C never saw come out better than by the regression from features to class
-    vectors that ``CVAEGANSampler.identity_of`` uses (EXPERIMENTS.md).
+    Restored so, people C never saw come out better than by a regression from features to class
+    vectors (EXPERIMENTS.md).
     """
 
     def __init__(self, model: CVAEGAN, *, half: bool = False) -> None:

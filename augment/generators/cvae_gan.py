@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -44,9 +45,7 @@ class CVAEGANSampler(Sampler):
     """Draws G(z, c) with z lent by training images or drawn from N(0, I).
 
     Banks: ``bank.styles`` (S, latent_dim) are the means of q(z | x, c) of training images,
-    ``bank.style_labels`` (S,) their classes, ``bank.style_folds`` (S,) their folds, and
-    ``bank.to_vector`` (num_features + 1, label_dim) the ridge regression from mean features of a
-    class to its vector.
+    ``bank.style_labels`` (S,) their classes and ``bank.style_folds`` (S,) their folds.
     """
 
     def __init__(
@@ -99,7 +98,8 @@ class CVAEGANSampler(Sampler):
     def new_identities(self, count: int, seed: int) -> Self:
         """Make a sampler of classes that do not exist, named ``new-0001`` and so on.
 
-        Each is a mix, in equal shares, of the vectors of three classes.
+        Each is a mix, in equal shares, of the vectors of three classes, at their usual length
+        where they are learned: shorter ones look like everybody, and like whoever lends z.
 
         Args:
             count: how many.
@@ -118,18 +118,26 @@ class CVAEGANSampler(Sampler):
         numbers = Uniforms(seed, np.zeros(count, np.int64), index).table(_PARENTS, known)
         parents = np.argsort(numbers, axis=1)[:, :MIXED]
         names = tuple(f"new-{i + 1:04d}" for i in index)
-        return self.with_vectors(names, self.vectors[torch.from_numpy(parents)].mean(dim=1))
+        mixed = self.vectors[torch.from_numpy(parents)].mean(dim=1)
+        return self.with_vectors(names, self._at_usual_length(mixed))
 
     def identity_of(self, images: Pixels) -> Tensor:
         """The class vector (label_dim,) of a person from photographs (N, H, W, C) uint8.
 
-        The features of the photographs are averaged, then mapped to a class vector by the
-        regression that fits the known classes best: a person held out of training.
+        The mean of all class vectors, weighed by how C reads the photographs, at their usual
+        length: between those who look alike for a person held out of training.
         """
         with torch.no_grad():
-            features = self.model.features(to_tensor(images).to(self.device)).float().mean(dim=0)
-        to_vector = self.banks["bank.to_vector"].to(self.device)
-        return torch.cat([features, features.new_ones(1)]) @ to_vector
+            logits = self.model.classify(to_tensor(images).to(self.device)).float()
+        shares = logits.softmax(dim=1).mean(dim=0, keepdim=True)
+        return self._at_usual_length(shares @ self.vectors)[0]
+
+    def _at_usual_length(self, vectors: Tensor) -> Tensor:
+        """Mixed vectors (N, label_dim) at the mean length of the classes'; one-hot ones as is."""
+        if self.model.config.label_dim is None:
+            return vectors
+        usual = self.vectors.norm(dim=1).mean()
+        return F.normalize(vectors, dim=1) * usual
 
     def of_people(self, people: LabelledImages) -> Self:
         """The same generator with the classes of ``people``, whom it was not trained on.
@@ -197,15 +205,12 @@ class CVAEGANGenerator(GeneratorConfig):
         return float((images - batch.images).abs().mean())
 
     def banks(self, model: nn.Module, data: LabelledImages) -> dict[str, Tensor]:
-        """Encodings of training images, and the way from features to class vectors."""
+        """Encodings of training images."""
         rows = np.arange(0, len(data), -(-len(data) // MAX_STYLES))
-        codes, features = _encode(model, data, rows)
-        labels = data.labels[rows]
         return {
-            "bank.styles": codes,
-            "bank.style_labels": torch.from_numpy(labels),
+            "bank.styles": _encode(model, data, rows),
+            "bank.style_labels": torch.from_numpy(data.labels[rows]),
             "bank.style_folds": torch.from_numpy(folds_of(data.labels)[rows]),
-            "bank.to_vector": _fit_vectors(features, labels, model.vectors.weight.detach().cpu()),  # type: ignore[union-attr, operator]
         }
 
 
@@ -228,34 +233,13 @@ CONFIGS: dict[str, CVAEGANGenerator] = {
 
 
 @torch.no_grad()
-def _encode(
-    model: nn.Module, data: LabelledImages, rows: NDArray[np.int64]
-) -> tuple[Tensor, Tensor]:
-    """Means of q(z | x, c) and features f_C(x) of some images, on the CPU."""
+def _encode(model: nn.Module, data: LabelledImages, rows: NDArray[np.int64]) -> Tensor:
+    """Means (N, latent_dim) of q(z | x, c) of some images, on the CPU."""
     device = next(model.parameters()).device
-    codes, features = [], []
+    codes = []
     for start in range(0, len(rows), 256):
         some = rows[start : start + 256]
         images = to_tensor(data.images(some)).to(device)
         labels = torch.from_numpy(data.labels[some]).to(device)
         codes.append(model.encode(images, labels)[0].float().cpu())  # type: ignore[operator]
-        features.append(model.features(images).float().cpu())  # type: ignore[operator]
-    return torch.cat(codes), torch.cat(features)
-
-
-def _fit_vectors(
-    features: Tensor, labels: NDArray[np.int64], vectors: Tensor, ridge: float = 1e-2
-) -> Tensor:
-    """Ridge regression from the mean features of each class to its vector.
-
-    Returns:
-        (F + 1, label_dim); the last row is the constant.
-    """
-    present = np.unique(labels)
-    means = torch.stack([features[torch.from_numpy(labels == c)].mean(dim=0) for c in present])
-    inputs = torch.cat([means, torch.ones(len(means), 1)], dim=1).double()
-    penalty = ridge * torch.eye(inputs.shape[1], dtype=torch.float64)
-    penalty[-1, -1] = 0
-    targets = vectors[torch.from_numpy(present)].double()
-    weights: Tensor = torch.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ targets)
-    return weights.float()
+    return torch.cat(codes)

@@ -1,10 +1,13 @@
 """CVAE-GAN bundles: trained, written, loaded, sampled; new identities and held-out people."""
 
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from augment.bundle import load_bundle
 from augment.config import with_overrides
@@ -99,15 +102,24 @@ def test_new_identities_are_mixes_of_three_and_depend_on_seed_and_number_alone(s
     few, many = sampler.new_identities(3, seed=4), sampler.new_identities(9, seed=4)
     assert many.classes[:3] == few.classes == ("new-0001", "new-0002", "new-0003")
     torch.testing.assert_close(many.vectors[:3], few.vectors)
+    usual = sampler.vectors.norm(dim=1).mean()
     for vector in many.vectors:
         mixes = [
-            (a + b + c) / 3
+            F.normalize(a + b + c, dim=0) * usual
             for i, a in enumerate(sampler.vectors)
             for j, b in enumerate(sampler.vectors[:i])
             for c in sampler.vectors[:j]
         ]
-        assert min(float((vector - mix).abs().max()) for mix in mixes) < 1e-6
+        assert min(float((vector - mix).abs().max()) for mix in mixes) < 1e-5
     assert not torch.equal(sampler.new_identities(3, seed=5).vectors, few.vectors)
+
+
+def test_mixes_of_one_hot_labels_stay_shares(sampler, monkeypatch):
+    monkeypatch.setattr(sampler.model, "config", replace(sampler.model.config, label_dim=None))
+    thirds = sampler.new_identities(2, seed=0)
+    means = [sampler.vectors[list(rows)].mean(dim=0) for rows in combinations(range(5), 3)]
+    for vector in thirds.vectors:
+        assert min(float((vector - mean).abs().max()) for mean in means) < 1e-6
 
 
 def test_new_identities_are_drawn_like_known_ones(sampler):
@@ -121,12 +133,19 @@ def test_new_identities_are_drawn_like_known_ones(sampler):
         sampler.new_identities(0, seed=0)
 
 
-def test_the_vector_of_a_known_class_is_found_again_from_its_images(sampler, patches):
-    """A person who is held out gets a vector the same way."""
-    met = sampler.of_people(patches.subset(np.arange(len(patches))[::2]))
-    distances = torch.cdist(met.vectors, sampler.vectors)
-    assert distances.argmin(dim=1).tolist() == [0, 1, 2, 3, 4]
+def test_people_are_placed_among_those_they_look_like(sampler, patches, monkeypatch):
+    """C takes the first for class 0, the second for 1, …, the last for 3 and 4 alike."""
+    read = iter(torch.eye(5)[torch.tensor([[0, 0], [1, 1], [2, 2], [3, 3], [3, 4]])])
+    monkeypatch.setattr(
+        sampler.model, "classify", lambda images: 30 * next(read).repeat(len(images) // 2, 1)
+    )
+    two_each = np.concatenate([np.flatnonzero(patches.labels == label)[:2] for label in range(5)])
+    met = sampler.of_people(patches.subset(two_each))
     assert met.classes == patches.classes
+    known, usual = sampler.vectors, sampler.vectors.norm(dim=1).mean()
+    torch.testing.assert_close(met.vectors.norm(dim=1), usual.expand(5))
+    expected = F.normalize(torch.cat([known[:4], (known[3] + known[4])[None]]), dim=1)
+    torch.testing.assert_close(F.normalize(met.vectors, dim=1), expected, atol=1e-4, rtol=0)
     assert met.draw(np.zeros(2, np.int64), np.arange(2), 0).images.shape == (2, 32, 32, 3)
 
 
