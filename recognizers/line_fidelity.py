@@ -145,7 +145,7 @@ class LineJudge:
     ) -> LineRow:
         judged = self.shape.stack(images)
         score = score_texts(read_lines(self.model, judged).texts, _solids(texts), self.charset)
-        found = compare_sets(self._features, embed_lines(self.model, judged), self.seed)
+        found = compare_sets(self._features, self._embedded(images), self.seed)
         points, members, others = (
             _points(some) for some in (images, self._pictures(self.train.texts), self._compared)
         )
@@ -176,7 +176,12 @@ class LineJudge:
 
     @cached_property
     def _features(self) -> NDArray[np.float32]:
-        return embed_lines(self.model, self.shape.stack(self._compared))
+        return self._embedded(self._compared)
+
+    def _embedded(self, images: Sequence[Pixels]) -> NDArray[np.float32]:
+        """The judge's features, of mean square 1, as KID's kernel wants them."""
+        embeddings = embed_lines(self.model, self.shape.stack(images))
+        return embeddings * np.float32(np.sqrt(embeddings.shape[1]))
 
     def _pictures(self, data: TextImages) -> list[Pixels]:
         return data.images(channels=self.shape.channels)
