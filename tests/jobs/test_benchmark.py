@@ -114,7 +114,7 @@ def test_the_recommended_command_is_one_that_generate_takes(
         metric="accuracy",
     )
     bundle = demo_registry / "digits" / "1"
-    found = recommend(gain, Plan(), bundle=bundle, data="digits:", out=tmp_path / "set")
+    found = recommend(gain, Plan(), bundle=bundle, data="digits:", classes=10, out=tmp_path / "set")
     words = shlex.split(found["command"])
     assert words[:3] == ["python", "-m", "jobs.generate"]
     generate.main([*words[3:], "--dry-run"])
