@@ -136,8 +136,8 @@ class CVAEGANSampler(Sampler):
         """Mixed vectors (N, label_dim) at the mean length of the classes'; one-hot ones as is."""
         if self.model.config.label_dim is None:
             return vectors
-        usual = self.vectors.norm(dim=1).mean()
-        return F.normalize(vectors, dim=1) * usual
+        scaled: Tensor = F.normalize(vectors, dim=1) * self.vectors.norm(dim=1).mean()
+        return scaled
 
     def of_people(self, people: LabelledImages) -> Self:
         """The same generator with the classes of ``people``, whom it was not trained on.
