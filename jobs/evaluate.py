@@ -59,7 +59,7 @@ from jobs.cli import (
     read_settings,
     run_job,
 )
-from jobs.evaluation import EvaluateSettings, Evaluation
+from jobs.evaluation import DRAW, EvaluateSettings, Evaluation
 from jobs.line_measures import LINES, measure_lines
 from jobs.measures import MEASURES, fitting
 from recognizers.evaluation import MEASURES as BUNDLE_MEASURES
@@ -67,8 +67,6 @@ from recognizers.scenarios import find_scenario
 
 __all__ = ["main"]
 
-DRAW = "draw:"
-"""How ``--data`` begins that names a seed of a benchmark instead of data."""
 
 _FIVE = f"{', '.join([*BUNDLE_MEASURES][:-1])} and {[*BUNDLE_MEASURES][-1]}"
 

@@ -15,7 +15,10 @@ from augment.generators import load_sampler
 from augment.images import Pixels, encode_png
 from recognizers.fit import Budget
 
-__all__ = ["EvaluateSettings", "Evaluation"]
+__all__ = ["DRAW", "EvaluateSettings", "Evaluation", "write_picture", "write_table"]
+
+DRAW = "draw:"
+"""How ``--data`` begins that names a seed of a benchmark instead of data."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +110,24 @@ class Evaluation:
     def keep(self, name: str, report: Mapping[str, Any], table: str) -> None:
         """Write NAME.json and NAME.md, and print the table."""
         about = {"data": self.data.uri, "seed": self.seed, "settings": asdict(self.settings)}
-        text = json.dumps({**report, **about}, indent=2, ensure_ascii=False) + "\n"
-        (self.out / f"{name}.json").write_text(text, encoding="utf-8")
-        (self.out / f"{name}.md").write_text(table, encoding="utf-8")
-        print(table, end="")
+        write_table(self.out, name, {**report, **about}, table)
 
     def show(self, name: str, picture: Pixels) -> None:
-        """Write NAME.png; slashes of a bundle's reference become dashes."""
-        (self.out / f"{name.replace('/', '-')}.png").write_bytes(encode_png(picture))
+        """Write NAME.png; see ``write_picture``."""
+        write_picture(self.out, name, picture)
+
+
+def write_table(out: Path, name: str, report: Mapping[str, Any], table: str) -> None:
+    """Write OUT/NAME.json and OUT/NAME.md, and print the table."""
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    (out / f"{name}.json").write_text(text, encoding="utf-8")
+    (out / f"{name}.md").write_text(table, encoding="utf-8")
+    print(table, end="")
+
+
+def write_picture(out: Path, name: str, picture: Pixels) -> None:
+    """Write OUT/NAME.png; slashes of a bundle's reference become dashes."""
+    (out / f"{name.replace('/', '-')}.png").write_bytes(encode_png(picture))
 
 
 def _some(names: tuple[str, ...]) -> str:

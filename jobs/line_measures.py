@@ -1,6 +1,5 @@
 """What generators of lines are worth: ``--only lines`` of ``jobs.evaluate``."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +11,8 @@ from augment.data.line_pairs import LineData
 from augment.data.texts import TextImages, open_texts
 from augment.errors import ConfigError
 from augment.generators.line_saae import load_line_sampler
-from augment.images import Pixels, encode_png
 from jobs.cli import absolute_uri, annotate_bundle
-from jobs.evaluation import EvaluateSettings
+from jobs.evaluation import DRAW, EvaluateSettings, write_picture, write_table
 from recognizers.cards import card_files
 from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid, style_grid
 from recognizers.text_scenarios import TEXT_SCENARIOS
@@ -23,7 +21,6 @@ __all__ = ["LINES", "measure_lines", "open_lines"]
 
 LINES = "lines"
 """Name of the measure."""
-DRAW = "draw:"
 SHOWN_TEXTS, SHOWN_STYLES, SHOWN_LINES = 6, 10, 40
 """Of the pictures."""
 
@@ -71,17 +68,13 @@ def measure_lines(
     for name, sampler in samplers.items():
         rows.append(judge.row(name, sampler, settings.generated))
         styles = np.linspace(0, sampler.num_styles - 1, SHOWN_STYLES).astype(int).tolist()
-        _show(out, f"styles-{name}", style_grid(sampler, texts, styles))
+        write_picture(out, f"styles-{name}", style_grid(sampler, texts, styles))
         shown = [judge.other.texts[row % len(judge.other)] for row in range(SHOWN_LINES)]
         drawn = sampler.draw_texts(shown, np.arange(SHOWN_LINES), seed).images
-        _show(out, f"nearest-{name}", nearest_grid(drawn, data.images))
+        write_picture(out, f"nearest-{name}", nearest_grid(drawn, data.images))
     table = format_line_table(rows)
     about = {"data": uri, "seed": seed, "settings": asdict(settings), "command": command}
-    report = {"rows": [asdict(row) for row in rows], **about}
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    (out / "lines.json").write_text(text, encoding="utf-8")
-    (out / "lines.md").write_text(table, encoding="utf-8")
-    print(table, end="")
+    write_table(out, LINES, {"rows": [asdict(row) for row in rows], **about}, table)
     for name, row in zip(samplers, rows[1:], strict=True):
         new = {
             LINES: {
@@ -122,7 +115,3 @@ def open_lines(uri: str) -> tuple[TextImages, TextImages]:
         )
     draw = TEXT_SCENARIOS[name].draw(int(seed))
     return draw.train, draw.test
-
-
-def _show(out: Path, name: str, picture: Pixels) -> None:
-    (out / f"{name.replace('/', '-')}.png").write_bytes(encode_png(picture))
