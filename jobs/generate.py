@@ -119,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = read_settings({"default": GenerateSettings()}, arguments.config, arguments.overrides)
     settings = replace(settings, device=choose_device(settings.device))
     folder = find_bundle(arguments.bundle)
-    writes_lines = load_bundle(folder).architecture == LineSAAEGenerator.architecture
+    info = load_bundle(folder)
+    writes_lines = info.architecture == LineSAAEGenerator.architecture
     check_options(arguments, writes_lines=writes_lines)
     if writes_lines:
         write_lines(
@@ -133,8 +134,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.dry_run:
             print_plan("generate", arguments, settings)
         return
-    people = _people(arguments, load_bundle(folder))
-    labels = choose_labels(arguments.labels, (people or load_bundle(folder)).classes)
+    people = _people(arguments, info)
+    labels = choose_labels(arguments.labels, (people or info).classes)
     compile = settings.compile
     if compile is None:
         number = arguments.new_identities or len(labels)

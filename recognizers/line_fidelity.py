@@ -146,14 +146,12 @@ class LineJudge:
         judged = self.shape.stack(images)
         score = score_texts(read_lines(self.model, judged).texts, _solids(texts), self.charset)
         found = compare_sets(self._features, self._embedded(images), self.seed)
-        points, members, others = (
-            _points(some) for some in (images, self._pictures(self.train.texts), self._compared)
-        )
+        points, members, others = _points(images), self._members, self._others
         attack = None
         if knows_members:  # the real half cannot be its own reference
-            reference = None if is_real else _points(self._pictures(self.other))
+            reference = None if is_real else self._reference
             attack = attack_members(members, others, points, "pixels", reference)
-        tested = self._labelled(self.held_out)
+        tested = self._tested
         taught = score_texts(read_lines(pupil, tested.lines).texts, tested.texts, self.charset)
         return LineRow(
             name=name,
@@ -173,6 +171,22 @@ class LineJudge:
     @cached_property
     def _compared(self) -> list[Pixels]:
         return self._pictures(self.compared)
+
+    @cached_property
+    def _members(self) -> NDArray[np.float32]:
+        return _points(self._pictures(self.train.texts))
+
+    @cached_property
+    def _others(self) -> NDArray[np.float32]:
+        return _points(self._compared)
+
+    @cached_property
+    def _reference(self) -> NDArray[np.float32]:
+        return _points(self._pictures(self.other))
+
+    @cached_property
+    def _tested(self) -> LabelledLines:
+        return self._labelled(self.held_out)
 
     @cached_property
     def _features(self) -> NDArray[np.float32]:
