@@ -10,7 +10,8 @@
 
 Real images that nobody was trained on are dealt into two halves. One is what generated images
 are compared with; the other is measured like a generated set and tells what a perfect generator
-would score. For privacy the first half are the non-members and the second is the attacker's.
+would score. For privacy the first half are the non-members and the second is the attacker's; of
+each class as many members as non-members are attacked.
 """
 
 import hashlib
@@ -36,7 +37,12 @@ from recognizers.fidelity import Embedder, class_diversity, read_and_embed, trai
 from recognizers.fit import Budget, predict
 from recognizers.metrics import accuracy
 from recognizers.mixing import LabelledPixels
-from recognizers.privacy import attack_members, halves, measure_memorisation
+from recognizers.privacy import (
+    attack_members,
+    halves,
+    match_classes,
+    measure_memorisation,
+)
 from recognizers.reader import CrossFittedReader, load_reader, save_reader
 
 __all__ = ["MEASURES", "Evaluated", "Referee", "draw_evenly", "draw_like"]
@@ -63,7 +69,8 @@ class Referee:
         left_out: classes that have no image in both halves and are not compared.
         real: the half that generated images are compared with.
         other: the half that stands in for a perfect generator, or belongs to the attacker.
-        members: training images of the classes compared.
+        members: training images that are attacked.
+        non_members: as many images of each class, of the half compared with.
     """
 
     def __init__(
@@ -96,10 +103,10 @@ class Referee:
                 f"{len(shared)}; move images to the test split."
             )
         self.left_out = tuple(np.delete(data.classes, shared).tolist())
-        self.real, self.other, self.members = (
-            part.subset(np.flatnonzero(np.isin(part.labels, shared)))
-            for part in (one, two, self.train)
+        self.real, self.other = (
+            part.subset(np.flatnonzero(np.isin(part.labels, shared))) for part in (one, two)
         )
+        self.members, self.non_members = match_classes(self.train, self.real, seed)
         key = f"{data.digest()} {kind} {budget} {seed}"
         self.folder = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
         self.inception = inception
@@ -113,6 +120,10 @@ class Referee:
     def attacker(self) -> Embedder:
         """Trained on the attacker's half: it has seen neither members nor non-members."""
         return self._recognizer("attacker", self.other)
+
+    def clusters(self, part: LabelledImages) -> NDArray[Any]:
+        """(N,) what else might have been photographed: the person, or the group of an image."""
+        return part.labels if self.kind == "face" else part.groups
 
     @cached_property
     def held_out(self) -> LabelledPixels:
@@ -296,17 +307,29 @@ def measure_privacy(evaluated: Evaluated) -> Section:
         return scaled
 
     attacks, memorisation = {}, {}
+    groups = referee.clusters(referee.members), referee.clusters(referee.non_members)
     for space, embed in (("pixels", points), ("features", features)):
-        members, others, reference, trained_on = (
+        trained_on, held_out, members, others, reference = (
             embed(part.images())
-            for part in (referee.members, referee.real, referee.other, referee.train)
+            for part in (
+                referee.train,
+                referee.real,
+                referee.members,
+                referee.non_members,
+                referee.other,
+            )
         )
         drawn = embed(evaluated.pixels.images)
-        memorisation[space] = vars(measure_memorisation(drawn, trained_on, others, space))
-        attacks[space] = attack_members(members, others, drawn, space).to_mapping()
-        if evaluated.sampler is not None:  # the real half cannot be its own reference
-            calibrated = attack_members(members, others, drawn, space, reference)
-            attacks[f"{space}_calibrated"] = calibrated.to_mapping()
+        memorisation[space] = vars(measure_memorisation(drawn, trained_on, held_out, space))
+        if evaluated.sampler is None:  # the real half cannot be its own reference
+            attack = attack_members(members, others, drawn, space, groups=groups)
+            attacks[space] = attack.to_mapping()
+            continue
+        for name, beside in ((space, None), (f"{space}_calibrated", reference)):
+            attack = attack_members(
+                members, others, drawn, space, beside, groups=groups, real=reference
+            )
+            attacks[name] = attack.to_mapping()
     return {"memorisation": memorisation, "attacks": attacks}
 
 

@@ -150,7 +150,10 @@ class LineJudge:
         attack = None
         if knows_members:  # the real half cannot be its own reference
             reference = None if is_real else self._reference
-            attack = attack_members(members, others, points, "pixels", reference)
+            groups = self.train.texts.groups, self.compared.groups
+            attack = attack_members(
+                members, others, points, "pixels", reference, groups=groups, real=reference
+            )
         tested = self._tested
         taught = score_texts(read_lines(pupil, tested.lines).texts, tested.texts, self.charset)
         return LineRow(

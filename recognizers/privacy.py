@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata, t
 
 from augment.data.datasets import LabelledImages
 from augment.errors import DataError
@@ -29,6 +29,7 @@ __all__ = [
     "area_under_curve",
     "attack_members",
     "halves",
+    "match_classes",
     "measure_memorisation",
     "nearest_distances",
 ]
@@ -41,6 +42,9 @@ CHUNK = 256
 """Points compared at a time; bounds the memory at CHUNK × M distances."""
 
 Points = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Groups = tuple[NDArray[Any], NDArray[Any]]
+"""The group of each member and of each non-member: a plate, a source picture, a person."""
 
 
 class NearCopies:
@@ -104,10 +108,13 @@ class Attack:
         calibrated: whether a reference took part; see ``attack_members``.
         auc: chance that a member scores above a non-member, ties counting half: 0.5 when
             members cannot be told, 1 when all can.
-        ci95: its 95 % interval (DeLong et al., 1988), for the generated images at hand.
+        ci95: its 95 % interval over groups of images, for the generated images at hand.
         found: share of members found when one in a hundred non-members is accused.
         members: number of training images attacked.
         non_members: number of other real images.
+        over_real: by how much ``auc`` is above that of the plain attack with real images; None
+            where there are none to compare with.
+        over_real_ci95: its 95 % interval, paired: over the same images in both attacks.
     """
 
     space: str
@@ -117,10 +124,14 @@ class Attack:
     found: float
     members: int
     non_members: int
+    over_real: float | None = None
+    over_real_ci95: tuple[float, float] | None = None
 
     def to_mapping(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {**asdict(self), "ci95": list(self.ci95)}
+        pair = self.over_real_ci95
+        ends = {"ci95": list(self.ci95), "over_real_ci95": None if pair is None else list(pair)}
+        return {**asdict(self), **ends}
 
 
 def measure_memorisation(
@@ -151,6 +162,9 @@ def attack_members(
     generated: Points,
     space: str,
     reference: Points | None = None,
+    *,
+    groups: Groups | None = None,
+    real: Points | None = None,
 ) -> Attack:
     """Guess who was trained on, from the generated images alone or with a reference.
 
@@ -167,9 +181,12 @@ def attack_members(
         space: what to call the features; they must come from no network that has seen members
             but not non-members, or the other way round: it would tell them apart by itself.
         reference: (R, D), of real images that are neither; None for the plain attack.
+        groups: of members and non-members; images of one group are alike and prove less than as
+            many of several. None: each image is its own.
+        real: (Q, D), of real images that are neither, what a perfect generator would draw.
 
     Raises:
-        DataError: fewer than LEAST of something.
+        DataError: fewer than LEAST of something, or one group alone.
     """
     sizes = {"members": members, "non-members": non_members, "generated images": generated}
     for name, points in ({**sizes, "reference images": reference}).items():
@@ -179,47 +196,88 @@ def attack_members(
                 "with more held-out images."
             )
 
-    def score(points: Points) -> NDArray[np.float64]:
-        near = nearest_distances(points, generated)
-        if reference is None:
-            return -near
-        usual = nearest_distances(points, reference)
+    targets, count = np.concatenate([members, non_members]), len(members)
+    groups = groups or (np.arange(count), count + np.arange(len(non_members)))
+    near = nearest_distances(targets, generated)
+    scores = -near
+    if reference is not None:
+        usual = nearest_distances(targets, reference)
         both = usual + near
-        return np.divide(usual, both, out=np.full_like(near, 0.5), where=both > 0)
-
-    inside, outside = score(members), score(non_members)
-    auc, interval = area_under_curve(inside, outside)
+        scores = np.divide(usual, both, out=np.full_like(near, 0.5), where=both > 0)
+    inside, outside = np.split(scores, [count])
+    auc, pulls = _area(inside, outside)
+    over_real, pair = None, None
+    if real is not None:
+        rival, others = _area(*np.split(-nearest_distances(targets, real), [count]))
+        over_real, reach = auc - rival, _reach(pulls - others, groups)
+        pair = (over_real - reach, over_real + reach)
     return Attack(
         space=space,
         calibrated=reference is not None,
         auc=auc,
-        ci95=interval,
+        ci95=_inside_unit(auc, _reach(pulls, groups)),
         found=float((inside > np.quantile(outside, 0.99)).mean()),
-        members=len(members),
+        members=count,
         non_members=len(non_members),
+        over_real=over_real,
+        over_real_ci95=pair,
     )
 
 
 def area_under_curve(
-    positives: NDArray[np.float64], negatives: NDArray[np.float64]
+    positives: Floats, negatives: Floats, groups: Groups | None = None
 ) -> tuple[float, tuple[float, float]]:
-    """Area under the ROC curve, with the 95 % interval of DeLong et al. (1988).
+    """Area under the ROC curve, with its 95 % interval over groups.
+
+    Groups count as drawn anew with all their images (Obuchowski, Biometrics 53, 1997), be they
+    of one side or of both; where each image is its own group, the error is that of DeLong et al.
+    (1988). The interval is Student's, with one degree of freedom less than the side of fewer
+    groups has groups.
 
     Args:
-        positives: (N,) scores that should be high, N at least 2.
-        negatives: (M,) scores that should be low, M at least 2.
+        positives: (N,) scores that should be high.
+        negatives: (M,) scores that should be low.
+        groups: (N,) and (M,); None: each score is its own.
 
     Returns:
         The area, and the ends of the interval inside [0, 1].
+
+    Raises:
+        DataError: positives or negatives of one group alone.
     """
+    auc, pulls = _area(positives, negatives)
+    count = len(positives)
+    each = (np.arange(count), count + np.arange(len(negatives)))
+    return auc, _inside_unit(auc, _reach(pulls, groups or each))
+
+
+def _area(positives: Floats, negatives: Floats) -> tuple[float, Floats]:
+    """The area, and (N + M,) what each score adds to it beyond its share."""
     n, m = len(positives), len(negatives)
     together = rankdata(np.concatenate([positives, negatives]))
     above = (together[:n] - rankdata(positives)) / m  # (N,) share of negatives below each
     below = 1 - (together[n:] - rankdata(negatives)) / n  # (M,) share of positives above each
     auc = float(above.mean())
-    error = float(np.sqrt(above.var(ddof=1) / n + below.var(ddof=1) / m))
-    reach = float(norm.ppf(0.975)) * error
-    return auc, (max(0.0, auc - reach), min(1.0, auc + reach))
+    return auc, np.concatenate([(above - auc) / n, (below - auc) / m])
+
+
+def _reach(pulls: Floats, groups: Groups) -> float:
+    """Half the length of the 95 % interval of a quantity that scores ``pulls`` add up to."""
+    counts = [len(np.unique(side)) for side in groups]
+    if min(counts) < 2:
+        raise DataError(
+            f"expected members and non-members of at least 2 groups each, got {counts[0]} and "
+            f"{counts[1]}; one group says nothing of others. Use data of more groups."
+        )
+    sides = np.split(pulls, [len(groups[0])])
+    widened = [side * np.sqrt(k / (k - 1)) for side, k in zip(sides, counts, strict=True)]
+    _, group = np.unique(np.concatenate(groups), return_inverse=True)
+    sums = np.bincount(group, weights=np.concatenate(widened))
+    return float(t.ppf(0.975, min(counts) - 1) * np.sqrt((sums**2).sum()))
+
+
+def _inside_unit(auc: float, reach: float) -> tuple[float, float]:
+    return max(0.0, auc - reach), min(1.0, auc + reach)
 
 
 def nearest_distances(points: Points, among: Points) -> NDArray[np.float64]:
@@ -255,3 +313,29 @@ def halves(data: LabelledImages, seed: int) -> tuple[LabelledImages, LabelledIma
     side[order] = np.arange(len(names)) % 2
     chosen = side[group]
     return data.subset(np.flatnonzero(chosen == 0)), data.subset(np.flatnonzero(chosen == 1))
+
+
+def match_classes(
+    one: LabelledImages, other: LabelledImages, seed: int
+) -> tuple[LabelledImages, LabelledImages]:
+    """As many images of each class of both, chosen at random; classes of one alone are left out.
+
+    Otherwise an attack tells classes that are rare on one side, not who was trained on.
+
+    Args:
+        one: images.
+        other: images of the same class names.
+        seed: of the choice.
+    """
+    rng = np.random.default_rng(seed)
+    counts = [np.bincount(side.labels, minlength=len(side.classes)) for side in (one, other)]
+    least = np.minimum(*counts)
+
+    def kept(side: LabelledImages) -> LabelledImages:
+        order = rng.permutation(len(side))
+        order = order[np.argsort(side.labels[order], kind="stable")]  # class by class
+        labels = side.labels[order]
+        place = np.arange(len(order)) - np.searchsorted(labels, labels)  # within its class
+        return side.subset(np.sort(order[place < least[labels]]))
+
+    return kept(one), kept(other)

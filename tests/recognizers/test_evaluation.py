@@ -84,7 +84,13 @@ def test_privacy_tells_a_memoriser_from_an_honest_generator(evaluated):
         assert attack["auc"] == pytest.approx(0.5, abs=0.12)
     assert copies["memorisation"]["pixels"]["near_copies"] == 1
     assert honest["memorisation"]["pixels"]["near_copies"] < 0.06
-    assert MEASURES["privacy"](evaluated["real"])["attacks"].keys() == {"pixels", "features"}
+    for attack in honest["attacks"].values():
+        assert attack["over_real_ci95"][0] < 0.1
+        assert attack["members"] == attack["non_members"] == 90
+    assert copies["attacks"]["pixels_calibrated"]["over_real_ci95"][0] > 0.3
+    real = MEASURES["privacy"](evaluated["real"])["attacks"]
+    assert real.keys() == {"pixels", "features"}
+    assert real["pixels"]["over_real"] is None
 
 
 def test_privacy_of_a_bundle_trained_on_other_images_is_not_measured(evaluated, referee, data):
@@ -159,9 +165,17 @@ def test_a_class_without_held_out_images_is_left_out_and_told(data, tmp_path: Pa
     found = Referee(lacking, "character", Budget(), 0, tmp_path)
     assert found.left_out == ("b",)
     assert set(found.members.labels) == set(found.real.labels) == {0, 2}
+    assert np.bincount(found.members.labels).tolist() == [30, 0, 30]
+    assert np.bincount(found.non_members.labels).tolist() == [30, 0, 30]
     alone = data.subset(np.flatnonzero((data.splits == "train") | (data.labels == 1)))
     with pytest.raises(DataError, match="two classes of memory: with two held-out images"):
         Referee(alone, "character", Budget(), 0, tmp_path)
+
+
+def test_photographs_of_one_person_are_one_group_of_an_attack(referee, data, tmp_path: Path):
+    assert referee.clusters(data).tolist() == list(data.groups)
+    faces = Referee(data, "face", Budget(), 0, tmp_path)
+    assert faces.clusters(data).tolist() == data.labels.tolist()
 
 
 def test_pictures_show_the_nearest_and_the_worst_first(evaluated):

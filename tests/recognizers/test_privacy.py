@@ -12,6 +12,7 @@ from recognizers.privacy import (
     area_under_curve,
     attack_members,
     halves,
+    match_classes,
     measure_memorisation,
     nearest_distances,
 )
@@ -78,6 +79,60 @@ def test_the_interval_holds_the_true_area_in_95_of_100_draws():
         _, (low, high) = area_under_curve(rng.normal(0.5, 1, 60), rng.normal(0, 1, 40))
         held += low <= truth <= high
     assert 930 <= held <= 970
+
+
+def test_images_of_one_group_do_not_pass_for_as_many_groups():
+    """Twelve people a side with twenty like photographs each; half of what is told is chance."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 20), np.repeat(np.arange(12, 24), 20)
+    held = {"images": 0, "groups": 0}
+    for _ in range(300):
+        people = rng.normal(size=24)
+        scores = [people[side] + 0.3 * rng.normal(size=240) for side in groups]
+        for name, of in (("images", None), ("groups", groups)):
+            _, (low, high) = area_under_curve(*scores, groups=of)
+            held[name] += low <= 0.5 <= high
+    assert held["images"] < 0.6 * 300
+    assert 0.92 * 300 <= held["groups"] <= 0.99 * 300
+
+
+def test_what_a_group_has_on_both_sides_is_told_of_it_once():
+    """Scores are people's, whose photographs are members and others alike: the area is certain."""
+    rng = np.random.default_rng(0)
+    people = np.repeat(rng.normal(size=30), 4)
+    of = np.repeat(np.arange(30), 4)
+    _, apart = area_under_curve(people, people, groups=(of, of + 30))
+    area, together = area_under_curve(people, people, groups=(of, of))
+    assert area == 0.5
+    assert np.ptp(together) < 1e-9 < 0.2 < np.ptp(apart)
+
+
+def test_one_group_alone_has_no_interval():
+    with pytest.raises(DataError, match="at least 2 groups each, got 2 and 1"):
+        area_under_curve(np.arange(4.0), np.arange(3.0), (np.arange(4) % 2, np.zeros(3)))
+
+
+def test_what_real_images_tell_too_is_taken_off_in_pairs():
+    real = people(300, 6)
+    same = attack_members(MEMBERS, OTHERS, real, "points", real=real)
+    assert (same.over_real, same.over_real_ci95) == (0, (0, 0))
+    found = attack_members(MEMBERS, OTHERS, memorised(0.1), "points", REFERENCE, real=real)
+    assert 0 < found.over_real_ci95[0] < found.over_real < found.over_real_ci95[1]
+    near = real + 0.01 * np.random.default_rng(0).normal(size=real.shape).astype(np.float32)
+    pair = attack_members(MEMBERS, OTHERS, near, "points", real=real)
+    assert np.ptp(pair.over_real_ci95) < 0.5 * np.ptp(pair.ci95)
+    assert attack_members(MEMBERS, OTHERS, real, "points").over_real_ci95 is None
+
+
+def test_members_are_matched_with_as_many_others_of_their_class():
+    def of(*counts: int) -> LabelledImages:
+        labels = np.repeat(np.arange(3), counts)
+        return LabelledImages.from_arrays(np.zeros((len(labels), 4, 4, 1), np.uint8), labels, "abc")
+
+    one, other = match_classes(of(9, 2, 4), of(3, 5, 0), seed=0)
+    assert np.bincount(one.labels).tolist() == np.bincount(other.labels).tolist() == [3, 2]
+    assert len(set(one.names)) == 5
+    assert match_classes(of(9, 2, 4), of(3, 5, 0), seed=1)[0].names != one.names
 
 
 def test_memorisation_is_seen_in_the_distances():
