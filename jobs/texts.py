@@ -12,7 +12,7 @@ from recognizers.pages import write_whole
 from recognizers.report import format_table, write_report
 from recognizers.report_parts import sentence
 from recognizers.text_arms import TextPlan, TextRun
-from recognizers.text_comparison import compare_benchmarks
+from recognizers.text_comparison import compare_benchmarks, real_lines
 from recognizers.text_plans import text_plan_for
 from recognizers.text_recommend import TEXTS_FILE, training_texts
 from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
@@ -162,7 +162,11 @@ def measure_texts(
     compared = ""
     if against is not None:
         gain = compare_benchmarks(out, against, tasks[0].scenario)
-        report["against"] = {"benchmark": str(against), **gain.to_mapping()}
+        report["against"] = {
+            "benchmark": str(against),
+            "n_train": real_lines(against),
+            **gain.to_mapping(),
+        }
         seeds = ", ".join(map(str, gain.seeds))
         compared = (
             f"  synthetic against {against}, seeds {seeds}: {sentence(asdict(gain.gain))}\n\n"

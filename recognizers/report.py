@@ -20,9 +20,12 @@ from recognizers.metrics import confusion
 from recognizers.pages import page_environment, write_whole
 from recognizers.report_parts import (
     charts,
+    fewer_or_more,
     headline,
+    interval_in_words,
     intervals,
     matrices,
+    misread_characters,
     pairs,
     score_scale,
     sentence,
@@ -242,10 +245,13 @@ def _render(report: Report, pictures: Pictures) -> str:
         tone={"helps": "good", "hurts": "bad"}.get(report["verdict"], "open"),
         least_seeds=LEAST_SEEDS,
         sentence=sentence,
+        fewer_or_more=fewer_or_more,
+        interval_in_words=interval_in_words,
         arm_meanings=ARM_MEANINGS | ({} if "rendered" in report["arms"] else WITHOUT_RENDERER),
         intervals=intervals(report),
         scale=score_scale(report),
         charts=charts(report),
         pairs=pairs(report),
         matrices=matrices(report),
+        misread=misread_characters(report),
     )

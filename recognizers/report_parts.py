@@ -11,9 +11,12 @@ from recognizers.metrics import worst_pairs
 
 __all__ = [
     "charts",
+    "fewer_or_more",
     "headline",
+    "interval_in_words",
     "intervals",
     "matrices",
+    "misread_characters",
     "pairs",
     "percent",
     "score_scale",
@@ -27,8 +30,11 @@ SWEEPS = {
     "real_per_class": "real images a class",
     "ratio": "synthetic images for each real one",
 }
+WHEN = ("before", "after")
 MOST_PAIRS = 12  # rows in the table of confusions
 MOST_CLASSES_IN_MATRIX = 70
+MOST_PLACES = 12  # places in a text with a row of their own; all further ones share one
+MOST_CHARACTERS = 12  # rows in the table of misread characters
 
 
 def headline(report: Report) -> str:
@@ -45,15 +51,20 @@ def headline(report: Report) -> str:
 
 def sentence(gain: Mapping[str, Any]) -> str:
     """One comparison in words: how many errors fewer or more, and how sure that is."""
-    text = f"{_fewer_or_more(gain['error_reduction'])} errors than {gain['over']}"
+    text = f"{fewer_or_more(gain['error_reduction'])} errors than {gain['over']}"
     if gain["ci95"]:
-        low, high = gain["ci95"]
-        start = percent(abs(low)) if low * high > 0 else _fewer_or_more(low)
-        text += f" (95 % interval: {start} to {_fewer_or_more(high)})"
+        text += f" (95 % interval: {interval_in_words(gain['ci95'])})"
     return f"{text}, {gain['points']:+.2f} points".replace("-", "−")
 
 
-def _fewer_or_more(share: float) -> str:
+def interval_in_words(ci95: tuple[float, float]) -> str:
+    """An interval of the share of errors that went away, such as 3.0 % more to 12.0 % fewer."""
+    low, high = ci95
+    start = percent(abs(low)) if low * high > 0 else fewer_or_more(low)
+    return f"{start} to {fewer_or_more(high)}"
+
+
+def fewer_or_more(share: float) -> str:
     """A share of errors that went away, without a sign that must be guessed."""
     return f"{percent(abs(share))} {'fewer' if share >= 0 else 'more'}"
 
@@ -122,7 +133,7 @@ def pairs(report: Report) -> list[dict[str, Any]]:
     section = report.get("confusion")
     if not section:
         return []
-    before, after = (np.array(section[when]["counts"]) for when in ("before", "after"))
+    before, after = (np.array(section[when]["counts"]) for when in WHEN)
     classes = section["classes"]
     return [
         {
@@ -140,7 +151,7 @@ def matrices(report: Report) -> dict[str, Any] | None:
     section = report.get("confusion")
     if not section or len(section["classes"]) > MOST_CLASSES_IN_MATRIX:
         return None
-    counts = {when: np.array(section[when]["counts"]) for when in ("before", "after")}
+    counts = {when: np.array(section[when]["counts"]) for when in WHEN}
     for matrix in counts.values():
         np.fill_diagonal(matrix, 0)
     most = max(1, *(int(matrix.max()) for matrix in counts.values()))
@@ -159,6 +170,60 @@ def matrices(report: Report) -> dict[str, Any] | None:
             for when, matrix in counts.items()
         ],
     }
+
+
+def misread_characters(report: Report) -> dict[str, Any] | None:
+    """How many characters two arms misread, by place in the text and by character.
+
+    Returns:
+        "arms": their names; "places" and "characters": rows of "name", times "written" and the
+        shares misread "before" and "after"; "most": the largest of these shares; "added": how
+        many characters each arm read where none is written. None without ``errors``.
+    """
+    section = report.get("errors")
+    if not section:
+        return None
+    before, after = section.values()
+
+    def counted(kind: str) -> dict[str, tuple[int, int, int]]:
+        """Name to times written, misread before and misread after."""
+        return {
+            name: (written, wrong, after[kind][name][1])
+            for name, (written, wrong) in before[kind].items()
+        }
+
+    each = [*counted("by_position").values()]
+    places = {str(1 + place): counts for place, counts in enumerate(each[:MOST_PLACES])}
+    if further := each[MOST_PLACES:]:
+        written, wrong, still = (sum(column) for column in zip(*further, strict=True))
+        places[f"{MOST_PLACES + 1}+"] = written, wrong, still
+    characters = {name: counts for name, counts in counted("by_class").items() if any(counts[1:])}
+    worst = sorted(characters, key=lambda name: -sum(characters[name][1:]))[:MOST_CHARACTERS]
+    tables = {
+        "places": _misread_rows(places),
+        "characters": sorted(
+            _misread_rows({name: characters[name] for name in worst}),
+            key=lambda row: -row["before"] - row["after"],
+        ),
+    }
+    shares = [row[when] for table in tables.values() for row in table for when in WHEN]
+    return {
+        "arms": list(section),
+        "most": max(shares, default=0.0) or 1.0,
+        "added": [
+            sum(times for written, _, times in arm["confusions"] if not written)
+            for arm in section.values()
+        ],
+        **tables,
+    }
+
+
+def _misread_rows(counts: Mapping[str, tuple[int, int, int]]) -> list[dict[str, Any]]:
+    """Rows of a table of misread characters."""
+    return [
+        {"name": name, "written": written, "before": wrong / written, "after": still / written}
+        for name, (written, wrong, still) in counts.items()
+    ]
 
 
 def percent(share: float, digits: int = 1) -> str:

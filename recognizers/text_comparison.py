@@ -18,7 +18,7 @@ from recognizers.text_arms import TEST
 from recognizers.text_metrics import right_texts
 from recognizers.text_scenarios import TextScenario
 
-__all__ = ["compare_benchmarks"]
+__all__ = ["compare_benchmarks", "real_lines"]
 
 
 def compare_benchmarks(candidate: Path, baseline: Path, scenario: TextScenario) -> GainReport:
@@ -58,6 +58,14 @@ def compare_benchmarks(candidate: Path, baseline: Path, scenario: TextScenario) 
         )
     ]
     return measure_gain(results, np.zeros(len(test), np.int64), test.groups, metric="accuracy")
+
+
+def real_lines(out: Path) -> int | None:
+    """Real lines that a benchmark trained on; None where its report is not written yet."""
+    report = out / "report.json"
+    if not report.is_file():
+        return None
+    return int(json.loads(report.read_text(encoding="utf-8"))["n_train"])
 
 
 def _result(

@@ -141,6 +141,7 @@ def test_generated_lines_are_compared_with_the_real_ones_of_another_benchmark(
 ) -> None:
     others = tmp_path / "others"
     (others / "seeds").mkdir(parents=True)
+    (others / "report.json").write_text('{"n_train": 250}')
     right, wrong = np.zeros(4, np.int64), np.ones(4, np.int64)
     arms = {"synthetic": right, "classical": wrong, "rendered": wrong}
     results = [ArmResult(arm, seed, read) for arm, read in arms.items() for seed in (0, 1)]
@@ -167,6 +168,7 @@ def test_generated_lines_are_compared_with_the_real_ones_of_another_benchmark(
     assert f"synthetic against {others}, seeds 0, 1: " in told
     assert "fewer errors than classical" in told
     assert written[0]["against"]["benchmark"] == str(others)
+    assert written[0]["against"]["n_train"] == 250
     assert written[0]["against"]["gain"]["error_reduction"] == gain.gain.error_reduction
 
 

@@ -18,6 +18,7 @@ from recognizers.report import (
     format_table,
     write_report,
 )
+from recognizers.report_parts import misread_characters
 
 CLASSES = ("0", "8", "皖")
 LABELS = np.arange(300) % 3
@@ -119,6 +120,23 @@ def full_report():
         confusion=confusion,
         command="python -m jobs.benchmark chars --seeds 3",
     )
+
+
+def report_of_text():
+    """A report of lines of 14 characters: the first is misread often, an M now and then."""
+    errors = {
+        arm: {
+            "by_class": {"A": [200, 0], "M": [20, m], "<": [1, lt]},
+            "by_position": {"0": [100, first]} | {str(p): [20, p - 12] for p in (12, 13)},
+            "confusions": [["M", "N", m], ["", "X", 7 + m]],
+        }
+        for arm, first, m, lt in (("rendered", 40, 10, 1), ("synthetic", 20, 5, 1))
+    }
+    shares = {"classical": 0.4, "rendered": 0.3, "synthetic": 0.35}
+    results = results_with(shares, seeds=2)
+    other = measure_gain(results, LABELS, np.arange(300), metric="accuracy").to_mapping()
+    against = {"benchmark": "runs/<250>", "n_train": 1250, **other}
+    return report_of(HELPS) | {"errors": errors, "against": against}
 
 
 def full_pictures():
@@ -332,3 +350,53 @@ def test_long_class_names_stand_above_their_pictures(tmp_path):
     text = write_report(tmp_path, report_of(HELPS), pictures).read_text(encoding="utf-8")
     assert '<div class="class"><b>京' in text
     assert '<div class="class named"><b>George_W_Bush' in text
+
+
+def test_a_report_of_text_says_where_characters_are_misread(tmp_path):
+    page = page_of(tmp_path, report_of_text())
+    assert "Where characters are misread" in page.headings
+    assert " 1100 40.0 %20.0 % ▼ 20.0 " in page.text
+    assert " M20 50.0 %25.0 % ▼ 25.0 " in page.text
+    assert " <1 100.0 %100.0 % 0.0 " in page.text
+    assert "17 of rendered, 12 of synthetic." in page.text
+    assert " A200 " not in page.text, "what nobody misread needs no row"
+
+
+def test_the_worst_characters_and_the_first_places_have_rows_and_further_places_share_one():
+    count = 40
+    of_one = {
+        "by_class": {chr(65 + n): [100, n] for n in range(count)},
+        "by_position": {str(n): [count - n, 1] for n in range(count)},
+        "confusions": [],
+    }
+    found = misread_characters({"errors": {"classical": of_one, "synthetic": of_one}})
+    assert [row["name"] for row in found["characters"]] == [
+        chr(65 + n) for n in range(count - 1, count - 13, -1)
+    ]
+    assert [row["name"] for row in found["places"]] == [*map(str, range(1, 13)), "13+"]
+    written = sum(range(1, count - 11))
+    assert found["places"][-1] == {
+        "name": "13+",
+        "written": written,
+        "before": 28 / written,
+        "after": 28 / written,
+    }
+    assert sum(row["written"] for row in found["places"]) == sum(range(1, count + 1))
+    assert misread_characters({}) is None
+
+
+def test_the_page_compares_with_the_real_images_of_another_benchmark(tmp_path):
+    report = report_of_text()
+    page = page_of(tmp_path / "a", report)
+    assert "Against the real images of another benchmark" in page.headings
+    assert "in runs/<250>, which has 1,250 of them. The test images are the same" in page.text
+    assert "seeds 0, 1. Fewer than 3 seeds give no verdict." in page.text
+    low, high = report["against"]["gain"]["ci95"]
+    assert low < 0 < high
+    told = f"rendered there 70.00 % 16.7 % more {-100 * low:.1f} % more to {100 * high:.1f} % fewer"
+    assert f"{told} −5.00" in page.text
+    assert "classical there 60.00 % 12.5 % fewer" in page.text
+    report["against"] |= {"n_train": None, "verdict": "hurts", "seeds": [4]}
+    assert "in runs/<250>. The test images are the same; seed 4. arm" in (
+        page_of(tmp_path / "b", report).text
+    )

@@ -7,7 +7,7 @@ import pytest
 
 from augment.errors import DataError
 from recognizers.arrays import save_arrays
-from recognizers.text_comparison import compare_benchmarks
+from recognizers.text_comparison import compare_benchmarks, real_lines
 from recognizers.text_scenarios import TextScenario
 
 
@@ -57,3 +57,9 @@ def test_benchmarks_that_cannot_be_compared_are_refused(
     (other / "seeds" / "1" / "plan.json").write_text(json.dumps({"test": "another"}))
     with pytest.raises(DataError, match="same test lines"):
         compare_benchmarks(ours, other, replace(plates_scenario, shots=10))
+
+
+def test_real_lines_are_those_that_a_report_tells(tmp_path: Path) -> None:
+    assert real_lines(tmp_path) is None
+    (tmp_path / "report.json").write_text('{"n_train": 250}')
+    assert real_lines(tmp_path) == 250
