@@ -5,12 +5,16 @@ of an image a distribution over characters and a blank; a text's probability is 
 paths that collapse to it. ``read_greedily`` takes the most probable path, ``read_by_beam`` sums
 over the paths of each prefix (Graves, Sec. 3.2; Hannun et al., 2014, Alg. 1, without a language
 model). Either way a text's confidence is its probability given the image.
+
+``even_loss`` is what a training starts with: before anything is known of where characters stand,
+the sum over all paths has little to say, and blanks everywhere are hard to leave.
 """
 
 from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,6 +26,7 @@ __all__ = [
     "Readings",
     "columns_needed",
     "ctc_loss",
+    "even_loss",
     "read_by_beam",
     "read_greedily",
     "text_probabilities",
@@ -66,6 +71,26 @@ def ctc_loss(log_probs: Tensor, columns: Tensor, targets: Tensor) -> Tensor:
             f"{int(needed[row])} at index {row}; widen the images or leave the text out."
         )
     return _ctc(log_probs, columns, targets)
+
+
+def even_loss(log_probs: Tensor, columns: Tensor, targets: Tensor) -> Tensor:
+    """-log p of each text spread evenly over its image's columns, without blanks, (N,).
+
+    The flat start of hidden Markov models in speech recognition (Young et al., "The HTK Book").
+    The mean over a character's columns, summed over the characters: of the scale of ``ctc_loss``.
+
+    Args:
+        log_probs: (N, T, k) of each column over blank and characters.
+        columns: (N,) columns of each image that are its own, at least 1 and at most T.
+        targets: (N, S) classes, padded by blanks; none is empty.
+    """
+    lengths = (targets != BLANK).sum(dim=1)
+    places = torch.arange(log_probs.shape[1], device=log_probs.device)  # (T,)
+    characters = places * lengths[:, None] // columns[:, None]  # (N, T), beyond them past the end
+    own = places < columns[:, None]
+    even = targets.gather(1, characters.clamp(max=targets.shape[1] - 1))
+    nats = -log_probs.gather(2, even[:, :, None]).squeeze(2)
+    return torch.where(own, nats, 0.0).sum(dim=1) * lengths / columns
 
 
 def text_probabilities(log_probs: Tensor, columns: Tensor, targets: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from recognizers.charset import Charset
 from recognizers.ctc import (
     Readings,
     ctc_loss,
+    even_loss,
     read_by_beam,
     read_greedily,
     text_probabilities,
@@ -145,19 +146,32 @@ class TextRecognizer(nn.Module):
         """(N,) columns of the output that lines of so many pixels have."""
         return (widths + COLUMN - 1) // COLUMN
 
-    def loss(self, images: Tensor, targets: Tensor, widths: Tensor | None = None) -> Tensor:
+    def loss(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        widths: Tensor | None = None,
+        *,
+        even_share: float = 0.0,
+    ) -> Tensor:
         """-log p(text | image), (N,).
 
         Args:
             images: (N, C, height, W) in [-1, 1].
             targets: (N, S) classes, padded by blanks; from ``Charset.encode``.
             widths: as for ``forward``.
+            even_share: how much of it, in [0, 1], gives way to ``recognizers.ctc.even_loss``.
 
         Raises:
             LabelError: a text does not fit into its image.
         """
         log_probs = self(images, widths)
-        return ctc_loss(log_probs, self._columns(log_probs, widths), targets)
+        columns = self._columns(log_probs, widths)
+        loss = ctc_loss(log_probs, columns, targets)
+        if even_share:
+            even = even_loss(log_probs, columns, targets)
+            loss = (1 - even_share) * loss + even_share * even
+        return loss
 
     @torch.no_grad()
     def read(self, images: Tensor, widths: Tensor | None = None, *, beam: int = 0) -> Readings:

@@ -35,6 +35,10 @@ class TextBatch(NamedTuple):
 TextStream = Callable[[int], TextBatch]
 """Step to a batch: a pure function."""
 
+FLAT_START = 0.4
+"""Share of the steps over which ``recognizers.ctc.even_loss`` fades out; by CTC alone the first
+thousand teach next to nothing (EXPERIMENTS.md)."""
+
 
 def fit_texts(
     build: Callable[[], TextRecognizer],
@@ -53,9 +57,11 @@ def fit_texts(
     device = torch.device(device)
 
     def loss_at(model: TextRecognizer, step: int) -> Tensor:
-        lines, targets = stream(step)
-        images, widths = _on_device(lines, device)
-        return model.loss(images, torch.from_numpy(targets).to(device), widths)
+        batch = stream(step)
+        images, widths = _on_device(batch.lines, device)
+        even_share = max(0.0, 1 - step / (FLAT_START * budget.steps))
+        targets = torch.from_numpy(batch.targets).to(device)
+        return model.loss(images, targets, widths, even_share=even_share)
 
     return optimize(
         build,

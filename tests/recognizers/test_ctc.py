@@ -7,7 +7,7 @@ from torch import Tensor
 
 from augment.errors import ConfigError, LabelError
 from recognizers.charset import Charset
-from recognizers.ctc import columns_needed, ctc_loss, read_by_beam, read_greedily
+from recognizers.ctc import columns_needed, ctc_loss, even_loss, read_by_beam, read_greedily
 
 CHARSET = Charset("ab")
 
@@ -34,6 +34,16 @@ def test_the_loss_is_that_of_all_paths_summed_one_by_one() -> None:
     losses = ctc_loss(log_probs, torch.tensor([4, 4, 4]), targets)
     for image, text, loss in zip(log_probs, texts, losses, strict=True):
         assert float((-loss).exp()) == pytest.approx(text_probabilities(image)[text], rel=1e-4)
+
+
+def test_an_even_loss_gives_each_character_as_many_columns_as_the_next() -> None:
+    log_probs = some_log_probs(2, 6, 3)
+    losses = even_loss(log_probs, torch.tensor([6, 4]), torch.tensor([[1, 2, 1], [2, 1, 0]]))
+    first, second = log_probs
+    pairs = [(0, 1), (1, 1), (2, 2), (3, 2), (4, 1), (5, 1)]  # (column, class): "aba" on six
+    assert float(losses[0]) == pytest.approx(-sum(float(first[t, c]) for t, c in pairs) / 2)
+    pairs = [(0, 2), (1, 2), (2, 1), (3, 1)]  # "ba" on the first four
+    assert float(losses[1]) == pytest.approx(-sum(float(second[t, c]) for t, c in pairs) / 2)
 
 
 def test_columns_beyond_an_images_own_change_nothing() -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,21 @@ def test_training_memorizes_a_batch_and_reports_on_the_way(batch: TextBatch) -> 
     assert not model.training
     for beam in (0, 3):
         assert read_lines(model, batch.lines, beam=beam).texts == TEXTS
+
+
+def test_a_training_starts_with_even_texts_and_ends_with_ctc_alone(batch: TextBatch) -> None:
+    shares: list[float] = []
+
+    class Recording(TextRecognizer):
+        def loss(self, *arguments: Any, even_share: float = 0.0, **options: Any) -> torch.Tensor:
+            shares.append(even_share)
+            return super().loss(*arguments, even_share=even_share, **options)
+
+    def build_recording() -> Recording:
+        return Recording(CHARSET, height=16, channels=1, config=TextConfig(width=4, hidden=8))
+
+    fit_texts(build_recording, lambda step: batch, Budget(steps=10), seed=0)
+    assert shares == pytest.approx([1, 0.75, 0.5, 0.25, *[0] * 6])
 
 
 def test_weights_come_from_the_seed(batch: TextBatch) -> None:
