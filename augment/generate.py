@@ -67,12 +67,23 @@ class Samples(NamedTuple):
 
 
 class Reader(Protocol):
-    """An independent recognizer that reads generated images back."""
+    """An independent recognizer that reads generated images back.
+
+    Attributes:
+        band: least and greatest confidence of an image that is read as a class.
+    """
+
+    band: tuple[float, float]
 
     def read(
-        self, images: Pixels, folds: NDArray[np.int64] | None = None
+        self,
+        images: Pixels,
+        folds: NDArray[np.int64] | None = None,
+        bands: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Read (N, H, W, C) uint8 images, each without help from the fold it was drawn from.
+
+        ``bands`` (N, 2) stand in for ``band``, one for each image.
 
         Returns:
             labels (N,) and confidences (N,) in [0, 1].

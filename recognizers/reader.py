@@ -57,7 +57,10 @@ class CrossFittedReader:
         self.members, self.classes, self.band = members, classes, band
 
     def read(
-        self, images: Pixels, folds: NDArray[np.int64] | None = None
+        self,
+        images: Pixels,
+        folds: NDArray[np.int64] | None = None,
+        bands: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Read images.
 
@@ -65,6 +68,7 @@ class CrossFittedReader:
             images: (N, H, W, C) uint8.
             folds: (N,) fold of the real image each was drawn from; -1 (and None) where it was
                 drawn from none: then the member that is surest decides.
+            bands: (N, 2) the band of each image; the reader's where None.
 
         Returns:
             labels (N,), -1 outside the band, and confidences (N,) in [0, 1].
@@ -77,7 +81,8 @@ class CrossFittedReader:
             judge = np.where(folds >= 0, folds, judge)
         rows = np.arange(len(images))
         confidence = confidences[judge, rows]
-        inside = (confidence >= self.band[0]) & (confidence <= self.band[1])
+        low, high = np.array(self.band, np.float32) if bands is None else bands.T
+        inside = (confidence >= low) & (confidence <= high)
         return np.where(inside, labels[judge, rows], NOBODY), confidence
 
 

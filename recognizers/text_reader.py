@@ -107,6 +107,7 @@ class CrossFittedTextReader:
         images: Sequence[Pixels],
         texts: Sequence[str],
         folds: NDArray[np.int64] | None = None,
+        bands: NDArray[np.float32] | None = None,
     ) -> Judged:
         """Whether each line reads exactly as its text, within the band.
 
@@ -114,6 +115,7 @@ class CrossFittedTextReader:
             images: N of (h, w, C) uint8, of any size.
             texts: what they are to say.
             folds: as of ``read``.
+            bands: (N, 2) the band of each line; the reader's where None.
 
         Returns:
             The same for a line whatever it is judged together with.
@@ -121,7 +123,8 @@ class CrossFittedTextReader:
         lines = self.shape.stack(images)
         folds = np.full(len(texts), -1) if folds is None else folds
         judged = Judged(np.empty(len(texts), np.bool_), np.empty(len(texts), np.float32))
-        low, high = self.band
+        if bands is None:
+            bands = np.full((len(texts), 2), self.band, np.float32)
         for width in np.unique(lines.widths):
             same = np.flatnonzero(lines.widths == width)
             for start in range(0, len(same), READ_AT_ONCE):
@@ -129,7 +132,7 @@ class CrossFittedTextReader:
                 rows = np.resize(part, READ_AT_ONCE)  # repeated until full
                 readings = self.read(Lines(lines.pixels[rows], lines.widths[rows]), folds[rows])
                 right = _same(readings.texts, [texts[row] for row in rows.tolist()], self.charset)
-                sure = readings.confidences
+                sure, (low, high) = readings.confidences, bands[rows].T
                 judged.kept[rows] = right & (sure >= low) & (sure <= high)
                 judged.confidences[rows] = sure
         return judged

@@ -119,6 +119,7 @@ def _told(order: Order) -> dict[str, Any]:
     return {
         "seed": order.seed,
         "read_back": order.read_back,
+        "reader_band": order.reader_band,
         "new_identities": order.new_identities,
     }
 

@@ -148,6 +148,8 @@ async def _order(request: GenerateRequest, entry: Entry, backend: Backend) -> Or
         classes = ()  # names are given as they are drawn
         counts = dict.fromkeys(range(request.new_identities), request.per_label)
     else:
+        if request.reader_band is not None:
+            entry.require_reader("reader_band")
         counts = entry.count_by_class(request.labels or {})
     return Order(
         bundle=entry.bundle,
@@ -155,6 +157,7 @@ async def _order(request: GenerateRequest, entry: Entry, backend: Backend) -> Or
         counts=counts,
         seed=secrets.randbelow(MAX_DRAWN_SEED) if request.seed is None else request.seed,
         read_back=request.reads_labels_back,
+        reader_band=request.reader_band,
         style=await _style(request.style, entry, backend),
         new_identities=request.new_identities,
     )

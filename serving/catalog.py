@@ -52,6 +52,18 @@ class Entry:
                 f"offers: {', '.join(self.capabilities)}. Take another one."
             )
 
+    def require_reader(self, option: str) -> None:
+        """Refuse an option that goes with images that are read back.
+
+        Raises:
+            RequestError: the bundle has no reader.
+        """
+        if not self.has_reader:
+            raise RequestError(
+                f"{option} goes with images that are read back, and bundle {self.bundle} has no "
+                f"reader; leave {option} out or take another bundle."
+            )
+
     def class_index(self, label: str) -> int:
         """Class index of a label.
 

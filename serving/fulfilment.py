@@ -103,6 +103,7 @@ class Order:
         counts: class index to number of images.
         seed: of the request.
         read_back: whether candidates must read as their label.
+        reader_band: with which confidence; None: as the reader has it.
         style: one style for all, or None.
         new_identities: how many classes that do not exist are drawn; None: the bundle's own.
         are_texts: whether the classes are texts, each to be written as a line.
@@ -115,6 +116,7 @@ class Order:
     counts: Mapping[int, int]
     seed: int
     read_back: bool
+    reader_band: tuple[float, float] | None = None
     style: Style | LineStyle | None = None
     new_identities: int | None = None
     are_texts: bool = False
@@ -150,6 +152,7 @@ class Order:
                 indices=np.array(indices[part], np.int64),
                 seed=self.seed,
                 read_back=self.read_back,
+                reader_band=self.reader_band,
                 style=self.style,
                 new_identities=self.new_identities,
                 texts=tuple(self.classes[n] for n in labels[part]) if self.are_texts else None,

@@ -18,6 +18,7 @@ from augment.errors import LabelError, RequestError
 from augment.export import Record, generated_record
 from augment.generate import Drawn, Reader, Sampler, Samples, Style
 from augment.generators.cvae_gan import CVAEGANSampler
+from augment.generators.line_reading import LineReader
 from augment.generators.line_sampler import LineSampler, LineStyle, line_records
 from augment.generators.line_styles import StyleSelection
 from augment.images import Pixels
@@ -39,6 +40,7 @@ class Chunk:
         indices: (n,) sample numbers within each label.
         seed: of the request.
         read_back: whether the reader decides what is kept.
+        reader_band: least and greatest confidence that is kept then; None: as the reader has it.
         style: one style for all; None draws from the bundle's bank.
         new_identities: how many classes that do not exist the labels count; None: they are
             those of the bundle.
@@ -51,6 +53,7 @@ class Chunk:
     indices: NDArray[np.int64]
     seed: int
     read_back: bool
+    reader_band: tuple[float, float] | None = None
     style: Style | LineStyle | None = None
     new_identities: int | None = None
     texts: tuple[str, ...] | None = None
@@ -219,7 +222,7 @@ class Generation:
         with self.models.computing:  # one batch at a time; that before it is encoded meanwhile
             samples = sampler.draw(labels, indices, seeds, style)
             if reader is not None and judged.any():
-                read, confidences = self._read(reader, samples)
+                read, confidences = self._read(reader, samples, _bands(chunks, reader))
                 kept = ~judged | (read == labels)
 
         def encode(row: int) -> Record:
@@ -257,8 +260,10 @@ class Generation:
             )
             if reader is not None and judged.any():
                 rows = np.flatnonzero(judged)
-                asked = samples.subset(rows)
-                kept[rows], confidences = reader.judge(asked.images, asked.texts, asked.folds)
+                asked, bands = samples.subset(rows), _bands(chunks, reader)[rows]
+                kept[rows], confidences = reader.judge(
+                    asked.images, asked.texts, asked.folds, bands
+                )
                 samples.confidences[rows] = confidences
 
         def encode_share(rows: NDArray[np.int64]) -> list[Record]:
@@ -274,14 +279,21 @@ class Generation:
         return list(chain.from_iterable(self._encoders.map(encode, shares)))
 
     def _read(
-        self, reader: Reader, samples: Samples
+        self, reader: Reader, samples: Samples, bands: NDArray[np.float32]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Read a batch back in one fixed shape: as in drawing, company must change nothing."""
         count = len(samples.images)
         padding = self.arguments.batch_size - count
         images = np.pad(samples.images, ((0, padding), (0, 0), (0, 0), (0, 0)))
-        labels, confidences = reader.read(images, np.pad(samples.folds, (0, padding)))
+        folds = np.pad(samples.folds, (0, padding))
+        labels, confidences = reader.read(images, folds, np.pad(bands, ((0, padding), (0, 0))))
         return labels[:count], confidences[:count]
+
+
+def _bands(chunks: Sequence[Chunk], reader: Reader | LineReader) -> NDArray[np.float32]:
+    """(n, 2) the band of each candidate: that of its request, else the reader's."""
+    bands = [chunk.reader_band or reader.band for chunk in chunks]
+    return np.repeat(np.array(bands, np.float32), [len(chunk) for chunk in chunks], axis=0)
 
 
 def _require_reader(bundle: str, reader: object) -> None:

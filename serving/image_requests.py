@@ -44,7 +44,7 @@ __all__ = [
 
 SEVERAL = ("images", "labels", "texts")
 """Fields that a form may hold more than once."""
-AS_JSON = ("attributes", "box", "read_back", "scale", "seed", "steps")
+AS_JSON = ("attributes", "box", "read_back", "reader_band", "scale", "seed", "steps")
 """Fields that a form writes as JSON does."""
 WHOLE: Final = "whole"
 """The box of an image that is an aligned face itself."""

@@ -3,10 +3,10 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from augment.errors import RequestError
 from augment.generate import Style
@@ -29,6 +29,7 @@ from serving.errors import AdmissionGate
 from serving.fulfilment import Backend, Order, draw_order
 from serving.generation import StyleSource
 from serving.image_requests import FormRequest, ImageFile, read_request, request_body
+from serving.reading import ReaderBand, check_reader_band
 from serving.schemas import MAX_DRAWN_SEED, MAX_IMAGES, GenerateRequest, GenerateResponse
 
 __all__ = ["LINE_FORMS", "StylizeRequest", "line_order", "line_routes"]
@@ -62,6 +63,12 @@ class StylizeRequest(FormRequest):
         description="Keep only lines that the bundle's reader reads as their text; left out: yes "
         "if it has one.",
     )
+    reader_band: ReaderBand = None
+
+    @model_validator(mode="after")
+    def _check_band(self) -> Self:
+        check_reader_band(self.reader_band, self.read_back)
+        return self
 
 
 async def line_order(
@@ -83,9 +90,7 @@ async def line_order(
     if request.random_texts is not None:
         form = LineForm.of(entry.info)
         texts = await asyncio.to_thread(form.random_texts, request.random_texts, seed)
-    return await asyncio.to_thread(
-        _order_of, texts, entry, seed, request.read_back, style, selection
-    )
+    return await asyncio.to_thread(_order_of, texts, entry, seed, request, style, selection)
 
 
 def line_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIRouter:
@@ -142,7 +147,7 @@ def _media_type(wanted: StylizeRequest, accept: str | None) -> str:
 async def _stylize_order(wanted: StylizeRequest, entry: Entry, backend: Backend) -> Order:
     """Check texts and image; the style is encoded before anything is written."""
     seed = _seed(wanted.seed)
-    order = await asyncio.to_thread(_order_of, wanted.texts, entry, seed, wanted.read_back)
+    order = await asyncio.to_thread(_order_of, wanted.texts, entry, seed, wanted)
     channels = entry.info.channels
     image = await asyncio.to_thread(decode_upload, wanted.image, channels=channels, name="image")
     source = StyleSource(entry.bundle, images=(image,), texts=(wanted.image_text,))
@@ -171,7 +176,7 @@ def _order_of(
     texts: Sequence[str],
     entry: Entry,
     seed: int,
-    read_back: bool | None,
+    request: GenerateRequest | StylizeRequest,
     style: Style | LineStyle | None = None,
     select: StyleSelection | None = None,
 ) -> Order:
@@ -179,6 +184,8 @@ def _order_of(
 
     Unless the request says so, they are read back where the bundle has a reader.
     """
+    if request.reader_band is not None:
+        entry.require_reader("reader_band")
     form = LineForm.of(entry.info)
     counts: dict[str, int] = {}
     for number, text in enumerate(texts):
@@ -193,7 +200,8 @@ def _order_of(
         classes=tuple(counts),
         counts=dict(enumerate(counts.values())),
         seed=seed,
-        read_back=entry.has_reader if read_back is None else read_back,
+        read_back=entry.has_reader if request.read_back is None else request.read_back,
+        reader_band=request.reader_band,
         style=style,
         are_texts=True,
         select=select,

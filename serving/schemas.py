@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from augment.errors import RequestError
+from serving.reading import ReaderBand, check_reader_band
 
 __all__ = [
     "MAX_DRAWN_SEED",
@@ -180,6 +181,7 @@ class GenerateRequest(_Strict):
         description="Keep only images that the bundle's reader reads as their label or text. Left "
         "out: labels are read back, texts if the bundle has a reader, new identities never.",
     )
+    reader_band: ReaderBand = None
     style: StyleRequest | None = None
 
     @model_validator(mode="after")
@@ -188,14 +190,16 @@ class GenerateRequest(_Strict):
         if sum(getattr(self, kind) is not None for kind in kinds) != 1:
             raise RequestError(f"a request must hold one of {', '.join(kinds)}; give one.")
         self._check_lines()
+        check_reader_band(self.reader_band, self.read_back)
         if self.new_identities is None:
             if "per_label" in self.model_fields_set:
                 raise RequestError(
                     "per_label goes with new_identities; give each label its number in labels."
                 )
             return self
-        if self.read_back:
-            raise RequestError("no reader knows new identities; leave read_back out.")
+        for option in ("read_back", "reader_band"):
+            if getattr(self, option):
+                raise RequestError(f"no reader knows new identities; leave {option} out.")
         total = self.new_identities * self.per_label
         if total > MAX_IMAGES:
             raise RequestError(
@@ -242,6 +246,7 @@ class GenerateResponse(BaseModel):
     bundle: str
     seed: int
     read_back: bool
+    reader_band: tuple[float, float] | None = Field(description="As asked for.")
     new_identities: int | None
     asked: int
     made: int

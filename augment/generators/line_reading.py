@@ -22,15 +22,25 @@ class Judged(NamedTuple):
 
 
 class LineReader(Protocol):
-    """An independent recognizer that reads generated lines back."""
+    """An independent recognizer that reads generated lines back.
+
+    Attributes:
+        band: least and greatest confidence of a line that is kept.
+    """
+
+    band: tuple[float, float]
 
     def judge(
         self,
         images: Sequence[Pixels],
         texts: Sequence[str],
         folds: NDArray[np.int64] | None = None,
+        bands: NDArray[np.float32] | None = None,
     ) -> Judged:
-        """Read N lines, each without help from the fold that its style was taken from."""
+        """Read N lines, each without help from the fold that its style was taken from.
+
+        ``bands`` (N, 2) stand in for ``band``, one for each line.
+        """
 
 
 def draw_lines(

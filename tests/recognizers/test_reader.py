@@ -50,7 +50,10 @@ def test_an_image_outside_the_band_is_read_as_nobody():
         1,
         -1,
     ]
-    labels, confidences = CrossFittedReader(members, "abc", (0.7, 1.0)).read(images(2), folds)
+    reader = CrossFittedReader(members, "abc", (0.7, 1.0))
+    bands = np.array([[0.0, 0.9], [0.0, 0.9]], np.float32)
+    assert reader.read(images(2), folds, bands)[0].tolist() == [1, -1], "each image's own band"
+    labels, confidences = reader.read(images(2), folds)
     assert labels.tolist() == [-1, 2]
     assert confidences[0] == pytest.approx(0.576, abs=1e-3)
 

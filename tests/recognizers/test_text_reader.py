@@ -96,6 +96,11 @@ def test_lines_outside_the_band_are_dropped(reader: CrossFittedTextReader) -> No
         judged = CrossFittedTextReader(reader.members, SHAPE, band).judge(images, texts)
         expected = (confidences >= band[0]) & (confidences <= band[1])
         np.testing.assert_array_equal(judged.kept, expected)
+        own = np.float32([band, (0.0, 1.0)])
+        kept = CrossFittedTextReader(reader.members, SHAPE, (0.999, 1.0)).judge(
+            images, texts, bands=own
+        )
+        assert kept.kept.tolist() == [expected[0], True], "each line's own band"
 
 
 def test_company_changes_nothing_of_what_is_judged(reader: CrossFittedTextReader) -> None:

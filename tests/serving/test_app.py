@@ -107,7 +107,8 @@ def test_the_zip_holds_what_was_asked_read_back_and_told_in_headers_and_manifest
     assert (summary["made"], summary["kept"], summary["dropped"]) == (39, 27, 12)
     assert answer.headers["x-shortfall"] == "0"
     assert summary["shortfall"] == {}
-    assert all(row["confidence"] == 0.75 for row in rows)
+    sure = [0.75 + row["index"] / 1024 for row in rows]
+    assert [row["confidence"] for row in rows] == pytest.approx(sure, abs=1e-4)
 
 
 def test_each_image_in_the_zip_is_the_sample_its_manifest_row_names(client: Any) -> None:
@@ -259,6 +260,7 @@ def test_style_comes_from_the_bank_or_from_a_mix_of_images(client: Any) -> None:
         ({"labels": {"3": 1}, "per_label": 2}, "RequestError", "goes with new_identities"),
         ({"new_identities": 0}, "RequestError", "new_identities"),
         ({"new_identities": 5, "read_back": True}, "RequestError", "no reader knows"),
+        ({"new_identities": 5, "reader_band": [0.1, 1]}, "RequestError", "leave reader_band out"),
         ({"new_identities": 500, "per_label": 500}, "RequestError", "in all, got 250,000"),
         ({"new_identities": 2}, "RequestError", "offers no new-identities; it offers: generate."),
         ({"labels": {"3": 1}, "sede": 1}, "RequestError", "sede: Extra inputs"),

@@ -44,12 +44,19 @@ TEXTS = {"plates-cn": ("京A12345", "浙F8GH07"), "words": ("Open", "Hotel", "St
 class KnownReader:
     """Misreads images of an odd sum; is as sure of the others as they are dark."""
 
+    band = (0.0, 1.0)
+
     def judge(
-        self, images: Sequence[Pixels], texts: Sequence[str], folds: np.ndarray | None = None
+        self,
+        images: Sequence[Pixels],
+        texts: Sequence[str],
+        folds: np.ndarray | None = None,
+        bands: np.ndarray | None = None,
     ) -> Judged:
         sums = np.array([int(image.sum()) for image in images])
         dark = np.array([1 - image.mean() / 255 for image in images], np.float32)
-        return Judged(sums % 2 == 0, dark)
+        low, high = np.float32(self.band) if bands is None else bands.T
+        return Judged((sums % 2 == 0) & (dark >= low) & (dark <= high), dark)
 
 
 def load_known(folder: Path, arguments: ServeArguments, finder: Any = None) -> LoadedModel:
@@ -309,6 +316,48 @@ def test_lines_are_read_back_where_the_bundle_has_a_reader(service, lines_regist
     assert [image["confidence"] for image in unverified["images"]] == [None] * 6
 
 
+def test_lines_are_kept_within_the_band_of_their_request(service):
+    body = {"texts": ["京A12345"] * 6, "seed": 7, "format": "json"}
+    where = "/v1/models/read-plates/generate"
+    every = service.post(where, json=body).json()["images"]
+    middle = float(np.median([image["confidence"] for image in every]))
+    for band in ([0, middle], [middle, 1]):
+        told = service.post(where, json={**body, "reader_band": band}).json()
+        sure = [image["confidence"] for image in told["images"]]
+        assert sure
+        assert all(band[0] <= value <= band[1] for value in sure)
+        assert told["reader_band"] == band
+    status, message = refusal(
+        service.post("/v1/models/plates/generate", json={**body, "reader_band": [0, middle]})
+    )
+    assert status == 422
+    assert "plates/1 has no reader" in message
+
+
+def test_stylized_lines_are_kept_within_the_band_of_their_request(service):
+    where, accept = "/v1/models/read-plates/stylize", {"Accept": "application/json"}
+    wanted = {"texts": ["京A12345"] * 3, "seed": "3"}
+    every = service.post(where, **form(**wanted), headers=accept).json()["images"]
+    sure = sorted(image["confidence"] for image in every)
+    assert len(sure) == 3
+    banded = form(**wanted, reader_band=f"[0, {sure[0]}]")
+    told = service.post(where, **banded, headers=accept).json()
+    assert told["reader_band"] == [0, sure[0]]
+    assert sure[0] in [image["confidence"] for image in told["images"]]
+    assert all(image["confidence"] <= sure[0] for image in told["images"])
+    for model, how, named in (
+        ("read-plates", {"reader_band": "[0.9, 0.1]"}, "got 0.9 to 0.1"),
+        ("read-plates", {"reader_band": "0.9 0.1"}, "reader_band"),
+        ("read-plates", {"reader_band": "[0, 1]", "read_back": "false"}, "are read back"),
+        ("plates", {"reader_band": "[0, 1]"}, "plates/1 has no reader"),
+    ):
+        status, message = refusal(
+            service.post(f"/v1/models/{model}/stylize", **form(["京A12345"], **how))
+        )
+        assert status == 422
+        assert named in message
+
+
 def test_lines_without_a_reader_are_taken_as_they_are(service):
     body = {"random_texts": 3, "seed": 1, "format": "json"}
     answer = service.post("/v1/models/plates/generate", json=body)
@@ -352,7 +401,9 @@ def test_company_changes_nothing_of_what_is_read(models):
 
 def test_a_stylized_text_that_no_candidate_reads_as_is_refused_as_an_image(service, models):
     class ReadsNothing:
-        def judge(self, images: Sequence[Pixels], texts: Sequence[str], folds: Any) -> Judged:
+        band = (0.0, 1.0)
+
+        def judge(self, images: Any, texts: Sequence[str], folds: Any, bands: Any) -> Judged:
             return Judged(np.zeros(len(texts), np.bool_), np.zeros(len(texts), np.float32))
 
     loaded = models._newest
