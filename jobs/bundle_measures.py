@@ -12,15 +12,17 @@ import torch
 
 from augment.bundle import CARD_FILE, READER_FOLDER, load_bundle
 from augment.errors import AugmentError
+from augment.generators.unlabelled import draws_unlabelled, load_unlabelled_sampler
 from jobs.cli import annotate_bundle
 from jobs.evaluation import Evaluation
 from jobs.ray_context import ray_cluster
 from recognizers.cards import card_files
-from recognizers.evaluation import MEASURES, Evaluated, Referee
+from recognizers.evaluation import MEASURES, Evaluated
 from recognizers.evaluation_pictures import BundlePictures, take_bundle_pictures
 from recognizers.evaluation_report import format_measures, summarize, write_pages
 from recognizers.pages import write_whole
 from recognizers.reader import load_reader
+from recognizers.referee import Referee
 
 __all__ = ["measure_bundles"]
 
@@ -77,6 +79,7 @@ def measure_bundles(
         "n_train": len(referee.train),
         "n_held_out": len(referee.held_out),
         "left_out_classes": list(referee.left_out),
+        "told_apart": list(referee.classes) if referee.classes != evaluation.data.classes else [],
         "seeds": list(seeds),
         "recognizer": kind,
         "settings": vars(evaluation.settings),
@@ -126,11 +129,21 @@ def open_referee(evaluation: Evaluation, kind: str, seed: int) -> Referee:
         seed,
         evaluation.out / "judges",
         inception=Path(settings.inception) if settings.inception else None,
+        labelled=not all(_is_unlabelled(evaluation, name) for name in evaluation.bundles),
         device=settings.device,
     )
 
 
+def _is_unlabelled(evaluation: Evaluation, name: str) -> bool:
+    return draws_unlabelled(load_bundle(evaluation.bundles[name]))
+
+
 def _open(evaluation: Evaluation, referee: Referee, name: str) -> Evaluated:
+    if _is_unlabelled(evaluation, name):
+        sampler = load_unlabelled_sampler(
+            evaluation.bundles[name], device=evaluation.settings.device
+        )
+        return Evaluated(sampler, referee, evaluation.settings.generated, labelled=False)
     reader = evaluation.bundles[name] / READER_FOLDER
     return Evaluated(
         evaluation.sampler(name),
@@ -155,7 +168,9 @@ def _judge(
     referee = open_referee(evaluation, kind, seed)
     images = evaluation.settings.generated
     evaluated = (
-        Evaluated(None, referee, images) if name is None else _open(evaluation, referee, name)
+        Evaluated(None, referee, images, labelled=referee.labelled)
+        if name is None
+        else _open(evaluation, referee, name)
     )
     sections, left_out = {}, {}
     for measure in measures:

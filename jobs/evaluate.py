@@ -14,6 +14,9 @@ OUT/report.json and the bundle's MODEL_CARD.md, over ``--seeds`` seeds and on ``
 | utility | what a recognizer learns from generated images alone (GAN-train, GAN-test) |
 | privacy | near-copies of training images; attacks that tell who was trained on |
 
+Bundles that draw without labels (masked_vae, deepsim's VAE, vae_gan of attributes) are measured by
+draws from their prior or bank; labels and utility then say that there are none.
+
 ``--data draw:SCENARIO/SEED`` stands for what a seed of a benchmark was trained and tested on: the
 data for that seed's own bundle, OUT/seeds/SEED/bundle.
 
@@ -47,6 +50,7 @@ from augment.bundle import BundleInfo, load_bundle
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
 from augment.generators.line_saae import LineSAAEGenerator
+from augment.generators.unlabelled import draws_unlabelled
 from jobs.bundle_measures import measure_bundles
 from jobs.cli import (
     absolute_location,
@@ -235,6 +239,11 @@ def choose_measures(evaluation: Evaluation, name: str, info: BundleInfo) -> list
         ConfigError: none does, for want of held-out images.
     """
     names = fitting(info, evaluation.data)
+    if draws_unlabelled(info) and not set(names) & set(BUNDLE_MEASURES):
+        print(
+            f"{name}: no {_FIVE}, for these take two classes, or an attribute, that training and "
+            "held-out images have."
+        )
     if not names:
         evaluation.sampler(name)  # says why not
         raise ConfigError(

@@ -11,6 +11,7 @@ from augment.bundle import BundleInfo
 from augment.data.datasets import LabelledImages
 from augment.data.face_masks import open_face_masks
 from augment.generators import GENERATORS
+from augment.generators.unlabelled import draws_unlabelled
 from augment.images import Pixels, tile
 from jobs.attribute_measures import measure_attributes
 from jobs.deepsim_measures import measure_deepsim
@@ -24,6 +25,7 @@ from recognizers.mixing import LabelledPixels
 from recognizers.nearest import nearest_images
 from recognizers.parzen import ParzenResult, parzen_score
 from recognizers.reconstruction import find_lpips, format_masked_table, masked_table
+from recognizers.referee import that_can_be_told
 from recognizers.tables import markdown_table
 
 __all__ = ["MEASURES", "fitting"]
@@ -122,7 +124,10 @@ def fitting(info: BundleInfo, data: LabelledImages) -> list[str]:
         next(iter(GENERATORS[info.architecture].values())).sampler is not None
         and info.classes == data.classes
     )
-    found = [*BUNDLE_MEASURES] if draws and has > {"train"} else []
+    found: list[str] = []
+    unlabelled = draws_unlabelled(info) and that_can_be_told(data) is not None
+    if has > {"train"} and (draws or unlabelled):
+        found += BUNDLE_MEASURES
     if draws and data.channels == 1 and {"val", "test"} <= has:
         found.append("parzen")
     if "test" not in has:

@@ -76,22 +76,27 @@ def format_card(name: str, info: BundleInfo, measured: Measured) -> str:
         classes += f" and {len(info.classes) - CLASSES_NAMED} more"
     colours = "gray" if info.channels == 1 else "RGB"
     text = f"# {name}\n\n"
-    text += f"Draws labelled images of {height}×{width} pixels, {colours}.\n\n"
+    what = (
+        "labelled images" if info.classes else "images without labels, and edits those it is given,"
+    )
+    text += f"Draws {what} of {height}×{width} pixels, {colours}.\n\n"
     facts = {
         "architecture": info.architecture,
         "digest": info.digest,
         "training data": data.get("uri", "not recorded"),
         "digest of the training data": data.get("digest", "not recorded"),
         "training images": data.get("images", "not recorded"),
-        "classes": f"{len(info.classes)}: {classes}",
+        "classes": f"{len(info.classes)}: {classes}" if info.classes else "none",
         "attributes": ", ".join(info.attributes) or "none",
     }
     text += markdown_table(("", ""), facts.items())
-    text += (
-        "\n## Intended use\n\nTraining images for recognizers of these classes, beside real ones. "
-        "Measure what they are worth for yours before relying on them: `python -m jobs.benchmark`."
-        "\n\n## Measures\n\n"
+    use = (
+        "Training images for recognizers of these classes, beside real ones. Measure what they are "
+        "worth for yours before relying on them: `python -m jobs.benchmark`."
+        if info.classes
+        else "Repairing and editing images like its training images."
     )
+    text += f"\n## Intended use\n\n{use}\n\n## Measures\n\n"
     text += _measures(measured) or "None yet: `python -m jobs.evaluate`.\n"
     return text + f"\n## Limits\n\n{LIMITS}"
 

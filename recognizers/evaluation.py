@@ -12,160 +12,36 @@ Real images that nobody was trained on are dealt into two halves. One is what ge
 are compared with; the other is measured like a generated set and tells what a perfect generator
 would score. For privacy the first half are the non-members and the second is the attacker's; of
 each class as many members as non-members are attacked.
+
+Generators that draw without labels have fidelity, diversity and privacy; "labels" and "utility"
+say that there are none.
 """
 
-import hashlib
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.datasets import LabelledImages
-from augment.errors import DataError, RequestError
+from augment.errors import RequestError
 from augment.generate import Reader, Sampler, Samples
 from augment.images import Pixels
-from recognizers.distribution import (
-    Features,
-    InceptionFeatures,
-    compare_sets,
-    describe_difference,
-)
-from recognizers.fidelity import Embedder, class_diversity, read_and_embed, train_embedder
-from recognizers.fit import Budget, predict
+from recognizers.distribution import Features, compare_sets, describe_difference
+from recognizers.fidelity import class_diversity, read_and_embed, train_embedder
+from recognizers.fit import predict
 from recognizers.metrics import accuracy
 from recognizers.mixing import LabelledPixels
-from recognizers.privacy import (
-    attack_members,
-    halves,
-    match_classes,
-    measure_memorisation,
-)
-from recognizers.reader import CrossFittedReader, load_reader, save_reader
+from recognizers.privacy import attack_members, measure_memorisation
+from recognizers.referee import Referee
 
-__all__ = ["MEASURES", "Evaluated", "Referee", "draw_evenly", "draw_like"]
+__all__ = ["MEASURES", "Evaluated", "draw_evenly", "draw_like"]
 
 Section = dict[str, Any]
 
-
-class Referee:
-    """What one seed compares every generator with; its recognizers are trained once and kept.
-
-    Args:
-        data: real images with their splits; generators were trained on the train split.
-        kind: of the recognizers, "character" or "face".
-        budget: of each recognizer.
-        seed: of everything random.
-        folder: where recognizers are kept; several processes may share it once it is filled.
-        inception: file of torchvision's Inception weights; None: domain features alone.
-        device: where to train and read.
-
-    Raises:
-        DataError: a class without a training image, or fewer than two with held-out images.
-
-    Attributes:
-        left_out: classes that have no image in both halves and are not compared.
-        real: the half that generated images are compared with.
-        other: the half that stands in for a perfect generator, or belongs to the attacker.
-        members: training images that are attacked.
-        non_members: as many images of each class, of the half compared with.
-    """
-
-    def __init__(
-        self,
-        data: LabelledImages,
-        kind: str,
-        budget: Budget,
-        seed: int,
-        folder: Path,
-        *,
-        inception: Path | None = None,
-        device: str = "cpu",
-    ) -> None:
-        self.kind, self.budget, self.seed, self.device = kind, budget, seed, device
-        self.classes = data.classes
-        self.train = data.split("train")
-        missing = np.setdiff1d(np.arange(len(data.classes)), self.train.labels)
-        if len(missing):
-            names = ", ".join(data.classes[label] for label in missing[:10])
-            raise DataError(
-                f"expected training images of every class of {data.uri}, got none of {names}; "
-                "leave the classes out or move images to the train split."
-            )
-        held_out = data.subset(np.flatnonzero(data.splits != "train"))
-        one, two = halves(held_out, seed)
-        shared = np.intersect1d(one.labels, two.labels)
-        if len(shared) < 2:
-            raise DataError(
-                f"expected two classes of {data.uri} with two held-out images each, got "
-                f"{len(shared)}; move images to the test split."
-            )
-        self.left_out = tuple(np.delete(data.classes, shared).tolist())
-        self.real, self.other = (
-            part.subset(np.flatnonzero(np.isin(part.labels, shared))) for part in (one, two)
-        )
-        self.members, self.non_members = match_classes(self.train, self.real, seed)
-        key = f"{data.digest()} {kind} {budget} {seed}"
-        self.folder = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
-        self.inception = inception
-
-    @cached_property
-    def judge(self) -> Embedder:
-        """Trained on the training images."""
-        return self._recognizer("judge", self.train)
-
-    @cached_property
-    def attacker(self) -> Embedder:
-        """Trained on the attacker's half: it has seen neither members nor non-members."""
-        return self._recognizer("attacker", self.other)
-
-    def clusters(self, part: LabelledImages) -> NDArray[Any]:
-        """(N,) what else might have been photographed: the person, or the group of an image."""
-        return part.labels if self.kind == "face" else part.groups
-
-    @cached_property
-    def held_out(self) -> LabelledPixels:
-        """Both halves of the real images that nobody was trained on."""
-        one, two = self.real, self.other
-        return LabelledPixels(
-            np.concatenate([one.images(), two.images()]), np.concatenate([one.labels, two.labels])
-        )
-
-    @cached_property
-    def feature_spaces(self) -> dict[str, Callable[[Pixels], Features]]:
-        """Maps from images to features by name; a recognizer's have mean square 1."""
-
-        def domain(images: Pixels) -> Features:
-            embeddings = read_and_embed(self.judge, images)[1]
-            return embeddings * np.float32(np.sqrt(embeddings.shape[1]))
-
-        spaces: dict[str, Callable[[Pixels], Features]] = {"domain": domain}
-        if self.inception is not None:
-            spaces["inception"] = InceptionFeatures(self.inception, self.device)
-        return spaces
-
-    @cached_property
-    def real_features(self) -> dict[str, Features]:
-        """Features of the half that sets are compared with."""
-        return {name: space(self.real.images()) for name, space in self.feature_spaces.items()}
-
-    def _recognizer(self, name: str, data: LabelledImages) -> Embedder:
-        folder = self.folder / name
-        if not (folder / "config.json").exists():
-            model = train_embedder(
-                self.kind,
-                LabelledPixels(data.images(), data.labels),
-                len(self.classes),
-                self.budget,
-                seed=self.seed,
-                device=self.device,
-            )
-            save_reader(folder, CrossFittedReader([model], self.classes))
-        (kept,) = load_reader(folder, self.device).members
-        assert isinstance(kept, Embedder)
-        return kept
+NO_LABELS: Section = {"no_labels": True}
+"""What label measures say of a generator that draws without."""
 
 
 class Evaluated:
@@ -176,12 +52,20 @@ class Evaluated:
         referee: whose seed is drawn with.
         images: generated images, in all, evenly over the classes.
         reader: the bundle's own, if it has one.
+        labelled: whether the images have labels; if not, the sampler has one class.
     """
 
     def __init__(
-        self, sampler: Sampler | None, referee: Referee, images: int, reader: Reader | None = None
+        self,
+        sampler: Sampler | None,
+        referee: Referee,
+        images: int,
+        reader: Reader | None = None,
+        *,
+        labelled: bool = True,
     ) -> None:
         self.sampler, self.referee, self.images, self.reader = sampler, referee, images, reader
+        self.labelled = labelled
 
     @cached_property
     def samples(self) -> Samples | None:
@@ -191,7 +75,7 @@ class Evaluated:
     @cached_property
     def asked(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Labels and sample numbers of the generated images."""
-        return draw_evenly(len(self.referee.classes), self.images)
+        return draw_evenly(len(self.referee.classes) if self.labelled else 1, self.images)
 
     @cached_property
     def pixels(self) -> LabelledPixels:
@@ -205,9 +89,10 @@ class Evaluated:
         """As many images as the real half has, with its share of each class."""
         if self.sampler is None:
             return self.pixels.images
-        return draw_like(
-            self.referee.other, self.sampler, len(self.referee.other), self.referee.seed
-        )
+        real, seed = self.referee.other, self.referee.seed
+        if not self.labelled:
+            return self.sampler.draw(*draw_evenly(1, len(real)), seed).images
+        return draw_like(real, self.sampler, len(real), seed)
 
     @cached_property
     def judged(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -230,16 +115,30 @@ def measure_fidelity(evaluated: Evaluated) -> Section:
 
 
 def measure_diversity(evaluated: Evaluated) -> Section:
-    """Mean 1 − cos of the judge's embeddings of two images of a class, and of real ones."""
+    """Mean 1 − cos of the judge's embeddings of two images, and of two of a class.
+
+    What is compared with real images is the second, or of images without labels the first.
+    """
     referee = evaluated.referee
-    real = referee.held_out
-    usual = class_diversity(read_and_embed(referee.judge, real.images)[1], real.labels)
-    found = class_diversity(evaluated.judged[1], evaluated.pixels.labels)
-    return {"intra_class": found, "of_real": found / usual}
+    real, drawn = referee.held_out, evaluated.pixels
+    of_real, of_drawn = read_and_embed(referee.judge, real.images)[1], evaluated.judged[1]
+    found = any_two = class_diversity(of_drawn, np.zeros(len(drawn), np.int64))
+    if evaluated.labelled:
+        found = class_diversity(of_drawn, drawn.labels)
+        usual = class_diversity(of_real, real.labels)
+    else:
+        usual = class_diversity(of_real, np.zeros(len(real), np.int64))
+    return {
+        "intra_class": found if evaluated.labelled else None,
+        "any_two": any_two,
+        "of_real": found / usual,
+    }
 
 
 def measure_labels(evaluated: Evaluated) -> Section:
     """Share of images that the judge reads as their label, in all and by class."""
+    if not evaluated.labelled:
+        return NO_LABELS
     probabilities, labels = evaluated.judged[0], evaluated.pixels.labels
     read = probabilities.argmax(axis=1)
     classes = evaluated.referee.classes
@@ -261,6 +160,8 @@ def measure_utility(evaluated: Evaluated) -> Section:
     GAN-test: accuracy on generated images of a recognizer trained on real ones. Above the real
     recognizer's own accuracy it says that the images are too easy, or copies.
     """
+    if not evaluated.labelled:
+        return NO_LABELS
     referee = evaluated.referee
     on_real = accuracy(predict(referee.judge, referee.held_out.images)[0], referee.held_out.labels)
     section = {"train_on_real": on_real, "train_on_generated": on_real}
@@ -289,7 +190,7 @@ def measure_privacy(evaluated: Evaluated) -> Section:
     """
     referee = evaluated.referee
     if evaluated.sampler is not None:
-        expected, here = evaluated.sampler.info.data.get("digest"), referee.train.digest()
+        expected, here = evaluated.sampler.info.data.get("digest"), referee.digest
         if expected != here:
             raise RequestError(
                 "expected the images that the bundle was trained on, digest "

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from augment.generate import Sampler
 from augment.images import Pixels
-from recognizers.evaluation import Evaluated, Referee
+from recognizers.evaluation import Evaluated
 from recognizers.nearest import nearest_images
+from recognizers.referee import Referee
 from recognizers.report import ClassPictures, Neighbour
 
 __all__ = ["BundlePictures", "ReadPicture", "Walk", "take_bundle_pictures"]
@@ -69,15 +70,15 @@ def take_bundle_pictures(evaluated: Evaluated, *, with_judge: bool = True) -> Bu
         with_judge: whether images are read, which may train the judge.
     """
     referee, drawn = evaluated.referee, evaluated.pixels
-    assert evaluated.sampler is not None, "real images are shown beside a bundle's"
-    shown = np.unique(
-        np.linspace(0, len(referee.classes) - 1, min(CLASSES, len(referee.classes))).astype(int)
-    )
-    real = referee.held_out
+    sampler, real = evaluated.sampler, referee.held_out
+    assert sampler is not None, "real images are shown beside a bundle's"
+    classes = referee.classes if evaluated.labelled else sampler.classes
+    shown = np.unique(np.linspace(0, len(classes) - 1, min(CLASSES, len(classes))).astype(int))
+    real_labels = real.labels if evaluated.labelled else np.zeros_like(real.labels)
     by_class = [
         ClassPictures(
-            referee.classes[label],
-            real.images[np.flatnonzero(real.labels == label)[:OF_A_CLASS]],
+            classes[label],
+            real.images[np.flatnonzero(real_labels == label)[:OF_A_CLASS]],
             drawn.images[np.flatnonzero(drawn.labels == label)[:OF_A_CLASS]],
         )
         for label in shown
@@ -86,17 +87,17 @@ def take_bundle_pictures(evaluated: Evaluated, *, with_judge: bool = True) -> Bu
     nearest, distances = nearest_images(drawn.images, train)
     neighbours = [
         Neighbour(
-            referee.classes[drawn.labels[row]],
+            classes[drawn.labels[row]],
             drawn.images[row],
             train[nearest[row]],
             float(distances[row]),
         )
         for row in np.argsort(distances, kind="stable")[:NEIGHBOURS]
     ]
-    best, worst = _read(evaluated) if with_judge else ([], [])
+    best, worst = _read(evaluated) if with_judge and evaluated.labelled else ([], [])
     return BundlePictures(
         by_class=by_class,
-        walks=_walk(evaluated.sampler, referee, shown[:WALKS]),
+        walks=_walk(sampler, referee, shown[:WALKS]) if evaluated.labelled else [],
         neighbours=neighbours,
         usual_distance=float(np.median(nearest_images(real.images, train)[1])),
         best=best,

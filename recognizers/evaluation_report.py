@@ -26,6 +26,7 @@ Section = Mapping[str, Any]
 REAL = "real, held out"
 """Name of the first row: real images that nobody was trained on."""
 NONE = "–"
+NO_LABELS = "no labels"
 CHANCE = 0.5
 """AUC of an attack that tells nothing, if training and held-out images are alike by themselves."""
 LEVEL = 0.05
@@ -50,6 +51,8 @@ class Column:
 
     def cell(self, section: Section | None) -> str:
         """The figure as text: mean, ± deviation over seeds, and interval."""
+        if section is not None and "no_labels" in section:
+            return NO_LABELS
         found: Any = section
         for key in self.path[:-1]:
             found = None if found is None else found.get(key)
@@ -145,10 +148,12 @@ TABLES: tuple[Table, ...] = (
     Table(
         "diversity",
         "Do two images of one class differ?",
-        "Mean 1 − cosine between the recognizer's features of two images of a class; below 100 % "
-        "of real, a class looks more alike than it does in life; far above, labels are not obeyed.",
+        "Mean 1 − cosine between the recognizer's features of two images of a class, or of any "
+        "two; below 100 % of real, a class looks more alike than it does in life; far above, "
+        "labels are not obeyed. Images without labels are compared by any two.",
         (
             Column("within a class", ("intra_class",), "{:.3f}"),
+            Column("of any two", ("any_two",), "{:.3f}"),
             Column("of real", ("of_real",), "{:.0%}"),
         ),
     ),
@@ -217,6 +222,10 @@ def summarize(sections: Sequence[Any]) -> Any:
 def in_words(measures: Section, real: Section) -> list[str]:
     """What the figures of one bundle say, a sentence a measure."""
     said = []
+    unlabelled = [name for name, section in measures.items() if "no_labels" in section]
+    if unlabelled:
+        said.append("It draws images without labels: there are none to check or to learn from.")
+        measures = {name: found for name, found in measures.items() if name not in unlabelled}
     if "labels" in measures:
         top1, usual = measures["labels"]["top1"]["mean"], real["labels"]["top1"]["mean"]
         said.append(f"{top1:.1%} of its images are read as asked (real images: {usual:.1%}).")
@@ -237,7 +246,12 @@ def in_words(measures: Section, real: Section) -> list[str]:
         )
     if "diversity" in measures:
         share = measures["diversity"]["of_real"]["mean"]
-        said.append(f"Images of one class differ {share:.0%} as much as real ones do.")
+        which = (
+            "Images"
+            if measures["diversity"]["intra_class"]["mean"] is None
+            else "Images of one class"
+        )
+        said.append(f"{which} differ {share:.0%} as much as real ones do.")
     if "privacy" in measures:
         said += _privacy_in_words(measures["privacy"], real["privacy"])
     return [_set(sentence) for sentence in said]
@@ -334,6 +348,8 @@ def write_pages(
 def _notes(report: Report) -> list[str]:
     """What a reader has to know of the figures."""
     notes = []
+    if report.get("told_apart"):
+        notes.append(f"The recognizers tell {' from '.join(report['told_apart'])}.")
     if report["left_out_classes"]:
         names = ", ".join(report["left_out_classes"][:20])
         notes.append(

@@ -9,10 +9,11 @@ import pytest
 from augment.data.datasets import LabelledImages
 from augment.errors import DataError, RequestError
 from augment.generate import Samples
-from recognizers import evaluation
-from recognizers.evaluation import MEASURES, Evaluated, Referee, draw_evenly
+from recognizers import referee as referees
+from recognizers.evaluation import MEASURES, Evaluated, draw_evenly
 from recognizers.evaluation_pictures import take_bundle_pictures
 from recognizers.fit import Budget
+from recognizers.referee import Referee, that_can_be_told
 
 CLASSES = ("a", "b", "c")
 
@@ -136,7 +137,7 @@ def test_sets_are_compared_in_inceptions_features_too_where_its_weights_are_at_h
         assert path == Path("weights.pth")
         return lambda images: images[:, 0, :7, 0].astype(np.float32)
 
-    monkeypatch.setattr(evaluation, "InceptionFeatures", open_weights)
+    monkeypatch.setattr(referees, "InceptionFeatures", open_weights)
     folder = referee.folder.parent
     other = Referee(data, "character", referee.budget, 0, folder, inception=Path("weights.pth"))
     section = MEASURES["fidelity"](Evaluated(None, other, 30))
@@ -176,6 +177,45 @@ def test_photographs_of_one_person_are_one_group_of_an_attack(referee, data, tmp
     assert referee.clusters(data).tolist() == list(data.groups)
     faces = Referee(data, "face", Budget(), 0, tmp_path)
     assert faces.clusters(data).tolist() == data.labels.tolist()
+
+
+def test_images_without_labels_are_compared_and_attacked_as_one_set(data, referee, generators):
+    planted = generators["honest"]
+    anything = Planted(data, LabelledImages.from_arrays(planted.images, planted.labels * 0, ("x",)))
+    anything.classes = ("x",)
+    anything.shift = 0
+    found = Evaluated(anything, referee, 240, labelled=False)
+    sections = {name: measure(found) for name, measure in MEASURES.items()}
+    assert sections["labels"] == sections["utility"] == {"no_labels": True}
+    assert sections["fidelity"]["domain"]["coverage"] > 0.6
+    assert sections["diversity"]["intra_class"] is None
+    assert sections["diversity"]["of_real"] == pytest.approx(1, abs=0.1)
+    labelled = MEASURES["diversity"](Evaluated(planted, referee, 240))
+    assert sections["diversity"]["any_two"] == pytest.approx(labelled["any_two"], rel=0.1)
+    assert sections["diversity"]["any_two"] > 1.2 * labelled["intra_class"]
+    assert sections["privacy"]["attacks"]["pixels"]["auc"] == pytest.approx(0.5, abs=0.12)
+    shown = take_bundle_pictures(found)
+    assert [row.name for row in shown.by_class] == ["x"]
+    assert (list(shown.walks), list(shown.worst)) == ([], [])
+
+
+def test_what_can_be_told_apart_is_a_class_on_both_sides_or_else_an_attribute():
+    labels = np.repeat(np.arange(4), 4)
+    attributes = np.stack([np.where(np.arange(16) < 2, 1, -1), np.where(labels % 2, 1, -1)], 1)
+    pixels = np.zeros((16, 4, 4, 1), np.uint8)
+
+    def of(splits, **more) -> LabelledImages | None:
+        data = LabelledImages.from_arrays(pixels, labels, "abcd", splits=splits, **more)
+        found = that_can_be_told(data)
+        return found and found.classes
+
+    apart = ["train"] * 8 + ["test"] * 8
+    known = {"attributes": attributes.astype(np.int8), "attribute_names": ("rare", "even")}
+    assert of(["train", "train", "test", "test"] * 4, **known) == ("a", "b", "c", "d")
+    assert of(apart, **known) == ("no even", "even")
+    assert of(apart) is None
+    people = {"groups": [str(label) for label in labels]}
+    assert of(["train", "train", "test", "test"] * 4, **people) is None
 
 
 def test_pictures_show_the_nearest_and_the_worst_first(evaluated):
