@@ -71,10 +71,10 @@ class TextPlan:
 
     generator: LineSAAEGenerator = field(default_factory=lambda: CONFIGS["labelmint"])
     recognizer: TextConfig = SIZES["small"]  # also reads generated lines
-    budget: Budget = field(default_factory=lambda: Budget(steps=2500, batch_size=48))
+    budget: Budget = field(default_factory=lambda: Budget(steps=3000, batch_size=24))
     beam: int = 0  # prefixes kept in reading test lines; 0: the most probable path is read
     read_back: bool = True  # whether generated lines must read as their text to be kept
-    reader_steps: int = 3000  # provinces of plates are learned last (EXPERIMENTS.md)
+    reader_steps: int = 3000  # characters that are many and rare are learned last
     reader_folds: int = FOLDS  # those that a bundle knows; or 1: the reader sees all real lines
     reader_band: tuple[float, float] = (0.0, 1.0)  # confidences of generated lines that are kept
     recipes: dict[str, TextRecipe] = field(default_factory=lambda: default_recipes(TextRecipe))
