@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from augment.errors import ConfigError
+from jobs.alone import alone_at
 from jobs.cli import (
     absolute_location,
     absolute_paths,
@@ -161,31 +162,35 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.dry_run:
         print_plan("benchmark", arguments, plan)
         return
-    if isinstance(scenario, ReportingView):
-        count = scenario.num_sets()
-    else:
-        usual = TUNE_SEEDS if arguments.tune else VERIFY_SEEDS if verifies else SEEDS
-        count = arguments.seeds or usual
-    tasks = [
-        SeedTask(scenario, seed, plan, out, arguments.recognizer, device)
-        for seed in range(arguments.seed, arguments.seed + count)
-    ]
-    if arguments.tune:
-        tune(tasks, out, processes=arguments.parallel)
-        return
-    if verifies:
-        told = describe_device(device)
-        processes = arguments.parallel
-        measure_all = verify_sets if isinstance(scenario, ReportingView) else verify
-        print("\n" + measure_all(tasks, command=command, out=out, device=told, processes=processes))
-        return
-    work = finish_with_sweep if arguments.sweep else finish
-    run_tasks(work, tasks, processes=arguments.parallel)
-    runs = [task.open() for task in tasks]
-    sweeps = sweep_curves(tasks, runs) if arguments.sweep else None
-    report = measure(runs, scenario, command=command, out=out, sweeps=sweeps)
-    page = write_report(out, report, take_pictures(runs[0]))
-    print(f"\n{format_table(report)}\n\n{page}")
+    with alone_at(out):
+        if isinstance(scenario, ReportingView):
+            count = scenario.num_sets()
+        else:
+            usual = TUNE_SEEDS if arguments.tune else VERIFY_SEEDS if verifies else SEEDS
+            count = arguments.seeds or usual
+        tasks = [
+            SeedTask(scenario, seed, plan, out, arguments.recognizer, device)
+            for seed in range(arguments.seed, arguments.seed + count)
+        ]
+        if arguments.tune:
+            tune(tasks, out, processes=arguments.parallel)
+            return
+        if verifies:
+            told = describe_device(device)
+            processes = arguments.parallel
+            measure_all = verify_sets if isinstance(scenario, ReportingView) else verify
+            print(
+                "\n"
+                + measure_all(tasks, command=command, out=out, device=told, processes=processes)
+            )
+            return
+        work = finish_with_sweep if arguments.sweep else finish
+        run_tasks(work, tasks, processes=arguments.parallel)
+        runs = [task.open() for task in tasks]
+        sweeps = sweep_curves(tasks, runs) if arguments.sweep else None
+        report = measure(runs, scenario, command=command, out=out, sweeps=sweeps)
+        page = write_report(out, report, take_pictures(runs[0]))
+        print(f"\n{format_table(report)}\n\n{page}")
 
 
 def results_folder(arguments: argparse.Namespace) -> Path:

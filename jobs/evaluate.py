@@ -51,6 +51,7 @@ from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
 from augment.generators.line_saae import LineSAAEGenerator
 from augment.generators.unlabelled import draws_unlabelled
+from jobs.alone import alone_at
 from jobs.bundle_measures import measure_bundles
 from jobs.cli import (
     absolute_location,
@@ -131,16 +132,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments.dry_run:
             print_plan("evaluate", arguments, settings)
             return
-        out.mkdir(parents=True, exist_ok=True)
-        measure_lines(
-            folders,
-            locations,
-            arguments.data,
-            settings,
-            seed=arguments.seed,
-            out=out,
-            command=command,
-        )
+        with alone_at(out):
+            measure_lines(
+                folders,
+                locations,
+                arguments.data,
+                settings,
+                seed=arguments.seed,
+                out=out,
+                command=command,
+            )
         return
     shapes = {(info.image_size, info.channels) for info in infos.values()}
     if len(shapes) > 1:
@@ -158,23 +159,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.dry_run:
         print_plan("evaluate", arguments, settings)
         return
-    out.mkdir(parents=True, exist_ok=True)
-    tables = {measure: [n for n in wanted if measure in wanted[n]] for measure in MEASURES}
-    tables = {measure: names for measure, names in tables.items() if names}
-    for measure, names in tables.items():
-        MEASURES[measure](evaluation.only(names))
-    of_any = {n: [m for m in BUNDLE_MEASURES if m in names] for n, names in wanted.items()}
-    of_any = {name: names for name, names in of_any.items() if names}
-    if of_any:
-        measure_bundles(
-            evaluation.only(of_any),
-            of_any,
-            seeds=range(arguments.seed, arguments.seed + arguments.seeds),
-            workers=arguments.workers,
-            strict=bool(arguments.only),
-            command=command,
-            others=list(tables),
-        )
+    with alone_at(out):
+        tables = {measure: [n for n in wanted if measure in wanted[n]] for measure in MEASURES}
+        tables = {measure: names for measure, names in tables.items() if names}
+        for measure, names in tables.items():
+            MEASURES[measure](evaluation.only(names))
+        of_any = {n: [m for m in BUNDLE_MEASURES if m in names] for n, names in wanted.items()}
+        of_any = {name: names for name, names in of_any.items() if names}
+        if of_any:
+            measure_bundles(
+                evaluation.only(of_any),
+                of_any,
+                seeds=range(arguments.seed, arguments.seed + arguments.seeds),
+                workers=arguments.workers,
+                strict=bool(arguments.only),
+                command=command,
+                others=list(tables),
+            )
 
 
 def writes_lines(infos: Mapping[str, BundleInfo], only: Sequence[str] | None) -> bool:

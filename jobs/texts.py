@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from augment.errors import ConfigError
+from jobs.alone import alone_at
 from jobs.cli import absolute_location, absolute_uri, print_plan, read_settings
 from jobs.seeds import run_tasks, say
 from recognizers.pages import write_whole
@@ -111,19 +112,20 @@ def benchmark_texts(
     seeds = range(arguments.seed, arguments.seed + count)
     tasks = [TextTask(scenario, seed, plan, out, device) for seed in seeds]
     processes = arguments.parallel
-    if arguments.tune:
-        print("\n" + tune_texts(tasks, out=out, processes=processes))
-    else:
-        told = measure_texts(
-            tasks,
-            command=command,
-            out=out,
-            device=told,
-            processes=processes,
-            sweep=arguments.sweep,
-            against=against,
-        )
-        print("\n" + told)
+    with alone_at(out):
+        if arguments.tune:
+            print("\n" + tune_texts(tasks, out=out, processes=processes))
+        else:
+            told = measure_texts(
+                tasks,
+                command=command,
+                out=out,
+                device=told,
+                processes=processes,
+                sweep=arguments.sweep,
+                against=against,
+            )
+            print("\n" + told)
 
 
 def measure_texts(

@@ -28,6 +28,7 @@ from augment.generators.base import Data, GeneratorConfig, train_generator, writ
 from augment.generators.cvae_gan import CVAEGANGenerator
 from augment.generators.line_saae import LineSAAEGenerator, line_folds, open_lines
 from augment.generators.saae import SAAEGenerator
+from jobs.alone import alone_at
 from jobs.cli import (
     absolute_location,
     absolute_paths,
@@ -131,20 +132,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     if readers is not None and arguments.reader_band:
         readers = replace(readers, reader_band=tuple(arguments.reader_band))
     data = open_training_data(arguments)
-    run = find_run(root, name, resume=arguments.resume)
     if arguments.dry_run:
+        find_run(root, name, resume=arguments.resume)
         print_plan("train", arguments, config)
         return
-    with ray_cluster():
-        reference = train_and_publish(
-            data,
-            config,
-            root=root,
-            run=run,
-            workers=arguments.workers,
-            readers=readers if arguments.reader else None,
-            listener=readers if listens(config.model) else None,
-        )
+    with alone_at(out, f"{root}/{RUNS}/{name}.lock"):
+        run = find_run(root, name, resume=arguments.resume)
+        with ray_cluster():
+            reference = train_and_publish(
+                data,
+                config,
+                root=root,
+                run=run,
+                workers=arguments.workers,
+                readers=readers if arguments.reader else None,
+                listener=readers if listens(config.model) else None,
+            )
     print(f"published {root}/{reference}")
 
 

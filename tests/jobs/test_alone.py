@@ -1,0 +1,64 @@
+"""Two jobs at one ``--out``: the second is told so, until the first has ended or died."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from augment.errors import ConfigError
+from jobs import benchmark, evaluate, train
+from jobs.alone import alone_at
+
+HOLD = """
+import sys
+from jobs.alone import alone_at
+with alone_at(sys.argv[1]):
+    print("at work", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_has_died(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"at work\n"
+        told = f"one job at a time at {tmp_path}/out, got a second one.*give another --out"
+        with pytest.raises(ConfigError, match=told), alone_at(tmp_path / "out"):
+            pass
+        with alone_at(tmp_path / "elsewhere"):
+            pass
+        first.kill()
+    with alone_at(tmp_path / "out"):
+        assert (tmp_path / "out" / ".lock").exists()
+
+
+def test_an_error_lets_go(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), alone_at(tmp_path):
+        raise ZeroDivisionError
+    with alone_at(tmp_path):
+        pass
+
+
+def test_a_url_keeps_nobody_away() -> None:
+    with alone_at("s3://bucket/x"), alone_at("s3://bucket/x"):
+        pass
+
+
+def test_every_job_that_writes_pieces_looks_whether_it_is_alone(
+    tmp_path: Path, demo_registry: Path
+) -> None:
+    out = tmp_path / "registry" / "name"
+    runs: Sequence[tuple[object, list[str], Path]] = (
+        (benchmark, ["digits", "--quick", "--seeds", "1"], out / ".lock"),
+        (benchmark, ["plates", "--quick", "--seeds", "1"], out / ".lock"),
+        (evaluate, [f"{demo_registry}/digits", "--data", "digits:"], out / ".lock"),
+        (train, ["saae", "--data", "digits:"], out.parent / train.RUNS / "name.lock"),
+    )
+    for job, words, lock in runs:
+        with alone_at(out, lock):
+            job.main([*words, "--out", str(out), "--dry-run"])
+            with pytest.raises(ConfigError, match="one job at a time"):
+                job.main([*words, "--out", str(out)])
