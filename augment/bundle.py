@@ -66,7 +66,7 @@ class BundleInfo:
     channels: int
     attributes: tuple[str, ...] = ()
     domain: str = "characters"
-    data: dict[str, Any] = field(default_factory=dict)  # uri, digest, number of images
+    data: dict[str, Any] = field(default_factory=dict)  # uri, digest, number of images, licence
     versions: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256
@@ -77,6 +77,12 @@ class BundleInfo:
         """SHA-256, in hexadecimal, over the digests of all files and this description."""
         text = json.dumps(_as_json(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def licence(self) -> str | None:
+        """Terms of the images that it was trained on, as given; None: not stated."""
+        licence = self.data.get("licence")
+        return None if licence is None else str(licence)
 
     def build_model(self) -> nn.Module:
         """The network of this bundle, with untrained weights."""

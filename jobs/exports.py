@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from augment.bundle import BundleInfo
 from augment.errors import DataError
 from augment.export import WRITERS, Card, Writer
 from augment.generate import Tally
@@ -17,29 +18,34 @@ def add_export_options(options: ArgumentParser) -> None:
     options.add_argument(
         "--licence",
         metavar="TEXT",
-        help="terms of the images that the bundle was trained on and of --with-real, for the card",
+        help="terms of the images that the bundle was trained on and of others that go in, for the "
+        "card; without others, those that the bundle tells unless given",
     )
 
 
-def open_writer(arguments: Namespace, out: Path, classes: Sequence[str] | None) -> Writer:
+def open_writer(
+    arguments: Namespace, out: Path, classes: Sequence[str] | None, info: BundleInfo
+) -> Writer:
     """Return the writer that the options ask for.
 
     Args:
-        arguments: with bundle, seed, format and licence.
+        arguments: of ``jobs.generate``.
         out: where the export goes.
         classes: what labels there may be; None: labels are texts.
+        info: of the bundle.
 
     Raises:
         DataError: something is at ``out`` already.
     """
     parts = Path(arguments.bundle).parts
     bundle = "/".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
+    others = arguments.with_real or arguments.people_from
     card = Card(
         title=f"Labelled images by {bundle}",
         made_by=f"Drawn by Labelmint from the generator bundle {bundle} with seed "
         f"{arguments.seed}; what a reader did not read as its label was dropped where one was "
         "asked. The manifest tells generated images from real ones.",
-        licence=arguments.licence,
+        licence=arguments.licence or (None if others else info.licence),
     )
     return WRITERS[arguments.format](out, classes=classes, card=card)
 

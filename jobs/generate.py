@@ -159,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     is_copy = NearCopies(trained_on.images()) if trained_on else None
     tally = Tally()
     classes = sorted({*sampler.classes, *(real.classes if real else ())})
-    with open_writer(arguments, out, classes) as writer:
+    with open_writer(arguments, out, classes, info) as writer:
         for record in _real_records(real) if real else ():
             writer.add(record)
         with tqdm(total=sum(counts.values()), desc="generating", unit="image") as bar:

@@ -82,7 +82,7 @@ def write_lines(
         return
     tally = Tally()
     with (
-        open_writer(arguments, out, None) as writer,
+        open_writer(arguments, out, None, sampler.info) as writer,
         tqdm(total=count, desc="writing", unit="line") as bar,
     ):
         if real is not None:

@@ -77,6 +77,11 @@ def parser() -> argparse.ArgumentParser:
         "--data", default="digits:", metavar="URI", help="images to train on; their train split"
     )
     options.add_argument(
+        "--licence",
+        metavar="TEXT",
+        help="terms of these images, such as cc-by-4.0; the bundle and its exports tell them",
+    )
+    options.add_argument(
         "--layout",
         metavar="LAYOUT",
         help="for line_saae, how its texts are laid out: plates-cn, plates-cn-green, words (free "
@@ -147,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 workers=arguments.workers,
                 readers=readers if arguments.reader else None,
                 listener=readers if listens(config.model) else None,
+                licence=arguments.licence,
             )
     print(f"published {root}/{reference}")
 
@@ -218,6 +224,7 @@ def train_and_publish(
     workers: int = 1,
     readers: Plan | TextPlan | None = None,
     listener: Plan | TextPlan | None = None,
+    licence: str | None = None,
 ) -> str:
     """Train on Ray, pack the bundle and publish it; call it inside ``ray_cluster``.
 
@@ -230,6 +237,7 @@ def train_and_publish(
         readers: how to train the recognizers that read images back; None: the bundle has none.
         listener: how to train beforehand the recognizer that the generator listens to, which is
             none of these; None: it listens to none.
+        licence: terms of the data; None: not stated.
 
     Returns:
         ``NAME/VERSION``.
@@ -254,7 +262,7 @@ def train_and_publish(
             if right is not None:
                 print(f"it reads {right:.1%} of the real images it was not trained on", flush=True)
                 metrics = metrics | {READER_ACCURACY: right}
-        write_bundle(folder, model.eval(), data, config, metrics)
+        write_bundle(folder, model.eval(), data, config, metrics, licence=licence)
         return Registry(root).publish(run.rpartition("-")[0], folder)
 
 

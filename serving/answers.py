@@ -50,16 +50,23 @@ _SUFFIXES = {ZIP: "zip", TAR: "tar"}
 
 
 async def export_bytes(
-    order: Order, digest: str, backend: Backend, media_type: str = ZIP
+    order: Order,
+    digest: str,
+    backend: Backend,
+    media_type: str = ZIP,
+    *,
+    licence: str | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """Yield an order's file, one of STREAMS, chunk by chunk, while it is drawn.
 
-    Its manifest ends with a row {"summary": ...}: bundle, seed, and the tally with shortfall.
+    Its card tells the licence of the bundle's images; its manifest ends with a row
+    {"summary": ...}: bundle, seed, and the tally with shortfall.
     """
     card = Card(
         title=f"Labelled images by {order.bundle}",
         made_by=f"Drawn by Labelmint's service from the generator bundle {order.bundle} with seed "
         f"{order.seed}.",
+        licence=licence,
     )
     stream = STREAMS[media_type](classes=order.classes or None, card=card)
     try:
@@ -77,7 +84,8 @@ async def answer_with_export(
     order: Order, entry: Entry, backend: Backend, media_type: str
 ) -> Response:
     """Return one of STREAMS as a streaming response; errors of the first chunk are raised here."""
-    pieces = export_bytes(order, entry.info.digest, backend, media_type)
+    digest, licence = entry.info.digest, entry.info.licence
+    pieces = export_bytes(order, digest, backend, media_type, licence=licence)
     file = f"{entry.name}-{order.seed}.{_SUFFIXES[media_type]}"
     headers = {
         "Content-Disposition": f'attachment; filename="{file}"',

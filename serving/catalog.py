@@ -156,6 +156,7 @@ class Catalog:
             attributes=list(info.attributes),
             reader=entry.has_reader,
             published=self.registry.published(entry.bundle),
+            licence=info.licence,
             data=info.data,
             metrics=info.metrics,
         )

@@ -313,6 +313,9 @@ class ModelDetail(BaseModel):
     attributes: list[str] = Field(description="What edit knows.")
     reader: bool = Field(description="Whether images can be read back.")
     published: datetime = Field(description="When this version came into the registry.")
+    licence: str | None = Field(
+        description="Terms of the images that it was trained on, as given; null: not stated."
+    )
     data: dict[str, Any]
     metrics: dict[str, float]
 

@@ -48,6 +48,6 @@ def demo_registry(tmp_path_factory: pytest.TempPathFactory, some_digits: Labelle
     root = tmp_path_factory.mktemp("demo")
     config = with_overrides(CONFIGS["labelmint"], TINY)
     model = train_generator(some_digits, config, PlainContext(), scratch=root / "scratch")
-    write_bundle(root / "bundle", model, some_digits, config)
+    write_bundle(root / "bundle", model, some_digits, config, licence="cc-by-4.0")
     Registry(root / "registry").publish("digits", root / "bundle")
     return root / "registry"

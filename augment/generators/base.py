@@ -162,10 +162,13 @@ def write_bundle(
     data: Data,
     config: GeneratorConfig[Data],
     metrics: dict[str, float] | None = None,
+    *,
+    licence: str | None = None,
 ) -> BundleInfo:
     """Write the bundle of a trained model; the banks are made from ``data``.
 
-    A ``reader/`` already in ``folder`` becomes part of the bundle.
+    A ``reader/`` already in ``folder`` becomes part of the bundle. ``licence`` are the terms of
+    the data, where they are known.
     """
     banks = config.banks(model, data)
     info = BundleInfo(
@@ -176,7 +179,7 @@ def write_bundle(
         image_size=data.image_size,
         channels=data.channels,
         attributes=config.attributes(data),
-        data=config.describe_data(data),
+        data=config.describe_data(data) | ({"licence": licence} if licence else {}),
         metrics=metrics or {},
     )
     samples = config.samples(info, model, banks, data)

@@ -118,6 +118,19 @@ def test_dry_run_writes_nothing(
     assert not (tmp_path / "set").exists()
 
 
+def test_a_card_tells_the_licence_of_the_bundle_unless_other_images_go_in(
+    demo_registry: Path, tmp_path: Path
+) -> None:
+    def card(name: str, *options: str) -> str:
+        run(demo_registry, tmp_path / name, "--labels", "3", "--per-label", "1", *options)
+        text = (tmp_path / name / "README.md").read_text()
+        return text.partition("## Licence of the inputs")[2].strip().splitlines()[0]
+
+    assert card("own") == "cc-by-4.0"
+    assert card("given", "--licence", "CC0") == "CC0"
+    assert card("mixed", "--with-real", "digits:").startswith("Not stated")
+
+
 def test_every_option_of_an_export_reaches_its_card(demo_registry: Path, tmp_path: Path) -> None:
     options = ("--format", "parquet", "--licence", "CC BY 4.0", "--labels", "3,7")
     run(demo_registry, tmp_path / "set", *options, "--per-label", "2", "--with-real", "digits:")

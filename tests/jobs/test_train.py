@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -70,6 +71,23 @@ def test_dry_run_prints_every_setting_and_starts_nothing(
 def test_the_seed_reaches_the_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train.main(["saae", "--out", str(tmp_path / "reg/digits"), "--seed", "7", "--dry-run"])
     assert json.loads(capsys.readouterr().out)["settings"]["training"]["seed"] == 7
+
+
+def test_the_licence_of_the_data_reaches_the_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str | None] = []
+
+    def publish(*_: Any, licence: str | None, **how: Any) -> str:
+        given.append(licence)
+        return "digits/1"
+
+    monkeypatch.setattr(train, "train_and_publish", publish)
+    monkeypatch.setattr(train, "ray_cluster", nullcontext)
+    out = ["saae", "--out", str(tmp_path / "reg/digits")]
+    train.main([*out, "--licence", "cc-by-4.0"])
+    train.main(out)
+    assert given == ["cc-by-4.0", None]
 
 
 def test_lines_want_a_layout_and_nothing_else_does(tmp_path: Path) -> None:
@@ -229,8 +247,11 @@ def test_a_generator_listens_to_a_recognizer_that_is_trained_beforehand(
 
     def weights(name: str, config: LineSAAEGenerator, listener: TextPlan | None) -> torch.Tensor:
         root = tmp_path / name
-        train.train_and_publish(data, config, root=str(root), run="words-1", listener=listener)
-        return load_tensors(Registry(root).fetch("words"))["decoder.convolutions.0.weight"]
+        how = {"listener": listener, "licence": "CC0"}
+        train.train_and_publish(data, config, root=str(root), run="words-1", **how)
+        folder = Registry(root).fetch("words")
+        assert load_bundle(folder).licence == "CC0"
+        return load_tensors(folder)["decoder.convolutions.0.weight"]
 
     assert not torch.equal(weights("heard", config, plan), weights("deaf", deaf, None))
     with pytest.raises(ConfigError, match="there is no recognizer"):

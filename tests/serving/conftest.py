@@ -108,6 +108,7 @@ def write_bundle(root: Path, scratch: Path, name: str, *, reader: bool = True) -
         classes=CLASSES,
         image_size=SIZE,
         channels=1,
+        data={"images": 60, "licence": "cc-by-4.0"} if reader else {},
         metrics={"reconstruction": 0.25},
     )
     sheet = np.full((16, 16, 1), 200, np.uint8)

@@ -59,7 +59,8 @@ def test_models_are_listed_and_described(client: Any) -> None:
     assert detail["metrics"] == {"reconstruction": 0.25}
     assert detail["digest"] == listed[0]["digest"]
     assert detail["reader"] is True
-    assert detail["reader"] is True
+    assert detail["licence"] == "cc-by-4.0"
+    assert client.get("/v1/models/plain").json()["licence"] is None
     age = datetime.now(UTC) - datetime.fromisoformat(detail["published"])
     assert timedelta() <= age < timedelta(hours=1)
     assert client.get("/v1/models/digits/1").json() == detail
@@ -109,6 +110,18 @@ def test_the_zip_holds_what_was_asked_read_back_and_told_in_headers_and_manifest
     assert summary["shortfall"] == {}
     sure = [0.75 + row["index"] / 1024 for row in rows]
     assert [row["confidence"] for row in rows] == pytest.approx(sure, abs=1e-4)
+
+
+def test_the_card_of_an_export_tells_the_licence_of_the_bundles_images(client: Any) -> None:
+    told = []
+    for model in ("digits", "plain"):
+        body = {"labels": {"3": 1}, "read_back": False}
+        answer = client.post(f"/v1/models/{model}/generate", json=body)
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            card = archive.read("README.md").decode()
+        told.append(card.partition("## Licence of the inputs")[2].split("\n\n")[1])
+    assert told[0] == "cc-by-4.0"
+    assert told[1].startswith("Not stated")
 
 
 def test_each_image_in_the_zip_is_the_sample_its_manifest_row_names(client: Any) -> None:
