@@ -162,35 +162,37 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.dry_run:
         print_plan("benchmark", arguments, plan)
         return
+    if isinstance(scenario, ReportingView):
+        count = scenario.num_sets()
+    else:
+        usual = TUNE_SEEDS if arguments.tune else VERIFY_SEEDS if verifies else SEEDS
+        count = arguments.seeds or usual
+    tasks = [
+        SeedTask(scenario, seed, plan, out, arguments.recognizer, device)
+        for seed in range(arguments.seed, arguments.seed + count)
+    ]
     with alone_at(out):
-        if isinstance(scenario, ReportingView):
-            count = scenario.num_sets()
-        else:
-            usual = TUNE_SEEDS if arguments.tune else VERIFY_SEEDS if verifies else SEEDS
-            count = arguments.seeds or usual
-        tasks = [
-            SeedTask(scenario, seed, plan, out, arguments.recognizer, device)
-            for seed in range(arguments.seed, arguments.seed + count)
-        ]
-        if arguments.tune:
-            tune(tasks, out, processes=arguments.parallel)
-            return
-        if verifies:
-            told = describe_device(device)
-            processes = arguments.parallel
-            measure_all = verify_sets if isinstance(scenario, ReportingView) else verify
-            print(
-                "\n"
-                + measure_all(tasks, command=command, out=out, device=told, processes=processes)
-            )
-            return
-        work = finish_with_sweep if arguments.sweep else finish
-        run_tasks(work, tasks, processes=arguments.parallel)
-        runs = [task.open() for task in tasks]
-        sweeps = sweep_curves(tasks, runs) if arguments.sweep else None
-        report = measure(runs, scenario, command=command, out=out, sweeps=sweeps)
-        page = write_report(out, report, take_pictures(runs[0]))
-        print(f"\n{format_table(report)}\n\n{page}")
+        print("\n" + carry_out(tasks, arguments, command=command, out=out))
+
+
+def carry_out(
+    tasks: Sequence[SeedTask], arguments: argparse.Namespace, *, command: str, out: Path
+) -> str:
+    """Do what was asked for with all seeds; writes OUT's report and says what is in it."""
+    scenario, processes = tasks[0].scenario, arguments.parallel
+    if arguments.tune:
+        return tune(tasks, out, processes=processes)
+    if isinstance(scenario, Verification):
+        told = describe_device(tasks[0].device)
+        measure_all = verify_sets if isinstance(scenario, ReportingView) else verify
+        return measure_all(tasks, command=command, out=out, device=told, processes=processes)
+    work = finish_with_sweep if arguments.sweep else finish
+    run_tasks(work, tasks, processes=processes)
+    runs = [task.open() for task in tasks]
+    sweeps = sweep_curves(tasks, runs) if arguments.sweep else None
+    report = measure(runs, scenario, command=command, out=out, sweeps=sweeps)
+    page = write_report(out, report, take_pictures(runs[0]))
+    return f"{format_table(report)}\n\n{page}"
 
 
 def results_folder(arguments: argparse.Namespace) -> Path:
@@ -271,13 +273,16 @@ def finish_trials(task: SeedTask) -> None:
     run_trials(task.open_for_tuning())
 
 
-def tune(tasks: Sequence[SeedTask], out: Path, *, processes: int = 1) -> None:
+def tune(tasks: Sequence[SeedTask], out: Path, *, processes: int = 1) -> str:
     """Try recipes for every arm alike; writes tune.json and, for ``--config``, recipes.json.
 
     Args:
         tasks: one a draw.
         out: folder of both files.
         processes: draws at a time.
+
+    Returns:
+        What was found, for a console.
     """
     scenario, plan = tasks[0].scenario, tasks[0].plan
     each = {arm: len(recipes) for arm, recipes in trials_of(plan).items()}
@@ -295,7 +300,7 @@ def tune(tasks: Sequence[SeedTask], out: Path, *, processes: int = 1) -> None:
         "seeds": [task.seed for task in tasks],
         "steps": plan.budget.steps,
     }
-    print("\n" + write_trials(out, trials, about))
+    return write_trials(out, trials, about)
 
 
 def sweep_curves(

@@ -43,7 +43,7 @@ def test_a_dry_run_prints_the_plan_and_reads_nothing(
 ) -> None:
     main([name, "--data", "zip:/nowhere.zip", "--out", str(tmp_path), "--dry-run", "--quick"])
     printed = json.loads(capsys.readouterr().out)
-    assert printed["settings"]["budget"]["steps"] == 250
+    assert printed["settings"]["budget"]["steps"] == 300
     assert printed["settings"]["recipes"]["rendered"]["rendered"] == 0.67
     assert not list(tmp_path.iterdir())
 
@@ -141,7 +141,7 @@ def test_generated_lines_are_compared_with_the_real_ones_of_another_benchmark(
 ) -> None:
     others = tmp_path / "others"
     (others / "seeds").mkdir(parents=True)
-    (others / "report.json").write_text('{"n_train": 250}')
+    (others / "report.json").write_text('{"n_train": 300}')
     right, wrong = np.zeros(4, np.int64), np.ones(4, np.int64)
     arms = {"synthetic": right, "classical": wrong, "rendered": wrong}
     results = [ArmResult(arm, seed, read) for arm, read in arms.items() for seed in (0, 1)]
@@ -168,7 +168,7 @@ def test_generated_lines_are_compared_with_the_real_ones_of_another_benchmark(
     assert f"synthetic against {others}, seeds 0, 1: " in told
     assert "fewer errors than classical" in told
     assert written[0]["against"]["benchmark"] == str(others)
-    assert written[0]["against"]["n_train"] == 250
+    assert written[0]["against"]["n_train"] == 300
     assert written[0]["against"]["gain"]["error_reduction"] == gain.gain.error_reduction
 
 
