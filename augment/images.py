@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from augment.errors import ImageError
@@ -77,8 +77,10 @@ def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
             "resize or leave it out."
         ) from error
     except Exception as error:  # Pillow's decoders raise many kinds; all mean a bad file
+        unknown = isinstance(error, UnidentifiedImageError)  # whose message is about our buffer
+        reason = "of no known format" if unknown else error
         raise ImageError(
-            f"{name}: expected an image file, got {len(data)} bytes that do not decode ({error}); "
+            f"{name}: expected an image file, got {len(data)} bytes that do not decode ({reason}); "
             "replace or remove it."
         ) from error
     picture = turn_upright(picture)

@@ -19,6 +19,8 @@ logger = logging.getLogger("labelmint.serving")
 
 MAX_BODY_BYTES = 24 * 2**20
 """Largest request: room for two image files in base64."""
+MAX_PATH = 1000
+"""Most characters of a path: a version of thousands of digits is no number to Python."""
 
 STATUS: dict[type[AugmentError], int] = {
     BundleNotFoundError: 404,
@@ -33,6 +35,7 @@ TYPES = {
     406: "NotAcceptableError",
     411: "LengthRequiredError",
     413: "RequestTooLargeError",
+    414: "PathTooLongError",
     415: "UnsupportedMediaTypeError",
     422: "RequestError",
     500: "InternalError",
@@ -67,6 +70,8 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 400 and error.__cause__ is not None:  # FastAPI's, of a body
+            return _unreadable(error.__cause__)
         message = f"{error.detail} ({request.method} {request.url.path}); see /docs."
         return error_response(error.status_code, message)
 
@@ -89,14 +94,17 @@ def _invalid_request(error: RequestValidationError) -> Response:
         if isinstance(cause, AugmentError):
             return _own_error(cause)
         if problem["type"] == "json_invalid":
-            reason = problem.get("ctx", {}).get("error", "unreadable")
-            return error_response(
-                400, f"expected a JSON body, got text that does not parse ({reason}); correct it."
-            )
+            return _unreadable(problem.get("ctx", {}).get("error", "unreadable"))
     message = "; ".join(
         f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems[:5]
     )
     return error_response(422, f"{message}; see /docs for what may be sent.")
+
+
+def _unreadable(reason: object) -> Response:
+    return error_response(
+        400, f"expected a JSON body, got text that does not parse ({reason}); correct it."
+    )
 
 
 class AdmissionGate:
@@ -124,16 +132,20 @@ class AdmissionGate:
 
 
 class BodyGuard:
-    """Refuses bodies of another kind, too large, or of unknown length, before they are read."""
+    """Refuses long paths, and bodies of another kind, too large, or of unknown length."""
 
     def __init__(self, app: ASGIApp, *, forms: Collection[str]) -> None:
         """Guard ``app``; paths that end in one of ``forms`` take forms beside JSON."""
         self.app, self.forms = app, forms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with 411, 413 or 415."""
+        """Pass a request on, or answer it with 411, 413, 414 or 415 before its body is read."""
         refusal = None
-        if scope["type"] == "http" and scope["method"] == "POST":
+        if scope["type"] == "http" and len(scope["path"]) > MAX_PATH:
+            refusal = error_response(
+                414, f"a path may have up to {MAX_PATH:,} characters, got {len(scope['path']):,}."
+            )
+        elif scope["type"] == "http" and scope["method"] == "POST":
             kinds = ["application/json"]
             if scope["path"].rpartition("/")[2] in self.forms:
                 kinds.append("multipart/form-data")

@@ -55,6 +55,8 @@ def _file_bytes(value: object, info: ValidationInfo) -> bytes:
     name = "mask" if info.field_name == "hole" else str(info.field_name)
     if isinstance(value, bytes):
         return value
+    if isinstance(value, list):
+        raise ImageError(f"{name}: expected one image file, got {len(value)}; send it once.")
     if not isinstance(value, str):
         raise ImageError(
             f"{name}: expected an image file, as a part of a form or in base64; got "
@@ -104,7 +106,7 @@ Box = Annotated[
 Label = Annotated[
     str | None, Field(description="Of whom or what the image is; left out, it is estimated.")
 ]
-Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
+Strength = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH, allow_inf_nan=False)]
 
 
 class FormRequest(BaseModel):
@@ -287,6 +289,10 @@ async def read_request(request: Request, kind: type[R]) -> R:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = media_type == "multipart/form-data"
     fields = await _form_fields(request) if is_form else _json_fields(await request.body())
+    if not isinstance(fields, dict):
+        raise RequestError(
+            f"expected a JSON object with the fields of the request, got {ascii(fields)[:40]}."
+        )
     try:
         return kind.model_validate(fields)
     except ValidationError as error:

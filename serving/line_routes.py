@@ -30,7 +30,13 @@ from serving.fulfilment import Backend, Order, draw_order
 from serving.generation import StyleSource
 from serving.image_requests import FormRequest, ImageFile, read_request, request_body
 from serving.reading import ReaderBand, check_reader_band
-from serving.schemas import MAX_DRAWN_SEED, MAX_IMAGES, GenerateRequest, GenerateResponse
+from serving.schemas import (
+    MAX_DRAWN_SEED,
+    MAX_IMAGES,
+    MAX_TEXT,
+    GenerateRequest,
+    GenerateResponse,
+)
 
 __all__ = ["LINE_FORMS", "StylizeRequest", "line_order", "line_routes"]
 
@@ -45,10 +51,11 @@ class StylizeRequest(FormRequest):
     image: ImageFile = Field(description="One line of text that lends its style.")
     image_text: str | None = Field(
         None,
+        max_length=MAX_TEXT,
         description="What the image says, if known: then the texts stand as its text stands, "
         "otherwise upright.",
     )
-    texts: list[Annotated[str, Field(strict=True)]] = Field(
+    texts: list[Annotated[str, Field(strict=True, max_length=MAX_TEXT)]] = Field(
         min_length=1,
         max_length=MAX_IMAGES,
         description="What to write, one image each; a text may come several times.",
@@ -148,6 +155,9 @@ async def _stylize_order(wanted: StylizeRequest, entry: Entry, backend: Backend)
     """Check texts and image; the style is encoded before anything is written."""
     seed = _seed(wanted.seed)
     order = await asyncio.to_thread(_order_of, wanted.texts, entry, seed, wanted)
+    if wanted.image_text is not None:
+        form = LineForm.of(entry.info)
+        await asyncio.to_thread(_check_text, wanted.image_text, form, "image_text")
     channels = entry.info.channels
     image = await asyncio.to_thread(decode_upload, wanted.image, channels=channels, name="image")
     source = StyleSource(entry.bundle, images=(image,), texts=(wanted.image_text,))
@@ -190,10 +200,7 @@ def _order_of(
     counts: dict[str, int] = {}
     for number, text in enumerate(texts):
         if text not in counts:
-            try:
-                form.width_of(text)
-            except RequestError as error:
-                raise RequestError(f"texts[{number}]: {error}") from error
+            _check_text(text, form, f"texts[{number}]")
         counts[text] = counts.get(text, 0) + 1
     return Order(
         bundle=entry.bundle,
@@ -206,6 +213,14 @@ def _order_of(
         are_texts=True,
         select=select,
     )
+
+
+def _check_text(text: str, form: LineForm, name: str) -> None:
+    """Refuse, by its name in the request, a text that the bundle cannot write."""
+    try:
+        form.width_of(text)
+    except RequestError as error:
+        raise RequestError(f"{name}: {error}") from error
 
 
 def _seed(given: int | None) -> int:

@@ -14,6 +14,7 @@ __all__ = [
     "MAX_IMAGES",
     "MAX_SEED",
     "MAX_STYLE_IMAGES",
+    "MAX_TEXT",
     "ErrorBody",
     "ErrorDetail",
     "GenerateRequest",
@@ -32,6 +33,8 @@ __all__ = [
 
 MAX_IMAGES = 10_000
 """Most images that one request may ask for."""
+MAX_TEXT = 256
+"""Most characters of a text; a line that long is wider than any bundle writes."""
 MAX_STYLE_IMAGES = 4
 """Most style images that one request may mix."""
 MAX_SEED = 2**53 - 1
@@ -87,6 +90,9 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=False)]
+
+
 class StyleRequest(_Strict):
     """Whose style the images take; without it each image draws its own from the bundle's bank.
 
@@ -100,9 +106,9 @@ class StyleRequest(_Strict):
         max_length=MAX_STYLE_IMAGES,
         description="Base64 image files whose style is taken, or mixed if there are several.",
     )
-    weights: list[Annotated[float, Field(ge=0, le=1e6, strict=False)]] | None = Field(
-        None, description="One per image, scaled to sum to 1; equal if left out."
-    )
+    weights: (
+        list[Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=False)]] | None
+    ) = Field(None, description="One per image, scaled to sum to 1; equal if left out.")
 
     @model_validator(mode="after")
     def _check_combination(self) -> "StyleRequest":
@@ -156,7 +162,7 @@ class GenerateRequest(_Strict):
         description="Instead of labels: how many classes that do not exist, new-0001 and so on, "
         "each a mix of three known ones; they are not read back.",
     )
-    texts: list[str] | None = Field(
+    texts: list[Annotated[str, Field(max_length=MAX_TEXT)]] | None = Field(
         None,
         min_length=1,
         max_length=MAX_IMAGES,

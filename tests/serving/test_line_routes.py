@@ -199,6 +199,14 @@ def test_what_the_style_image_says_tells_how_it_stands(service):
     assert upright.content != leaning.content
 
 
+@pytest.mark.parametrize("text", ["", "a\tb", "שלום", "M" * 60, "M" * 10_000])
+def test_what_the_style_image_cannot_say_is_refused_by_its_name(service, text):
+    answer = service.post("/v1/models/words/stylize", **form(["a"], image_text=text))
+    status, message = refusal(answer)
+    assert status == 422
+    assert message.startswith("image_text: ")
+
+
 def test_several_stylized_texts_come_as_zip_or_json(service):
     zipped = service.post("/v1/models/words/stylize", **form(["a", "bc"]))
     assert zipped.headers["content-type"] == "application/zip"

@@ -84,7 +84,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("reconstruct", {}, "image: Field required"),
     ("reconstruct", {"image": 7}, "image: expected an image file"),
     ("reconstruct", {"image": png(FLAT), "scale": 2}, "scale: Extra inputs"),
-    ("reconstruct", {"image": [png(FLAT)] * 2}, "image: expected an image file"),
+    ("reconstruct", {"image": [png(FLAT)] * 2}, "image: expected one image file, got 2"),
     ("reconstruct", {"image": png(FLAT), "seed": -1}, "seed"),
     ("reconstruct", {"image": png(FLAT), "label": "nobody"}, "unknown label 'nobody'"),
     ("reconstruct", {"image": png(FLAT), "label": "Smiling"}, "takes no labels"),
