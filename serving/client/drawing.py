@@ -1,0 +1,154 @@
+"""Ask for labelled images and lines of text; a zip is saved, with a progress bar."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tqdm import tqdm
+
+from augment.errors import RequestError
+from serving.client.calls import TIMEOUT, Picture, address_of, form_of, given, message_of
+
+__all__ = ["Download", "ask", "stylize", "write"]
+
+
+@dataclass(frozen=True)
+class Download:
+    """A zip that was received, and what the service said of it."""
+
+    path: Path
+    seed: int
+    asked: int
+    made: int
+    kept: int
+    dropped: int
+    shortfall: int
+
+
+def ask(
+    url: str,
+    model: str,
+    labels: Mapping[str, int] | None = None,
+    *,
+    out: str | Path,
+    new_identities: int | None = None,
+    per_label: int | None = None,
+    seed: int | None = None,
+    read_back: bool | None = None,
+    style: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Download:
+    """Ask for labelled images and save the zip, with a progress bar.
+
+    Args:
+        url: of the service.
+        model: NAME or NAME/VERSION.
+        labels: label to number of images.
+        out: path of the zip; it appears there once complete.
+        new_identities: instead of labels, how many classes that do not exist.
+        per_label: images of each of these.
+        seed: left out, the service draws one.
+        read_back: keep only images that read as their label; left out: yes, but of
+            new identities, which no reader knows.
+        style: see the service's /docs.
+        progress: show the bar.
+
+    Raises:
+        RequestError: the service refused; its message.
+        httpx.TransportError: the service cannot be reached, or broke off.
+    """
+    fields = {
+        "labels": labels,
+        "new_identities": new_identities,
+        "per_label": per_label,
+        "seed": seed,
+        "read_back": read_back,
+        "style": style,
+    }
+    return _download(url, model, "generate", out, progress, json=given(fields))
+
+
+def write(
+    url: str,
+    model: str,
+    texts: Sequence[str] | int,
+    *,
+    out: str | Path,
+    seed: int | None = None,
+    read_back: bool | None = None,
+    style: Mapping[str, Any] | None = None,
+    select: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Download:
+    """Ask for lines of text and save the zip; the rest as ``ask``.
+
+    Args:
+        url: of the service.
+        model: NAME or NAME/VERSION.
+        texts: what to write, one line each; or how many random texts.
+        out: path of the zip; it appears there once complete.
+        seed: left out, the service draws one.
+        read_back: keep only lines that read as their text; left out: yes if it has a reader.
+        style: see the service's /docs.
+        select: which styles may be taken; see there too.
+        progress: show the bar.
+    """
+    what = {"random_texts": texts} if isinstance(texts, int) else {"texts": list(texts)}
+    fields = {**what, "seed": seed, "read_back": read_back, "style": style, "select": select}
+    return _download(url, model, "generate", out, progress, json=given(fields))
+
+
+def stylize(
+    url: str,
+    model: str,
+    image: Picture,
+    texts: Sequence[str],
+    *,
+    out: str | Path,
+    image_text: str | None = None,
+    seed: int | None = None,
+    read_back: bool | None = None,
+    progress: bool = True,
+) -> Download:
+    """Ask for texts in the style of an image and save the zip; the rest as ``write``.
+
+    Args:
+        url: of the service.
+        model: NAME or NAME/VERSION.
+        image: one line of text that lends its style.
+        texts: what to write.
+        out: path of the zip.
+        image_text: what the image says, if known: then the texts stand as its text stands.
+        seed: left out, the service draws one.
+        read_back: keep only lines that read as their text.
+        progress: show the bar.
+    """
+    fields = {"texts": tuple(texts), "image_text": image_text, "seed": seed, "read_back": read_back}
+    parts = form_of([("image", image)], fields)
+    return _download(url, model, "stylize", out, progress, files=parts)
+
+
+def _download(
+    url: str, model: str, what: str, out: str | Path, progress: bool, **body: Any
+) -> Download:
+    """Post a request, save the zip that comes back and read what its headers tell."""
+    out = Path(out)
+    partial = out.with_name(f"{out.name}.partial")
+    address, headers = address_of(url, model, what), {"Accept": "application/zip"}
+    with httpx.stream("POST", address, headers=headers, timeout=TIMEOUT, **body) as response:
+        if response.is_error:
+            raise RequestError(message_of(response))
+        size = int(response.headers.get("Content-Length", 0)) or None
+        bar = tqdm(total=size, unit="B", unit_scale=True, desc=model, disable=not progress)
+        with bar, partial.open("wb") as file:
+            for piece in response.iter_bytes():
+                file.write(piece)
+                bar.update(len(piece))
+    partial.replace(out)
+    told = {
+        name: int(response.headers[f"X-{name}"])
+        for name in ("seed", "asked", "made", "kept", "dropped", "shortfall")
+    }
+    return Download(path=out, **told)
