@@ -40,6 +40,7 @@ from jobs.cli import (
 )
 from jobs.seeds import SeedTask, run_tasks
 from jobs.texts import ALL_SHOTS, benchmark_texts
+from jobs.tuning import tune, tune_verification
 from jobs.verification import verify, verify_sets
 from recognizers.arms import Cell, Plan, SeedRun
 from recognizers.comparators import offer_readers
@@ -57,7 +58,6 @@ from recognizers.sweeps import (
     shots_recipes,
 )
 from recognizers.text_scenarios import TEXT_SCENARIOS
-from recognizers.tuning import measured_on, run_trials, summarize, trials_of, write_trials
 from recognizers.verification_arms import (
     FACES_VERIFY,
     FACES_VERIFY_VIEW_2,
@@ -149,8 +149,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ConfigError(f"--against goes with {' and '.join(TEXT_SCENARIOS)}; leave it out.")
     scenario = choose_scenario(arguments)
     verifies = isinstance(scenario, Verification)
-    if verifies and (arguments.tune or arguments.sweep):
-        raise ConfigError(f"{scenario.name} is neither tuned nor swept; tune faces-id instead.")
+    if verifies and arguments.sweep:
+        raise ConfigError(f"{scenario.name} has no curves over amounts; leave --sweep out.")
+    if isinstance(scenario, ReportingView) and arguments.tune:
+        raise ConfigError(
+            "recipes are tried on the first view, for the second reports; leave out --view 2."
+        )
     plan = plan_for(scenario.name, rendered=scenario.rendered)
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
     plan = quicken(plan) if arguments.quick else plan
@@ -181,13 +185,14 @@ def carry_out(
     """Do what was asked for with all seeds; writes OUT's report and says what is in it."""
     scenario, processes = tasks[0].scenario, arguments.parallel
     if arguments.tune:
-        return tune(tasks, out, processes=processes)
+        work = tune_verification if isinstance(scenario, Verification) else tune
+        return work(tasks, out, processes=processes)
     if isinstance(scenario, Verification):
         told = describe_device(tasks[0].device)
         measure_all = verify_sets if isinstance(scenario, ReportingView) else verify
         return measure_all(tasks, command=command, out=out, device=told, processes=processes)
-    work = finish_with_sweep if arguments.sweep else finish
-    run_tasks(work, tasks, processes=processes)
+    finisher = finish_with_sweep if arguments.sweep else finish
+    run_tasks(finisher, tasks, processes=processes)
     runs = [task.open() for task in tasks]
     sweeps = sweep_curves(tasks, runs) if arguments.sweep else None
     report = measure(runs, scenario, command=command, out=out, sweeps=sweeps)
@@ -266,41 +271,6 @@ def finish_with_sweep(task: SeedTask) -> None:
     for factor in SHOT_FACTORS:
         if factor > 1:
             task.with_shots(factor).open().run(shots_recipes(task.plan))
-
-
-def finish_trials(task: SeedTask) -> None:
-    """Try every recipe that a seed has not tried yet."""
-    run_trials(task.open_for_tuning())
-
-
-def tune(tasks: Sequence[SeedTask], out: Path, *, processes: int = 1) -> str:
-    """Try recipes for every arm alike; writes tune.json and, for ``--config``, recipes.json.
-
-    Args:
-        tasks: one a draw.
-        out: folder of both files.
-        processes: draws at a time.
-
-    Returns:
-        What was found, for a console.
-    """
-    scenario, plan = tasks[0].scenario, tasks[0].plan
-    each = {arm: len(recipes) for arm, recipes in trials_of(plan).items()}
-    told = measured_on(scenario.draw(tasks[0].seed))
-    print(
-        f"{scenario.name}: {max(each.values())} recipes for each of {', '.join(each)}", flush=True
-    )
-    print(f"measured on {told}; test images are not read", flush=True)
-    run_tasks(finish_trials, tasks, processes=processes)
-    trials = summarize({task.seed: task.open_for_tuning() for task in tasks})
-    about = {
-        "scenario": scenario.name,
-        "metric": scenario.metric,
-        "measured_on": told,
-        "seeds": [task.seed for task in tasks],
-        "steps": plan.budget.steps,
-    }
-    return write_trials(out, trials, about)
 
 
 def sweep_curves(

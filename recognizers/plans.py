@@ -16,7 +16,7 @@ from recognizers.arms import Plan
 from recognizers.fit import Budget
 from recognizers.mixing import Recipe
 
-__all__ = ["TUNABLE_ARMS", "candidates", "plan_for"]
+__all__ = ["TUNABLE_ARMS", "VERIFICATION_CANDIDATES", "candidates", "plan_for"]
 
 TUNABLE_ARMS = ("classical", "rendered", "synthetic")
 EXTRA_SHARES = (0.25, 0.5, 0.67, 0.8)
@@ -27,6 +27,22 @@ FACE_SHARES = (0.4, 0.6, 0.75)
 
 _FACES = Recipe(augmentation="faces-erasing")
 """The best of those tried on dev images of faces-tail (EXPERIMENTS.md)."""
+
+_WITH_FACES = [
+    replace(_FACES, generated=share, real_only_after=until)
+    for share in (0.15, 0.4)
+    for until in (0.5, 0.8)
+]
+VERIFICATION_CANDIDATES: dict[str, list[Recipe]] = {
+    "classical": [
+        replace(_FACES, augmentation=strength, mixup=mixup)
+        for strength in FACE_STRENGTHS[1:]
+        for mixup in (0.0, 0.2)
+    ],
+    "synthetic_existing": _WITH_FACES,
+    "synthetic_new": _WITH_FACES,
+}
+"""Recipes to try for the arms of faces-verify; equally many for each."""
 
 
 def candidates(arm: str, plan: Plan) -> list[Recipe]:
@@ -133,6 +149,8 @@ _PLANS: dict[str, Plan] = {
     "faces-tail": _FACE_PLAN,
     "faces-verify": replace(
         _FACE_PLAN,
+        recipes=_FACE_PLAN.recipes
+        | dict.fromkeys(("synthetic_existing", "synthetic_new"), _FACE_PLAN.recipes["synthetic"]),
         budget=Budget(steps=3000),
         generated_per_class=20,
     ),

@@ -179,15 +179,16 @@ def format_trials(trials: Sequence[Trial[MixtureT]]) -> str:
     """A table for the console, the best recipe of each arm marked."""
     best = best_of(trials)
     width = max(len(str(trial.recipe)) for trial in trials)
+    arms = 2 + max(len(trial.arm) for trial in trials)
     names = list(trials[0].besides)
     head = "".join(f"  {name}" for name in [*names, "seconds", "each draw"])
-    lines = [f"  {'arm':<11}{'recipe':<{width + 2}}{'mean':>7}{head}"]
+    lines = [f"  {'arm':<{arms}}{'recipe':<{width + 2}}{'mean':>7}{head}"]
     for trial in trials:
         besides = "".join(f"{100 * trial.besides[name]:{len(name) + 2}.2f}" for name in names)
         each = " ".join(f"{100 * value:.1f}" for value in trial.per_seed)
         mark = "   best" if trial.recipe == best[trial.arm] else ""
         lines.append(
-            f"  {trial.arm:<11}{trial.recipe!s:<{width + 2}}{100 * trial.mean:7.2f}"
+            f"  {trial.arm:<{arms}}{trial.recipe!s:<{width + 2}}{100 * trial.mean:7.2f}"
             f"{besides}{trial.seconds:9.0f}  {each}{mark}"
         )
     return "\n".join(lines)

@@ -28,7 +28,7 @@ from recognizers.arrays import load_array, load_arrays, save_arrays
 from recognizers.draws import Draw
 from recognizers.face import FaceRecognizer
 from recognizers.gain import ArmResult, GainReport, measure_gain
-from recognizers.mixing import LabelledPixels
+from recognizers.mixing import LabelledPixels, Recipe
 from recognizers.scenarios import Scenario, pick
 from recognizers.verification import (
     Fold,
@@ -212,7 +212,7 @@ class VerificationRun:
         scenario: knows the test pairs.
 
     Raises:
-        ConfigError: a recognizer without embeddings.
+        ConfigError: a recognizer without embeddings, or a plan without an arm's recipe.
     """
 
     def __init__(self, run: SeedRun, scenario: Verification) -> None:
@@ -220,6 +220,10 @@ class VerificationRun:
             raise ConfigError(
                 f"{scenario.name} compares embeddings: expected a recognizer derived from "
                 f"recognizers.face.FaceRecognizer, got {run.build!r}."
+            )
+        if missing := [arm for arm in VERIFICATION_ARMS if arm not in run.plan.recipes]:
+            raise ConfigError(
+                f"expected a recipe for every arm, got none for {', '.join(missing)}."
             )
         assert run.draw.dev is not None, "a draw of Verification holds people back"
         self.run, self.held_back, self.scenario = run, run.draw.dev, scenario
@@ -284,6 +288,18 @@ class VerificationRun:
         arrays = load_arrays(path)
         return LabelledPixels(arrays["images"], arrays["labels"])
 
+    def extra_people(self, arm: str) -> LabelledPixels | None:
+        """What an arm has besides real photographs; None: nothing. Drawn if it is not yet."""
+        if arm == "synthetic_existing":
+            return self.run.generated()
+        return self.new_people() if arm == "synthetic_new" else None
+
+    def train(self, recipe: Recipe, extra: LabelledPixels | None) -> FaceRecognizer:
+        """Train a recognizer by a recipe on real photographs and on ``extra_people``."""
+        model = self.run.train(recipe, seed=1, generated=extra)
+        assert isinstance(model, FaceRecognizer), "checked at the start"
+        return model
+
     def _cell(self, arm: str) -> VerificationCell:
         path = self.run.folder / "cells" / f"{arm}.npz"
         if not path.exists():
@@ -300,15 +316,10 @@ class VerificationRun:
 
     def _finish(self, path: Path, arm: str) -> None:
         """Train an arm, choose its threshold, compare the test pairs and keep the result."""
-        recipe = self.run.plan.recipes["synthetic" if arm in CANDIDATES else arm]
-        if arm == "synthetic_existing":
-            extra: LabelledPixels | None = self.run.generated()
-        else:
-            extra = self.new_people() if arm == "synthetic_new" else None
+        extra = self.extra_people(arm)
         self.run.say(f"seed {self.run.seed}: arm {arm}")
         started = time.monotonic()
-        model = self.run.train(recipe, seed=1, generated=extra)
-        assert isinstance(model, FaceRecognizer), "checked at the start"
+        model = self.train(self.run.plan.recipes[arm], extra)
         choosing = self.scenario.choosing_pairs(self.held_back, self.run.seed)
         threshold = best_threshold(similarities(model, self.held_back, choosing), choosing.same)
         cosines = similarities(model, self.run.draw.test, self.pairs)

@@ -1,15 +1,19 @@
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError
-from jobs import benchmark, verification
-from recognizers.mixing import LabelledPixels
+from jobs import benchmark, tuning, verification
+from recognizers.mixing import LabelledPixels, Recipe
+from recognizers.plans import VERIFICATION_CANDIDATES
+from recognizers.tuning import Trial
 from recognizers.verification import Pairs, score_pairs
 from recognizers.verification_arms import (
     CANDIDATES,
@@ -74,10 +78,38 @@ def test_the_report_leads_with_new_people_and_holds_both_gains_and_all_scores(
     assert "--new-identities 5" in report["recommended"]["command"]
 
 
-@pytest.mark.parametrize("word", ["--tune", "--sweep"])
-def test_faces_verify_is_neither_tuned_nor_swept(tmp_path: Path, word: str) -> None:
-    with pytest.raises(ConfigError, match="neither tuned nor swept"):
-        benchmark.main(["faces-verify", word, "--out", str(tmp_path)])
+def test_tuning_writes_recipes_that_a_benchmark_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tried(runs: Mapping[int, Any]) -> list[Trial[Recipe]]:
+        assert list(runs) == [100], "one draw unless told otherwise"
+        return [
+            Trial(arm, recipe, [0.5 + recipe.real_only_after / 10], {}, 1.0)
+            for arm, recipes in VERIFICATION_CANDIDATES.items()
+            for recipe in recipes
+        ]
+
+    monkeypatch.setattr(tuning, "open_run", finished)
+    monkeypatch.setattr(tuning, "run_verification_trials", lambda run: None)
+    monkeypatch.setattr(tuning, "summarize_verification", tried)
+    command = ["faces-verify", "--device", "cpu", "--out", str(tmp_path)]
+    benchmark.main([*command, "--tune", "--seed", "100"])
+    found = json.loads((tmp_path / "tune.json").read_text())
+    assert found["measured_on"] == "pairs of the people held back"
+    assert len(found["trials"]) == 12
+    capsys.readouterr()
+    recipes = str(tmp_path / "recipes.json")
+    benchmark.main([*command, "--resume", "--dry-run", "--config", recipes])
+    chosen = json.loads(capsys.readouterr().out)["settings"]["recipes"]["synthetic_new"]
+    assert (chosen["generated"], chosen["real_only_after"]) == (0.15, 0.8)
+
+
+def test_curves_and_tuning_on_the_second_view_are_refused(tmp_path: Path) -> None:
+    command = ["faces-verify", "--out", str(tmp_path)]
+    with pytest.raises(ConfigError, match="leave --sweep out"):
+        benchmark.main([*command, "--sweep"])
+    with pytest.raises(ConfigError, match="tried on the first view"):
+        benchmark.main([*command, "--view", "2", "--tune"])
 
 
 def test_view_2_is_told_set_by_set_and_takes_no_seeds(

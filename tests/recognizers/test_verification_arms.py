@@ -8,12 +8,12 @@ import pytest
 from augment.errors import ConfigError, DataError
 from augment.generate import Samples
 from augment.images import encode_png
-from recognizers import arms, verification_arms
+from recognizers import arms, verification_arms, verification_tuning
 from recognizers.arms import Plan, SeedRun
 from recognizers.character import CharacterRecognizer
 from recognizers.fit import Budget
 from recognizers.mixing import LabelledPixels
-from recognizers.plans import plan_for
+from recognizers.plans import VERIFICATION_CANDIDATES, plan_for
 from recognizers.scenarios import data_root
 from recognizers.verification_arms import (
     CANDIDATES,
@@ -27,6 +27,7 @@ from recognizers.verification_arms import (
     score_table,
     view2_table,
 )
+from recognizers.verification_tuning import run_verification_trials, summarize_verification
 
 TRAINED = [f"Dev_{i:02d}" for i in range(20)]
 TESTED = [f"Test_{i}" for i in range(4)]
@@ -233,6 +234,39 @@ def test_a_generator_that_mixes_nobody_is_told_so(
 def test_a_recognizer_without_embeddings_is_refused(scenario, plan, tmp_path):
     with pytest.raises(ConfigError, match="expected a recognizer derived from"):
         start(scenario, plan, tmp_path, build=CharacterRecognizer)
+
+
+def test_a_plan_without_an_arms_recipe_is_refused(scenario, plan, tmp_path):
+    recipes = {arm: plan.recipes[arm] for arm in plan.recipes if arm != "synthetic_new"}
+    with pytest.raises(ConfigError, match="got none for synthetic_new"):
+        start(scenario, replace(plan, recipes=recipes), tmp_path)
+
+
+def test_recipes_are_tried_on_people_held_back_and_no_test_pair_is_read(
+    scenario, plan, tmp_path, with_generator, monkeypatch
+):
+    few = {arm: recipes[:2] for arm, recipes in VERIFICATION_CANDIDATES.items()}
+    monkeypatch.setattr(verification_tuning, "VERIFICATION_CANDIDATES", few)
+    compared = []
+    original = verification_tuning.similarities
+
+    def noted(model, data, pairs):
+        compared.append((data, pairs))
+        return original(model, data, pairs)
+
+    monkeypatch.setattr(verification_tuning, "similarities", noted)
+    run = start(scenario, plan, tmp_path)
+    run_verification_trials(run)
+    assert len(compared) == 6
+    held_back = set(run.held_back.names)
+    for data, pairs in compared:
+        assert set(data.names) == held_back
+        assert {f"{name}.png" for name in (*pairs.first, *pairs.second)} <= held_back
+    monkeypatch.setattr(arms, "fit", None)  # what is finished is not trained again
+    trials = summarize_verification({1: run})
+    assert [trial.arm for trial in trials] == [arm for arm in few for _ in range(2)]
+    assert all(0 <= trial.mean <= 1 for trial in trials)
+    assert {len(recipes) for recipes in VERIFICATION_CANDIDATES.values()} == {4}
 
 
 def test_both_synthetic_arms_are_compared_with_the_classical_one(
