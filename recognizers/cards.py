@@ -86,6 +86,7 @@ def format_card(name: str, info: BundleInfo, measured: Measured) -> str:
         "training data": data.get("uri", "not recorded"),
         "digest of the training data": data.get("digest", "not recorded"),
         "training images": data.get("images", "not recorded"),
+        "licence of the training images": info.licence or "not stated",
         "classes": f"{len(info.classes)}: {classes}" if info.classes else "none",
         "attributes": ", ".join(info.attributes) or "none",
     }

@@ -1,6 +1,7 @@
 """The report and the model card say what was measured, and nothing that was not."""
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -201,6 +202,13 @@ def test_a_card_says_what_the_bundle_is_and_how_it_was_measured(tmp_path: Path):
         "| this bundle | 90.0 % |", "    python -m x", "not differentially private",
     ):  # fmt: skip
         assert text in card
+
+
+def test_a_card_tells_the_licence_of_the_training_images(tmp_path: Path):
+    licensed = replace(INFO, data={**INFO.data, "licence": "CC BY 4.0 |\nby Jo"})
+    for info, told in ((licensed, "CC BY 4.0 \\| by Jo"), (INFO, "not stated")):
+        card = card_files("digits/1", info, tmp_path, {})[CARD_FILE]
+        assert f"| licence of the training images | {told} |" in card
 
 
 def test_a_card_keeps_earlier_measures_and_replaces_those_taken_again(tmp_path: Path):
