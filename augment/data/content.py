@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import matplotlib
@@ -28,6 +28,7 @@ from augment.images import Pixels
 
 __all__ = [
     "DEFAULT_FONTS",
+    "Fault",
     "Font",
     "advance_width",
     "book_fonts",
@@ -35,6 +36,7 @@ __all__ = [
     "draw_glyphs",
     "draw_ink",
     "draw_label",
+    "find_fault",
 ]
 
 _FACES = ("uni", "sans", "italic")
@@ -173,7 +175,7 @@ def draw_glyphs(
     glyphs = np.empty((len(labels), len(chosen), *size, 1), np.uint8)
     for row, label in enumerate(labels):
         for column, font in enumerate(chosen):
-            usable = font if _complaint(label, font) is None else Font(weight=font.weight)
+            usable = font if find_fault(label, font) is None else Font(weight=font.weight)
             glyphs[row, column] = draw_label(label, size, usable, margin=margin, stretch=stretch)
     return glyphs
 
@@ -184,9 +186,52 @@ def check_drawable(label: str, font: Font) -> None:
     Raises:
         GlyphError: names the label and the character, and what to do.
     """
-    complaint = _complaint(label, font)
-    if complaint is not None:
-        raise GlyphError(complaint)
+    fault = find_fault(label, font)
+    if fault is not None:
+        raise GlyphError(f"{fault.what}; {fault.remedy}.")
+
+
+class Fault(NamedTuple):
+    """Why a label would come out wrong, and what can be done where it is the name of a class."""
+
+    what: str
+    remedy: str
+
+
+@lru_cache(maxsize=65536)
+def find_fault(label: str, font: Font) -> Fault | None:
+    """What is wrong with drawing a label, for callers with an advice of their own.
+
+    Args:
+        label: any text.
+        font: what to draw with.
+
+    Returns:
+        None if nothing is wrong.
+    """
+    if not label or label.isspace():
+        return Fault(f"expected visible characters, got {label!a}", "rename the class")
+    for character in unicodedata.normalize("NFC", label):
+        shown = f"{character!a} (U+{ord(character):04X})"
+        if label != character:
+            shown += f" in label {label!a}"
+        if unicodedata.category(character) in ("Cc", "Cn", "Co", "Cs"):
+            return Fault(f"expected printable characters, got {shown}", "rename the class")
+        if len(label) > 1 and unicodedata.bidirectional(character) in ("R", "AL"):
+            return Fault(
+                f"expected left-to-right text or one character, got {shown}: right-to-left words "
+                "cannot be drawn",
+                "label their characters one by one",
+            )
+        if character != "?" and not character.isspace() and _is_missing(character, font):
+            name = font.path or f"the built-in font {font.face}"
+            return Fault(
+                f"{name} has no glyph for {character} {shown}",
+                "rename the class or name a font file that has it",
+            )
+    if not draw_ink(label, font, 64)[0].any():
+        return Fault(f"expected visible characters, got {label!a}", "rename the class")
+    return None
 
 
 def draw_ink(label: str, font: Font, font_size: int) -> tuple[Pixels, int]:
@@ -223,30 +268,6 @@ def advance_width(label: str, font: Font, font_size: int) -> int:
     with _DRAWING:
         width: int = cv2.getTextSize((0, 0), label, (0, 0), face, font_size, font.weight)[2]
     return width
-
-
-@lru_cache(maxsize=65536)
-def _complaint(label: str, font: Font) -> str | None:
-    """What is wrong with drawing ``label`` in ``font``; None if nothing."""
-    if not label or label.isspace():
-        return f"expected a label with visible characters, got {label!r}; rename the class."
-    for character in unicodedata.normalize("NFC", label):
-        shown = f"{character!a} (U+{ord(character):04X}) in label {label!a}"
-        if unicodedata.category(character) in ("Cc", "Cn", "Co", "Cs"):
-            return f"expected printable characters, got {shown}; rename the class."
-        if len(label) > 1 and unicodedata.bidirectional(character) in ("R", "AL"):
-            return (
-                f"expected left-to-right text or one character, got {shown}: right-to-left words "
-                "cannot be drawn; label their characters one by one."
-            )
-        if character != "?" and not character.isspace() and _is_missing(character, font):
-            return (
-                f"{font.path or font.face} has no glyph for {character} {shown}; "
-                "name a font file that has it."
-            )
-    if not draw_ink(label, font, 64)[0].any():
-        return f"expected a label with visible characters, got {label!a}; rename the class."
-    return None
 
 
 def _is_missing(character: str, font: Font) -> bool:

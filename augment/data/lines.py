@@ -23,9 +23,9 @@ from augment.data.content import (
     Font,
     advance_width,
     book_fonts,
-    check_drawable,
     draw_ink,
     draw_label,
+    find_fault,
 )
 from augment.data.layouts import Layout
 from augment.errors import GlyphError, LabelError
@@ -343,11 +343,7 @@ def _able(character: str, font: Font) -> Font:
         return Font(weight=min(font.weight + _UNI_IS_LIGHTER, 1000))
     if character == " ":
         return font
-    try:
-        check_drawable(character, font)
-    except GlyphError:
-        return Font(weight=font.weight)
-    return font
+    return font if find_fault(character, font) is None else Font(weight=font.weight)
 
 
 @lru_cache(maxsize=65536)
@@ -363,9 +359,6 @@ def _complaint(character: str) -> str | None:
         )
     if unicodedata.bidirectional(character) in ("R", "AL", "AN"):
         return f"expected left-to-right text, got {shown}; right-to-left lines cannot be drawn."
-    if character != " ":
-        try:
-            check_drawable(character, Font())
-        except GlyphError as error:
-            return str(error)
+    if character != " " and (fault := find_fault(character, Font())) is not None:
+        return f"{fault.what}; leave it out or write another character."
     return None

@@ -117,6 +117,11 @@ def test_a_label_that_cannot_be_drawn_is_named(label: str, named: str) -> None:
         draw_glyphs(["A", label], (16, 16))
 
 
+def test_the_name_of_a_class_that_no_font_draws_can_be_changed_or_given_a_font_file() -> None:
+    with pytest.raises(GlyphError, match=r"has no glyph for ก .*; rename the class or name a font"):
+        check_drawable("ก", Font())
+
+
 def test_glyph_errors_are_label_errors_and_value_errors() -> None:
     assert issubclass(GlyphError, LabelError)
     assert issubclass(GlyphError, AugmentError)

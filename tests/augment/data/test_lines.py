@@ -99,6 +99,14 @@ def test_a_text_that_would_come_out_wrong_is_refused(text: str, message: str) ->
         draw_contents(["fine", text], size=(32, 96))
 
 
+@pytest.mark.parametrize("text", ["Caf\u0e01", "ab\U000e1234", "a\u3000b"])
+def test_what_no_font_draws_is_refused_with_what_the_writer_of_a_text_can_do(text: str) -> None:
+    with pytest.raises(GlyphError, match="; leave it out or write another character") as refused:
+        check_line(text)
+    assert "class" not in str(refused.value)
+    assert "font file" not in str(refused.value)
+
+
 def test_a_text_that_the_layout_does_not_allow_is_refused() -> None:
     with pytest.raises(LabelError, match="position 2"):
         draw_contents(["京I12345"], PLATES, size=(32, 96))
