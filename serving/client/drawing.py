@@ -37,6 +37,7 @@ def ask(
     per_label: int | None = None,
     seed: int | None = None,
     read_back: bool | None = None,
+    reader_band: tuple[float, float] | None = None,
     style: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Download:
@@ -52,6 +53,8 @@ def ask(
         seed: left out, the service draws one.
         read_back: keep only images that read as their label; left out: yes, but of
             new identities, which no reader knows.
+        reader_band: the least and the greatest confidence of the reader that are kept, both in
+            [0, 1]; left out: the reader's own.
         style: see the service's /docs.
         progress: show the bar.
 
@@ -65,6 +68,7 @@ def ask(
         "per_label": per_label,
         "seed": seed,
         "read_back": read_back,
+        "reader_band": reader_band,
         "style": style,
     }
     return _download(url, model, "generate", out, progress, json=given(fields))
@@ -78,6 +82,7 @@ def write(
     out: str | Path,
     seed: int | None = None,
     read_back: bool | None = None,
+    reader_band: tuple[float, float] | None = None,
     style: Mapping[str, Any] | None = None,
     select: Mapping[str, Any] | None = None,
     progress: bool = True,
@@ -91,12 +96,20 @@ def write(
         out: path of the zip; it appears there once complete.
         seed: left out, the service draws one.
         read_back: keep only lines that read as their text; left out: yes if it has a reader.
+        reader_band: which confidences of the reader are kept; as ``ask``.
         style: see the service's /docs.
         select: which styles may be taken; see there too.
         progress: show the bar.
     """
     what = {"random_texts": texts} if isinstance(texts, int) else {"texts": list(texts)}
-    fields = {**what, "seed": seed, "read_back": read_back, "style": style, "select": select}
+    fields = {
+        **what,
+        "seed": seed,
+        "read_back": read_back,
+        "reader_band": reader_band,
+        "style": style,
+        "select": select,
+    }
     return _download(url, model, "generate", out, progress, json=given(fields))
 
 
@@ -110,6 +123,7 @@ def stylize(
     image_text: str | None = None,
     seed: int | None = None,
     read_back: bool | None = None,
+    reader_band: tuple[float, float] | None = None,
     progress: bool = True,
 ) -> Download:
     """Ask for texts in the style of an image and save the zip; the rest as ``write``.
@@ -123,9 +137,16 @@ def stylize(
         image_text: what the image says, if known: then the texts stand as its text stands.
         seed: left out, the service draws one.
         read_back: keep only lines that read as their text.
+        reader_band: which confidences of the reader are kept; as ``ask``.
         progress: show the bar.
     """
-    fields = {"texts": tuple(texts), "image_text": image_text, "seed": seed, "read_back": read_back}
+    fields = {
+        "texts": tuple(texts),
+        "image_text": image_text,
+        "seed": seed,
+        "read_back": read_back,
+        "reader_band": reader_band,
+    }
     parts = form_of([("image", image)], fields)
     return _download(url, model, "stylize", out, progress, files=parts)
 

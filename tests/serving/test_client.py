@@ -1,5 +1,6 @@
 import json
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,22 @@ def test_a_refusal_of_work_on_images_is_told_in_the_words_of_the_service(url: st
         client.reconstruct(url, "faces", FLAT, label="ann")
     with pytest.raises(RequestError, match="takes no labels"):
         client.morph(url, "faces", labels=("Smiling", "Eyeglasses"), seed=1)
+
+
+def test_images_are_asked_for_within_a_band_of_the_readers_confidences(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    service = request.getfixturevalue("client")  # whose samples are read the surer the later
+    monkeypatch.setattr(
+        httpx, "stream", lambda _, url, **how: nullcontext(service.post(url, **how))
+    )
+    how: dict[str, Any] = {"out": tmp_path / "z.zip", "seed": 1, "progress": False}
+    band = (0.75 + 4 / 1024, 0.75 + 9 / 1024)
+    told = client.ask("http://service", "digits", {"3": 6}, reader_band=band, **how)
+    assert (told.kept, told.shortfall) == (4, 2)
+    assert [row["index"] for row in unpack(told.path, tmp_path / "out")] == [4, 6, 7, 9]
+    with pytest.raises(RequestError, match=r"reader_band must be .* got 0\.9 to 0\.1"):
+        client.ask("http://service", "digits", {"3": 6}, reader_band=(0.9, 0.1), **how)
 
 
 def write_zip(path: Path) -> Path:

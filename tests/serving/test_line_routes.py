@@ -247,6 +247,7 @@ def test_a_format_named_goes_before_what_accept_says(service):
         ("words", ["שלום"], "right-to-left"),
         ("words", ["a\tb"], "position 2"),
         ("words", ["a,b"], "position 2"),
+        ("words", ["a\u0e01"], "no glyph for \u0e01 '\\u0e01' (U+0E01); leave it out or write"),
     ],
 )
 def test_texts_that_cannot_be_written_are_refused_on_both_routes(service, model, texts, named):
@@ -479,3 +480,26 @@ def test_the_client_asks_for_lines_in_the_style_of_an_image(url, tmp_path):
     assert all(row["styles"] is None for row in rows)
     with pytest.raises(RequestError, match="position 2"):
         line_client.stylize(url, "words", picture, ["a,b"], out=out, progress=False)
+
+
+def test_the_client_asks_for_lines_within_a_band_of_the_readers_confidences(url, tmp_path):
+    how = {"out": tmp_path / "z.zip", "seed": 7, "progress": False}
+    picture = encode_png(np.full((40, 120, 3), 90, np.uint8))
+
+    def write(texts, **more):
+        return line_client.write(url, "read-plates", texts, **how, **more)
+
+    def stylize(texts, **more):
+        return line_client.stylize(url, "read-plates", picture, texts, **how, **more)
+
+    texts = ["京A12345", "浙F8GH07"] * 3
+    for ask in (write, stylize):
+        every = line_client.unpack(ask(texts).path, tmp_path / f"{ask.__name__}-every")
+        sure = [row["confidence"] for row in every]
+        middle = (min(sure) + max(sure)) / 2
+        told = ask(texts, reader_band=(middle, 1.0))
+        kept = line_client.unpack(told.path, tmp_path / f"{ask.__name__}-surer")
+        assert kept
+        assert min(sure) < middle <= min(row["confidence"] for row in kept)
+        with pytest.raises(RequestError, match="goes with images that are read back"):
+            ask(["京A12345"], reader_band=(0.1, 0.9), read_back=False)
