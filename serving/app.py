@@ -79,7 +79,9 @@ def create_app(catalog: Catalog, backend: Backend, *, max_queued: int = 256) -> 
         response.status_code = 200 if health.status == "ready" else 503
         return health
 
-    app.mount("/", StaticFiles(directory=CONSOLE, html=True), name="console")
+    page = StaticFiles(directory=CONSOLE, html=True)
+    for file in ("", *sorted(file.name for file in CONSOLE.iterdir())):
+        app.add_route(f"/{file}", page, ["GET"])  # a mount at / would answer every wrong method 404
     return app
 
 

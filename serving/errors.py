@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import TracebackType
 
 from fastapi import FastAPI, Request
@@ -44,16 +44,22 @@ TYPES = {
 """Error type by HTTP status, where no class of augment.errors stands for it."""
 
 
-def error_response(status: int, message: str, kind: str | None = None) -> Response:
+def error_response(
+    status: int,
+    message: str,
+    kind: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """Return an error as JSON in ASCII, since a message may quote text that is no valid UTF-8.
 
     Args:
         status: HTTP status.
         message: what was expected, what came, what to do.
         kind: the error's type; left out, that of the status.
+        headers: what else to send; a 503 says when to try again.
     """
     detail = {"type": kind or TYPES.get(status, "HttpError"), "message": message}
-    headers = {"Retry-After": "1"} if status == 503 else None
+    headers = {**(headers or {}), **({"Retry-After": "1"} if status == 503 else {})}
     return Response(json.dumps({"error": detail}), status, headers, "application/json")
 
 
@@ -73,7 +79,7 @@ def install_error_handlers(app: FastAPI) -> None:
         if error.status_code == 400 and error.__cause__ is not None:  # FastAPI's, of a body
             return _unreadable(error.__cause__)
         message = f"{error.detail} ({request.method} {request.url.path}); see /docs."
-        return error_response(error.status_code, message)
+        return error_response(error.status_code, message, headers=error.headers)
 
     @app.exception_handler(Exception)
     async def on_anything_else(_: Request, error: Exception) -> Response:

@@ -209,10 +209,13 @@ class Client:
         self.app = app
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return asyncio.run(self._call("GET", path, **options))
+        return self.request("GET", path, **options)
 
     def post(self, path: str, **options: Any) -> httpx.Response:
-        return asyncio.run(self._call("POST", path, **options))
+        return self.request("POST", path, **options)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._call(method, path, **options))
 
     async def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)

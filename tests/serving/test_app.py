@@ -348,11 +348,34 @@ def test_bodies_that_are_not_json_too_large_or_of_unknown_length_are_refused(cli
         ("/v1/models/..%2F..%2Fetc", 404),
         ("/v1/models/%00", 404),
         ("/nothing", 404),
-        (GENERATE, 404),
+        ("/v1/models/digits/nothing", 404),
+        ("/../app.py", 404),
+        ("/%2e%2e/app.py", 404),
     ],
 )
 def test_what_is_not_there_is_told_in_json(client: Any, path: str, status: int) -> None:
     assert error_of(client.get(path))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", GENERATE, "POST"),
+        ("GET", "/v1/models/digits/1/generate", "POST"),
+        ("GET", "/v1/models/faces/inpaint", "POST"),
+        ("GET", "/v1/models/words/stylize", "POST"),
+        ("DELETE", GENERATE, "POST"),
+        ("DELETE", "/v1/models/digits", "GET"),
+        ("DELETE", "/", "GET, HEAD"),
+        ("DELETE", "/console.js", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_a_path_does_not_take_is_refused_with_those_it_takes(
+    client: Any, method: str, path: str, allowed: str
+) -> None:
+    answer = client.request(method, path)
+    assert error_of(answer)[:2] == (405, "MethodNotAllowedError")
+    assert sorted(answer.headers["allow"].split(", ")) == allowed.split(", ")
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are(client: Any) -> None:
