@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
+from starlette.routing import Route
 
 from augment.bundle import Registry
 from augment.errors import BundleNotFoundError
@@ -81,7 +82,8 @@ def create_app(catalog: Catalog, backend: Backend, *, max_queued: int = 256) -> 
 
     page = StaticFiles(directory=CONSOLE, html=True)
     for file in ("", *sorted(file.name for file in CONSOLE.iterdir())):
-        app.add_route(f"/{file}", page, ["GET"])  # a mount at / would answer every wrong method 404
+        # no mount at /, which would answer every wrong method with 404
+        app.router.routes.append(Route(f"/{file}", page, methods=["GET"]))
     return app
 
 
