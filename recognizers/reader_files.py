@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from augment.errors import BundleError
 
-__all__ = ["StoredReader", "opened_reader", "write_reader"]
+__all__ = ["StoredReader", "opened_reader", "read_band", "write_reader"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -54,6 +54,22 @@ def write_reader(
     told = {"kind": kind, "members": len(members), **description}
     text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
     (folder / "config.json").write_text(text, encoding="utf-8")
+
+
+def read_band(folder: Path) -> tuple[float, float]:
+    """Which confidences a reader keeps, without loading it; all, where its description has none.
+
+    Raises:
+        BundleError: the description cannot be read.
+    """
+    path = folder / "config.json"
+    try:
+        low, high = json.loads(path.read_text(encoding="utf-8")).get("band", (0.0, 1.0))
+        return float(low), float(high)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"{path}: expected the description of a reader, got: {error}; train the bundle again."
+        ) from error
 
 
 @contextmanager

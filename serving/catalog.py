@@ -6,6 +6,7 @@ from pathlib import Path
 
 from augment.bundle import READER_FOLDER, SAMPLES_FILE, BundleInfo, Registry, load_bundle
 from augment.errors import BundleError, LabelError, RequestError
+from recognizers.reader_files import read_band
 from serving.models import capabilities_of
 from serving.schemas import ModelDetail, ModelSummary
 
@@ -155,6 +156,7 @@ class Catalog:
             capabilities=list(entry.capabilities),
             attributes=list(info.attributes),
             reader=entry.has_reader,
+            reader_band=read_band(entry.folder / READER_FOLDER) if entry.has_reader else None,
             published=self.registry.published(entry.bundle),
             licence=info.licence,
             data=info.data,

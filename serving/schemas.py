@@ -318,6 +318,9 @@ class ModelDetail(BaseModel):
     capabilities: list[str] = Field(description="What it can be asked for.")
     attributes: list[str] = Field(description="What edit knows.")
     reader: bool = Field(description="Whether images can be read back.")
+    reader_band: tuple[float, float] | None = Field(
+        description="Confidences that the reader keeps unless a request says otherwise."
+    )
     published: datetime = Field(description="When this version came into the registry.")
     licence: str | None = Field(
         description="Terms of the images that it was trained on, as given; null: not stated."

@@ -102,14 +102,35 @@ async function showModel(name) {
   );
   at("samples").src = `v1/models/${encodeURIComponent(name)}/${model.version}/samples.png`;
   at("samples").hidden = false;
-  at("read-back").checked = model.reader;
-  at("read-back").disabled = !model.reader;
+  showReadBack(at("ask"));
   at("ask").hidden = !model.capabilities.includes("generate");
   choose(model.classes.slice(0, 10));
   at("images").replaceChildren();
   say("");
   showImageTools();
   showLineTools();
+}
+
+/** Offer to read back where the model has a reader, within the reader's own band, in percent. */
+function showReadBack(panel) {
+  const check = panel.querySelector(".check input");
+  const band = panel.querySelector(".band");
+  check.checked = model.reader;
+  check.disabled = !model.reader;
+  band.hidden = !model.reader;
+  band.disabled = false;
+  band.querySelectorAll("input").forEach((input, end) => {
+    input.value = input.placeholder = model.reader ? Number((100 * model.reader_band[end]).toFixed(6)) : "";
+  });
+}
+
+/** What the form says of reading back: the band only where it is not the reader's own. */
+function readBack(panel) {
+  const read_back = panel.querySelector(".check input").checked;
+  const ends = [...panel.querySelectorAll(".band input")];
+  const isOwn = ({ value, placeholder }) => value === "" || value === placeholder;
+  if (!read_back || ends.every(isOwn)) return { read_back };
+  return { read_back, reader_band: ends.map((end) => Number(end.value || end.placeholder) / 100) };
 }
 
 function choose(labels) {
@@ -134,7 +155,7 @@ function request(format) {
   const labels = Object.fromEntries(
     model.classes.filter((label) => chosen.has(label)).map((label) => [label, count]),
   );
-  const body = { labels, format, read_back: at("read-back").checked };
+  const body = { labels, format, ...readBack(at("ask")) };
   if (at("seed").value !== "") body.seed = at("seed").valueAsNumber;
   return body;
 }
@@ -205,6 +226,11 @@ async function copyCurl() {
 }
 
 at("model").addEventListener("change", () => working(() => showModel(at("model").value)));
+for (const panel of [at("ask"), at("write")]) {
+  panel.querySelector(".check input").addEventListener("change", ({ target: check }) => {
+    panel.querySelector(".band").disabled = !check.checked;
+  });
+}
 at("all").addEventListener("click", () => choose(model.classes));
 at("none").addEventListener("click", () => choose([]));
 at("draw").addEventListener("click", () => working(draw));

@@ -3,8 +3,7 @@
 /** Show the form for lines where the model writes any, and nothing else. */
 function showLineTools() {
   at("write").hidden = !model.capabilities.includes("texts");
-  at("line-read-back").checked = model.reader;
-  at("line-read-back").disabled = !model.reader;
+  showReadBack(at("write"));
   at("lines").replaceChildren();
   say("", false, at("write"));
 }
@@ -28,18 +27,18 @@ function showWhatCounts() {
 function askForLines(type) {
   const texts = writtenTexts();
   const [style] = at("style").files;
-  const read_back = at("line-read-back").checked;
+  const reading = readBack(at("write"));
   const seed = at("line-seed").value;
   if (!style) {
     const body = texts.length ? { texts } : { random_texts: at("random").valueAsNumber };
     if (seed !== "") body.seed = Number(seed);
-    return ask({ ...body, read_back, format: type });
+    return ask({ ...body, ...reading, format: type });
   }
   if (texts.length === 0) throw new Error("Write the texts that are to take the image's style.");
   const form = new FormData();
   form.append("image", style);
   for (const text of texts) form.append("texts", text);
-  form.append("read_back", read_back);
+  for (const [name, value] of Object.entries(reading)) form.append(name, JSON.stringify(value));
   if (seed !== "") form.append("seed", seed);
   if (at("style-text").value !== "") form.append("image_text", at("style-text").value);
   const headers = { Accept: `application/${type}` };

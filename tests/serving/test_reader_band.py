@@ -4,11 +4,14 @@ import io
 import json
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from augment.errors import BundleError
+from recognizers.reader_files import read_band
 from serving.fulfilment import LocalBackend
 from serving.generation import Chunk
 
@@ -114,6 +117,20 @@ def test_a_band_without_a_reader_or_without_reading_back_is_refused(client: Any)
     answer = client.post(GENERATE, json={**body, "read_back": False})
     assert answer.status_code == 422
     assert "images that are read back" in answer.json()["error"]["message"]
+
+
+def test_the_description_of_a_bundle_tells_its_readers_own_band(
+    client: Any, tmp_path: Path
+) -> None:
+    assert client.get("/v1/models/digits").json()["reader_band"] == [0, 1], "of a reader of old"
+    assert client.get("/v1/models/plain").json()["reader_band"] is None
+    config = tmp_path / "config.json"
+    config.write_text('{"band": [0.2, 0.9]}')
+    assert read_band(tmp_path) == (0.2, 0.9)
+    for damaged in ("[]", "{", '{"band": [1]}', '{"band": null}'):
+        config.write_text(damaged)
+        with pytest.raises(BundleError, match="expected the description of a reader"):
+            read_band(tmp_path)
 
 
 def test_the_band_is_documented_for_both_routes(client: Any) -> None:
