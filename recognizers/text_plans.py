@@ -4,6 +4,7 @@
 cross-validation inside it, the same number for every arm. Test lines take no part.
 """
 
+from recognizers.arm_runs import default_recipes
 from recognizers.text_arms import TextPlan
 from recognizers.text_mixing import TextRecipe
 
@@ -39,8 +40,17 @@ def text_candidates(arm: str) -> list[TextRecipe]:
 
 
 def text_plan_for(scenario: str) -> TextPlan:
-    """The plan of a text scenario; untuned so far, and the same for both."""
+    """The plan of a text scenario; that of words is untuned so far."""
     return _PLANS.get(scenario, TextPlan())
 
 
-_PLANS: dict[str, TextPlan] = {}
+_PLANS: dict[str, TextPlan] = {
+    "plates": TextPlan(
+        recipes=default_recipes(TextRecipe)
+        | {
+            "rendered": TextRecipe(rendered=1.0, real_only_after=SYNTHETIC_FIRST),
+            "synthetic": TextRecipe(rendered=0.5, generated=0.5, real_only_after=SYNTHETIC_FIRST),
+        }
+    ),
+}
+"""Plates: the best of those tried on dev lines of draw 100 (EXPERIMENTS.md)."""
