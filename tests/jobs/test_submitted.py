@@ -58,7 +58,9 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with tempfile.TemporaryDirectory(prefix="lm", dir="/tmp") as folder:
+    # A process that ends may write its last line while the folder is being removed.
+    short = tempfile.TemporaryDirectory(prefix="lm", dir="/tmp", ignore_cleanup_errors=True)
+    with short as folder:
         environment = {
             **os.environ,
             "HOME": folder,  # where the token is kept
