@@ -106,9 +106,9 @@ class StyleRequest(_Strict):
         max_length=MAX_STYLE_IMAGES,
         description="Base64 image files whose style is taken, or mixed if there are several.",
     )
-    weights: (
-        list[Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=False)]] | None
-    ) = Field(None, description="One per image, scaled to sum to 1; equal if left out.")
+    weights: list[Weight] | None = Field(
+        None, description="One per image, scaled to sum to 1; equal if left out."
+    )
 
     @model_validator(mode="after")
     def _check_combination(self) -> "StyleRequest":
