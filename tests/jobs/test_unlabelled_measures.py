@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tiny_generators import UNLABELLED
 
 from augment.bundle import CARD_FILE, Registry, load_bundle
 from augment.config import with_overrides
@@ -20,19 +21,6 @@ from jobs.measures import fitting
 from recognizers.evaluation import MEASURES
 
 SIDE, COUNT = 24, 128
-BUNDLES = {
-    "masked": (
-        "masked_vae",
-        "labelmint",
-        ("model.encoder=[[4],[8]]", "model.decoder=[8,4]", "model.mask_decoder=[4,4]"),
-    ),
-    "deepsim": (
-        "deepsim",
-        "vae",
-        ("model.width=4", "model.comparator=untrained:squeezenet1_1:features.3"),
-    ),
-    "vae-gan": ("vae_gan", "labelmint", ("model.width=4", "model.hidden=8")),
-}
 QUICK = ("judge_steps=6", "generated=40", "recognizer=character")
 
 
@@ -62,7 +50,7 @@ def registry(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained bundles."""
     root = tmp_path_factory.mktemp("bundles")
     data = open_data(f"celeba:{faces}", image_size=(SIDE, SIDE), channels=3).split("train")
-    for name, (architecture, preset, settings) in BUNDLES.items():
+    for name, (architecture, preset, settings) in UNLABELLED.items():
         config = with_overrides(GENERATORS[architecture][preset], settings)
         write_bundle(root / name, config.build_model(data).eval(), data, config)
         Registry(root / "registry").publish(name, root / name)
@@ -72,7 +60,7 @@ def registry(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(registry: Path, faces: Path, out: Path) -> dict:
     sets = [word for setting in QUICK for word in ("--set", setting)]
     only = [word for measure in MEASURES for word in ("--only", measure)]
-    names = [f"{registry}/{name}" for name in BUNDLES]
+    names = [f"{registry}/{name}" for name in UNLABELLED]
     evaluate.main([*names, "--data", f"celeba:{faces}", "--out", str(out), *sets, *only])
     return json.loads((out / "report.json").read_text())
 
@@ -83,7 +71,7 @@ def test_sets_are_compared_and_attacked_and_labels_said_to_be_none(
     registry = Path(shutil.copytree(registry, tmp_path / "registry"))
     report = run(registry, faces, tmp_path / "out")
     assert report["told_apart"] == ["no Large", "Large"]
-    for name in BUNDLES:
+    for name in UNLABELLED:
         found = report["bundles"][name]["measures"]
         assert found.keys() == MEASURES.keys()
         assert found["labels"] == found["utility"] == {"no_labels": True}
@@ -105,7 +93,7 @@ def test_sets_are_compared_and_attacked_and_labels_said_to_be_none(
 
 def test_what_fits_is_measured_unless_nothing_can_be_told_apart(registry, faces, tmp_path, capsys):
     data = open_data(f"celeba:{faces}", image_size=(SIDE, SIDE), channels=3)
-    for name in BUNDLES:
+    for name in UNLABELLED:
         assert set(MEASURES) < set(fitting(load_bundle(registry / name / "1"), data))
     apart = tmp_path / "apart"
     for person in ("train/a", "train/b", "test/c"):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_generators import UNLABELLED
 
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages
@@ -13,18 +14,7 @@ from augment.generators.base import write_bundle
 from augment.generators.unlabelled import ANYTHING, load_unlabelled_sampler
 
 SIDE, COUNT = 16, 24
-KINDS = {
-    "masked": (
-        "masked_vae",
-        "labelmint",
-        ("model.encoder=[[4],[8]]", "model.decoder=[8,4]", "model.mask_decoder=[4,4]"),
-    ),
-    "deepsim": (
-        "deepsim",
-        "vae",
-        ("model.width=4", "model.comparator=untrained:squeezenet1_1:features.3"),
-    ),
-    "vae_gan": ("vae_gan", "labelmint", ("model.width=4", "model.hidden=8")),
+KINDS = UNLABELLED | {
     "conditional": ("vae_gan", "labelmint", ("model.width=4", "model.conditional=true")),
 }
 PRIORS = ("masked", "deepsim")
