@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from fastapi import FastAPI
+from lines_service import load_line_model, publish_lines
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -233,3 +234,26 @@ def client(registry: Path, backend: LocalBackend) -> Client:
 def make_client() -> type[Client]:
     """Wrap an application in a client."""
     return Client
+
+
+@pytest.fixture(scope="module")
+def lines_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Plates and words without a reader, and plates with one."""
+    root = tmp_path_factory.mktemp("registry")
+    for layout, name in (("plates-cn", "plates"), ("words", "words")):
+        publish_lines(root, tmp_path_factory.mktemp(name), layout, name)
+    publish_lines(root, tmp_path_factory.mktemp("read"), "plates-cn", "read-plates", reads="plates")
+    return root
+
+
+@pytest.fixture(scope="module")
+def line_models(lines_registry: Path) -> Models:
+    """Those of ``lines_registry``, read by the known reader."""
+    arguments = ServeArguments(registry=str(lines_registry), batch_size=4, half=False)
+    return Models(arguments, load_line_model)
+
+
+@pytest.fixture
+def service(lines_registry: Path, line_models: Models) -> Client:
+    """The service over ``lines_registry``."""
+    return Client(create_app(Catalog(str(lines_registry)), LocalBackend(line_models)))
