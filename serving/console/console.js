@@ -130,7 +130,11 @@ function readBack(panel) {
   const ends = [...panel.querySelectorAll(".band input")];
   const isOwn = ({ value, placeholder }) => value === "" || value === placeholder;
   if (!read_back || ends.every(isOwn)) return { read_back };
-  return { read_back, reader_band: ends.map((end) => Number(end.value || end.placeholder) / 100) };
+  const [least, greatest] = ends.map((end) => Number(end.value || end.placeholder));
+  if (least > greatest) {
+    throw new Error(`Write the smaller confidence first, got ${least} to ${greatest} %.`);
+  }
+  return { read_back, reader_band: [least / 100, greatest / 100] };
 }
 
 function choose(labels) {
@@ -227,6 +231,7 @@ async function copyCurl() {
 
 at("model").addEventListener("change", () => working(() => showModel(at("model").value)));
 for (const panel of [at("ask"), at("write")]) {
+  panel.querySelector(".read-back").append(at("read-back").content.cloneNode(true));
   panel.querySelector(".check input").addEventListener("change", ({ target: check }) => {
     panel.querySelector(".band").disabled = !check.checked;
   });
