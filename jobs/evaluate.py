@@ -160,22 +160,39 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_plan("evaluate", arguments, settings)
         return
     with alone_at(out):
-        tables = {measure: [n for n in wanted if measure in wanted[n]] for measure in MEASURES}
-        tables = {measure: names for measure, names in tables.items() if names}
-        for measure, names in tables.items():
-            MEASURES[measure](evaluation.only(names))
-        of_any = {n: [m for m in BUNDLE_MEASURES if m in names] for n, names in wanted.items()}
-        of_any = {name: names for name, names in of_any.items() if names}
-        if of_any:
-            measure_bundles(
-                evaluation.only(of_any),
-                of_any,
-                seeds=range(arguments.seed, arguments.seed + arguments.seeds),
-                workers=arguments.workers,
-                strict=bool(arguments.only),
-                command=command,
-                others=list(tables),
-            )
+        measure(evaluation, wanted, arguments, command)
+
+
+def measure(
+    evaluation: Evaluation,
+    wanted: Mapping[str, Sequence[str]],
+    arguments: argparse.Namespace,
+    command: str,
+) -> None:
+    """Make the papers' tables, then what is measured of any bundle.
+
+    Args:
+        evaluation: of all bundles.
+        wanted: names of the measures of each.
+        arguments: of the command line.
+        command: the whole of it.
+    """
+    tables = {table: [n for n in wanted if table in wanted[n]] for table in MEASURES}
+    tables = {table: names for table, names in tables.items() if names}
+    for table, names in tables.items():
+        MEASURES[table](evaluation.only(names))
+    of_any = {n: [m for m in BUNDLE_MEASURES if m in names] for n, names in wanted.items()}
+    of_any = {name: names for name, names in of_any.items() if names}
+    if of_any:
+        measure_bundles(
+            evaluation.only(of_any),
+            of_any,
+            seeds=range(arguments.seed, arguments.seed + arguments.seeds),
+            workers=arguments.workers,
+            strict=bool(arguments.only),
+            command=command,
+            others=list(tables),
+        )
 
 
 def writes_lines(infos: Mapping[str, BundleInfo], only: Sequence[str] | None) -> bool:
