@@ -21,10 +21,13 @@ from augment.images import Pixels, tile
 from augment.models import MODELS
 from augment.training import Context, TrainingConfig, train
 
-__all__ = ["GeneratorConfig", "sample_sheet", "train_generator", "write_bundle"]
+__all__ = ["ANYTHING", "GeneratorConfig", "sample_sheet", "train_generator", "write_bundle"]
 
 Data = TypeVar("Data", bound=LabelledImages | LineData, default=LabelledImages)
 """What a generator is trained on."""
+
+ANYTHING = ("anything",)
+"""The one class of what draws images without labels."""
 
 PROBE_STEP = 2**31
 """Step whose batch, never trained on in this order, tracks the progress."""

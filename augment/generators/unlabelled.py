@@ -16,12 +16,10 @@ from augment.bundle import BundleInfo, open_bundle
 from augment.draws import Uniforms, to_normal
 from augment.errors import RequestError
 from augment.generate import Inputs, Origins, Sampler, Style
+from augment.generators.base import ANYTHING
 from augment.generators.vae_gan import VAEGANSampler
 
-__all__ = ["ANYTHING", "BankSampler", "PriorSampler", "draws_unlabelled", "load_unlabelled_sampler"]
-
-ANYTHING = ("anything",)
-"""The one class of a sampler that is asked for none."""
+__all__ = ["BankSampler", "PriorSampler", "draws_unlabelled", "load_unlabelled_sampler"]
 
 
 class _Decoder(nn.Module):
@@ -84,7 +82,8 @@ def draws_unlabelled(info: BundleInfo) -> bool:
         case "deepsim":
             return info.model.get("use") == "vae"
         case "vae_gan":  # its labels are attributes, where the data have any
-            return bool(info.attributes) or bool(info.model.get("conditional"))
+            told_none = info.classes == ANYTHING
+            return told_none or bool(info.attributes) or bool(info.model.get("conditional"))
         case _:
             return False
 

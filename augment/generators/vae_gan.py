@@ -1,11 +1,12 @@
 """VAE/GAN as a generator: its batches, its banks, what its labels are and how it is sampled.
 
 Where the data have attributes, these are the labels: sample i of "Smiling" is decoded from the
-latent of a training image of somebody who smiles. Otherwise labels are the classes.
+latent of a training image of somebody who smiles. Otherwise labels are the classes; a GAN that is
+told neither draws ANYTHING.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,11 +23,12 @@ from augment.data.pairs import folds_of
 from augment.draws import Uniforms, to_normal
 from augment.errors import ConfigError, DataError, RequestError
 from augment.generate import Inputs, Origins, Sampler, Style
-from augment.generators.base import GeneratorConfig, sample_sheet
-from augment.images import Pixels, to_tensor
+from augment.generators.base import ANYTHING, SHEET_COLUMNS, GeneratorConfig, sample_sheet
+from augment.images import Pixels, tile, to_tensor
 from augment.models.vae_gan import Batch
 from augment.models.vae_gan_config import (
     ABLATIONS,
+    DCGAN,
     LABELMINT,
     PAPER,
     VAEGANConfig,
@@ -150,8 +152,19 @@ class VAEGANGenerator(GeneratorConfig):
     images: ImagesConfig = field(default_factory=lambda: ImagesConfig(towards_rare=0.0))
     sampling: VAEGANSampling = field(default_factory=VAEGANSampling)
 
+    def __post_init__(self) -> None:
+        """Check that a GAN that is told nothing draws from its prior."""
+        if not self.model.knows_labels and self.sampling.noise_std != 1:
+            raise ConfigError(
+                "expected sampling.noise_std=1 of a GAN that is told no labels, for it draws from "
+                f"its prior; got {self.sampling.noise_std}. Take --config dcgan, or set "
+                "model.conditional=true."
+            )
+
     def classes(self, data: LabelledImages) -> tuple[str, ...]:
-        """The attributes, where the data have any; else the classes."""
+        """The attributes of the data, else their classes; ANYTHING of a GAN that is told none."""
+        if not self.model.knows_labels:
+            return ANYTHING
         return data.attribute_names or data.classes
 
     def attributes(self, data: LabelledImages) -> tuple[str, ...]:
@@ -162,20 +175,16 @@ class VAEGANGenerator(GeneratorConfig):
         """The network for ``data``.
 
         Raises:
-            ConfigError: a GAN that is not conditional, for nothing would tell its labels apart.
             DataError: a label that no image has, an attribute that all have, or a conditional
                 model without attributes.
         """
-        if self.model.variant == "gan" and not self.model.conditional:
-            raise ConfigError(
-                "expected model.conditional with the variant gan, for nothing else tells it of "
-                "labels; got false."
-            )
         if self.model.conditional and data.attributes is None:
             raise DataError(
                 f"expected images with attributes for a conditional model, {data.uri} has none; "
                 "use celeba: data, or set model.conditional=false."
             )
+        if not self.model.knows_labels:
+            return super().build_model(data)
         counts = _has_label(data).sum(axis=0)
         everywhere = counts == len(data) if data.attributes is not None else counts < 0
         unfit = np.flatnonzero((counts == 0) | everywhere)
@@ -213,7 +222,16 @@ class VAEGANGenerator(GeneratorConfig):
         return float((images - batch.images).abs().mean())
 
     def banks(self, model: nn.Module, data: LabelledImages) -> dict[str, Tensor]:
-        """Latents of training images, the labels these have, and the vectors of attributes."""
+        """Latents of training images, the labels these have, and the vectors of attributes.
+
+        Of a GAN that is told nothing the one latent to which noise is added, 0.
+        """
+        if not self.model.knows_labels:
+            return {
+                "bank.styles": torch.zeros(1, self.model.latent_dim),
+                "bank.has_label": torch.ones(1, 1, dtype=torch.uint8),
+                "bank.style_folds": torch.full((1,), -1),
+            }
         has_label = _has_label(data)
         rows = np.union1d(np.arange(0, len(data), -(-len(data) // MAX_STYLES)), has_label.argmax(0))
         banks = {
@@ -234,11 +252,15 @@ class VAEGANGenerator(GeneratorConfig):
     def samples(
         self, info: BundleInfo, model: nn.Module, banks: dict[str, Tensor], data: LabelledImages
     ) -> Pixels:
-        """One row a label: a training image that has it, then samples."""
+        """One row a label: a training image that has it, then samples; else samples alone."""
+        sampler = self.sampler(info, model, banks)
+        if not self.model.knows_labels:
+            numbers = np.arange(SHEET_COLUMNS**2)
+            return tile(sampler.draw(np.zeros_like(numbers), numbers, 0).images, SHEET_COLUMNS)
         examples = LabelledImages.from_arrays(
             data.images(_has_label(data).argmax(axis=0)), np.arange(len(info.classes)), info.classes
         )
-        return sample_sheet(self.sampler(info, model, banks), examples)
+        return sample_sheet(sampler, examples)
 
 
 def _config(model: VAEGANConfig) -> VAEGANGenerator:
@@ -252,6 +274,7 @@ CONFIGS: dict[str, VAEGANGenerator] = {
         training=TrainingConfig(batch_size=64, learning_rate=0.025 / 64, ema_decay=0.0),
     ),
     **{name: _config(model) for name, model in ABLATIONS.items()},
+    "dcgan": replace(_config(DCGAN), sampling=VAEGANSampling(mix_share=0.0, noise_std=1.0)),
 }
 
 

@@ -27,7 +27,7 @@ from typing import Literal
 from augment.comparators import PerceptualConfig
 from augment.errors import ConfigError
 
-__all__ = ["ABLATIONS", "LABELMINT", "PAPER", "VAEGANConfig", "VAEGANSampling"]
+__all__ = ["ABLATIONS", "DCGAN", "LABELMINT", "PAPER", "VAEGANConfig", "VAEGANSampling"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ class VAEGANConfig:
         if self.pixel_weight < 0:
             raise ConfigError(f"pixel_weight must not be negative; got {self.pixel_weight}.")
 
+    @property
+    def knows_labels(self) -> bool:
+        """Whether images can be told apart by label: a GAN that is told none has none."""
+        return self.variant != "gan" or self.conditional
+
 
 @dataclass(frozen=True)
 class VAEGANSampling:
@@ -104,3 +109,5 @@ ABLATIONS: dict[str, VAEGANConfig] = {
     "gan": replace(LABELMINT, conditional=True, variant="gan"),
 }
 """The rows of the paper's attribute similarity: VAE/GAN, VAE and GAN told attributes."""
+DCGAN = replace(LABELMINT, variant="gan")
+"""The GAN told nothing: a convolutional GAN as SAAE's paper sets beside its own samples."""

@@ -10,12 +10,13 @@ from augment.config import with_overrides
 from augment.data.datasets import LabelledImages
 from augment.errors import RequestError
 from augment.generators import GENERATORS
-from augment.generators.base import write_bundle
-from augment.generators.unlabelled import ANYTHING, load_unlabelled_sampler
+from augment.generators.base import ANYTHING, write_bundle
+from augment.generators.unlabelled import load_unlabelled_sampler
 
 SIDE, COUNT = 16, 24
 KINDS = UNLABELLED | {
     "conditional": ("vae_gan", "labelmint", ("model.width=4", "model.conditional=true")),
+    "dcgan": ("vae_gan", "dcgan", ("model.width=4", "model.hidden=8")),
 }
 PRIORS = ("masked", "deepsim")
 

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError, RequestError
 from augment.generate import Style
 from augment.generators import load_sampler
-from augment.generators.base import train_generator, write_bundle
+from augment.generators.base import ANYTHING, train_generator, write_bundle
 from augment.generators.vae_gan import CONFIGS
 from augment.images import to_tensor
 from augment.training import PlainContext
@@ -59,9 +60,25 @@ def draw(sampler, label: int, count: int = 20, style=None):
 def test_every_configuration_trains_into_a_bundle_that_draws(tmp_path, name):
     info, folder = make_bundle(tmp_path, name, make_data())
     sampler = load_sampler(folder)
-    assert info.classes == sampler.classes == NAMES
-    assert info.attributes == (() if name == "gan" else NAMES)
-    assert draw(sampler, 2).images.shape == (20, 16, 8, 3)
+    assert info.classes == sampler.classes == (ANYTHING if name == "dcgan" else NAMES)
+    assert info.attributes == (() if name in ("gan", "dcgan") else NAMES)
+    assert draw(sampler, len(info.classes) - 1).images.shape == (20, 16, 8, 3)
+
+
+def test_a_gan_that_is_told_nothing_draws_from_its_prior_whatever_the_classes_are(tmp_path):
+    each_its_own = LabelledImages.from_arrays(
+        make_data().images(), np.arange(12), tuple(f"{n}" for n in range(12))
+    )
+    sheets, drawn = [], []
+    for data in (make_data(), each_its_own):
+        _, folder = make_bundle(tmp_path / str(len(drawn)), "dcgan", data)
+        sheets.append(cv2.imread(str(folder / "samples.png")))
+        samples = draw(load_sampler(folder), 0, 50)
+        drawn.append(samples.images)
+        assert len({image.tobytes() for image in samples.images}) == 50
+    assert np.array_equal(*drawn)
+    assert sheets[0].shape == (12 * 18 - 2, 12 * 10 - 2, 3)
+    assert np.array_equal(*sheets)
 
 
 def test_a_bundle_holds_the_vectors_of_its_attributes(bundle):
@@ -173,19 +190,16 @@ def test_batches_hold_the_attributes_of_their_images():
     assert config.batches(make_data(attributes=False))(0, 1, 2).attributes.shape == (3, 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "overrides", "attributes", "error", "message"),
-    [
-        ("gan", ["model.conditional=false"], True, ConfigError, "expected model.conditional"),
-        ("conditional", [], False, DataError, "images with attributes for a conditional"),
-    ],
-)
-def test_models_that_could_not_tell_labels_apart_are_refused(
-    name, overrides, attributes, error, message
-):
-    config = with_overrides(CONFIGS[name], [*TINY, *overrides])
-    with pytest.raises(error, match=message):
-        config.build_model(make_data(attributes))
+def test_a_gan_that_is_told_nothing_draws_from_its_whole_prior():
+    with pytest.raises(ConfigError, match=r"noise_std=1 .* got 0\.3\. Take --config dcgan"):
+        with_overrides(CONFIGS["gan"], ["model.conditional=false"])
+    assert with_overrides(CONFIGS["dcgan"], ["model.width=8"]).sampling.noise_std == 1
+
+
+def test_a_conditional_model_of_images_without_attributes_is_refused():
+    config = with_overrides(CONFIGS["conditional"], TINY)
+    with pytest.raises(DataError, match="images with attributes for a conditional"):
+        config.build_model(make_data(attributes=False))
 
 
 @pytest.mark.parametrize("value", [-1, 1])
