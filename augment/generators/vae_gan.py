@@ -6,7 +6,7 @@ told neither draws ANYTHING.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -263,8 +263,9 @@ class VAEGANGenerator(GeneratorConfig):
         return sample_sheet(sampler, examples)
 
 
-def _config(model: VAEGANConfig) -> VAEGANGenerator:
-    return VAEGANGenerator(model=model, training=TrainingConfig(learning_rate=5e-4))
+def _config(model: VAEGANConfig, **sampling: float) -> VAEGANGenerator:
+    training = TrainingConfig(learning_rate=5e-4)
+    return VAEGANGenerator(model, training, sampling=VAEGANSampling(**sampling))
 
 
 CONFIGS: dict[str, VAEGANGenerator] = {
@@ -274,7 +275,7 @@ CONFIGS: dict[str, VAEGANGenerator] = {
         training=TrainingConfig(batch_size=64, learning_rate=0.025 / 64, ema_decay=0.0),
     ),
     **{name: _config(model) for name, model in ABLATIONS.items()},
-    "dcgan": replace(_config(DCGAN), sampling=VAEGANSampling(mix_share=0.0, noise_std=1.0)),
+    "dcgan": _config(DCGAN, mix_share=0.0, noise_std=1.0),
 }
 
 
