@@ -1,15 +1,17 @@
 """The options of jobs that write exports, and the writer they ask for."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from augment.bundle import BundleInfo
 from augment.errors import DataError
 from augment.export import WRITERS, Card, Writer
 from augment.generate import Tally
+from jobs.alone import alone_at
 
-__all__ = ["add_export_options", "check_kept", "open_writer"]
+__all__ = ["add_export_options", "check_kept", "open_writer", "writing_alone"]
 
 
 def add_export_options(options: ArgumentParser) -> None:
@@ -25,8 +27,8 @@ def add_export_options(options: ArgumentParser) -> None:
 
 def open_writer(
     arguments: Namespace, out: Path, classes: Sequence[str] | None, info: BundleInfo
-) -> Writer:
-    """Return the writer that the options ask for.
+) -> AbstractContextManager[Writer]:
+    """Return the writer that the options ask for, to be entered.
 
     Args:
         arguments: of ``jobs.generate``.
@@ -35,7 +37,7 @@ def open_writer(
         info: of the bundle.
 
     Raises:
-        DataError: something is at ``out`` already.
+        ConfigError, DataError: as ``writing_alone``.
     """
     parts = Path(arguments.bundle).parts
     bundle = "/".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
@@ -47,7 +49,32 @@ def open_writer(
         "asked. The manifest tells generated images from real ones.",
         licence=arguments.licence or (None if others else info.licence),
     )
-    return WRITERS[arguments.format](out, classes=classes, card=card)
+    return writing_alone(arguments.format, out, classes, card)
+
+
+@contextmanager
+def writing_alone(
+    layout: str, out: Path, classes: Sequence[str] | None, card: Card
+) -> Iterator[Writer]:
+    """Open a writer and keep other jobs from the same place, as long as the block runs.
+
+    Args:
+        layout: name of one of ``WRITERS``.
+        out: where the export goes.
+        classes: what labels there may be; None: labels are texts.
+        card: what the card says.
+
+    Raises:
+        ConfigError: another job is writing there.
+        DataError: something is at ``out`` already.
+    """
+    lock = out.with_name(f"{out.name}.lock")
+    with alone_at(out, lock):
+        try:
+            with WRITERS[layout](out, classes=classes, card=card) as writer:
+                yield writer
+        finally:
+            lock.unlink(missing_ok=True)  # still held; nothing stays beside an export
 
 
 def check_kept(tally: Tally) -> None:

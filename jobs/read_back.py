@@ -21,6 +21,7 @@ import torch
 
 from augment.errors import ConfigError
 from augment.generators.line_saae import load_line_sampler
+from jobs.alone import alone_at
 from jobs.cli import (
     absolute_location,
     absolute_uri,
@@ -78,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.dry_run:
         print_plan("read_back", arguments, plan)
         return
-    quality, errors = measure(arguments, plan, out)
+    with alone_at(out):
+        quality, errors = measure(arguments, plan, out)
     told = quality.to_mapping() | {"errors": errors.to_mapping()}
     text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
     (out / "reader.json").write_text(text, encoding="utf-8")

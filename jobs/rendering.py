@@ -11,9 +11,10 @@ from augment.data.layouts import load_layout
 from augment.data.line_rendering import LineRenderer
 from augment.data.texts import open_texts
 from augment.errors import ConfigError
-from augment.export import WRITERS, Card, Record
+from augment.export import Card, Record
 from augment.images import Pixels, encode_png, resize_image
 from jobs.cli import absolute_uri, print_plan, read_settings
+from jobs.exports import writing_alone
 from jobs.real_lines import open_real_lines, real_line_records
 from jobs.text_choice import choose_texts
 
@@ -80,7 +81,7 @@ def render_lines(arguments: Namespace, out: Path) -> None:
         "manifest tells rendered images from real ones.",
         licence=arguments.licence,
     )
-    with WRITERS[arguments.format](out, classes=None, card=card) as writer:
+    with writing_alone(arguments.format, out, None, card) as writer:
         if real is not None:
             fit = partial(_at_height, settings.height)
             for record in real_line_records(real, fit, channels=settings.channels):

@@ -3,13 +3,18 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from augment.errors import ConfigError
-from jobs import benchmark, evaluate, train
+from augment.errors import ConfigError, DataError
+from augment.export import Card, Record
+from augment.images import encode_png
+from jobs import benchmark, evaluate, generate, read_back, train
 from jobs.alone import alone_at
+from jobs.exports import writing_alone
 
 HOLD = """
 import sys
@@ -47,6 +52,23 @@ def test_a_url_keeps_nobody_away() -> None:
         pass
 
 
+@pytest.mark.parametrize("count", [3, 0])
+def test_an_export_leaves_no_lock_beside_it(tmp_path: Path, count: int) -> None:
+    out, png = tmp_path / "lines", encode_png(np.zeros((4, 4, 1), np.uint8))
+    with suppress(DataError), writing_alone("csv", out, None, Card()) as writer:
+        told = pytest.raises(ConfigError, match="one job at a time")
+        with told, writing_alone("csv", out, None, Card()):
+            pass
+        for index in range(count):
+            writer.add(
+                Record(png=encode_png(np.zeros((4, 4, 1), np.uint8)), label="a", index=index)
+            )
+        if not count:
+            raise DataError("nothing was kept")
+        writer.close({})
+    assert [path.name for path in tmp_path.iterdir()] == ["lines"] * bool(count)
+
+
 def test_every_job_that_writes_pieces_looks_whether_it_is_alone(
     tmp_path: Path, demo_registry: Path
 ) -> None:
@@ -56,6 +78,9 @@ def test_every_job_that_writes_pieces_looks_whether_it_is_alone(
         (benchmark, ["plates", "--quick", "--seeds", "1"], out / ".lock"),
         (evaluate, [f"{demo_registry}/digits", "--data", "digits:"], out / ".lock"),
         (train, ["saae", "--data", "digits:"], out.parent / train.RUNS / "name.lock"),
+        (generate, [f"{demo_registry}/digits", "--per-label", "1"], out.parent / "name.lock"),
+        (generate, ["renderer:words", "--count", "1"], out.parent / "name.lock"),
+        (read_back, ["plates"], out / ".lock"),
     )
     for job, words, lock in runs:
         with alone_at(out, lock):
