@@ -10,7 +10,7 @@ from tqdm import tqdm
 from augment.data.layouts import load_layout
 from augment.data.line_rendering import LineRenderer
 from augment.data.texts import open_texts
-from augment.errors import ConfigError
+from augment.errors import ConfigError, DataError
 from augment.export import Card, Record
 from augment.images import Pixels, encode_png, resize_image
 from jobs.cli import absolute_uri, print_plan, read_settings
@@ -60,7 +60,7 @@ def render_lines(arguments: Namespace, out: Path) -> None:
 
     Raises:
         ConfigError: an option that does not go with a renderer, no such layout, a faulty grammar.
-        DataError: texts, style images or real lines cannot be read.
+        DataError: texts, style images or real lines cannot be read, or no style image has a look.
         LabelError: a text that the layout does not allow.
     """
     _check_options(arguments)
@@ -74,7 +74,7 @@ def render_lines(arguments: Namespace, out: Path) -> None:
         print_plan("generate", arguments, settings)
         return
     renderer = LineRenderer(layout, styles, channels=settings.channels)
-    looks = f"the looks of {len(renderer.real_looks)} real images" if styles else "made-up looks"
+    looks = _describe_looks(renderer, len(styles), arguments.style_from)
     card = Card(
         title=f"Rendered lines of {layout.name}",
         made_by=f"Rendered by Labelmint from fonts with {looks}, seed {arguments.seed}. The "
@@ -109,6 +109,20 @@ def _style_images(uri: str | None, channels: int) -> list[Pixels]:
     data = open_texts(absolute_uri(uri, "--style-from")).split("train")
     step = -(-len(data) // _MOST_STYLES)
     return data.images(range(0, len(data), step), channels=channels)
+
+
+def _describe_looks(renderer: LineRenderer, given: int, uri: str | None) -> str:
+    """Say whose looks the lines have, and of how many images none could be measured."""
+    if uri is None:
+        return "made-up looks"
+    measured = len(renderer.real_looks)
+    if not measured:
+        raise DataError(
+            f"expected images in {uri} on which text of {renderer.layout.name} stands out, got "
+            f"none among {given}; give other images or leave out --style-from."
+        )
+    looks = f"the looks of {measured} real images"
+    return looks if measured == given else f"{looks} ({given - measured} more have no clear text)"
 
 
 def _check_options(arguments: Namespace) -> None:

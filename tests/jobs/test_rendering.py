@@ -1,14 +1,16 @@
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from augment.data.layouts import load_layout
 from augment.data.line_rendering import LineRenderer
-from augment.errors import AugmentError
-from augment.images import encode_png
+from augment.errors import AugmentError, DataError
+from augment.images import Pixels, encode_png
 from jobs import generate
 
 
@@ -37,6 +39,42 @@ def test_words_are_rendered_of_a_grammar_and_a_file(tmp_path: Path) -> None:
     texts.write_text("one\ntwo\n", encoding="utf-8")
     run("words", tmp_path / "b", "--count", "4", "--format", "csv", "--texts", str(texts))
     assert sorted(str(row["label"]) for row in rows(tmp_path / "b")) == ["one", "one", "two", "two"]
+
+
+def style_images(folder: Path, images: Sequence[Pixels], text: str) -> str:
+    """Training images that all say the same; returns their URI."""
+    folder.mkdir()
+    lines = ["file,text,split"]
+    for number, image in enumerate(images):
+        (folder / f"{number}.png").write_bytes(encode_png(image))
+        lines.append(f"{number}.png,{text},train")
+    (folder / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    return f"csv:{folder}/labels.csv"
+
+
+def noise(height: int, width: int) -> Pixels:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("layout", "text"), [("plates-cn", "京A12345"), ("words", "one")])
+def test_style_images_without_a_look_are_an_error_not_made_up_looks(
+    tmp_path: Path, layout: str, text: str
+) -> None:
+    uri = style_images(tmp_path / "real", [noise(5, 2000), noise(32, 96)], text)
+    with pytest.raises(DataError, match=r"csv:.* none among 2; give other images"):
+        run(layout, tmp_path / "set", "--count", "2", "--style-from", uri)
+    assert not list(tmp_path.glob("set*"))
+
+
+def test_style_images_without_a_look_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plate = LineRenderer(load_layout("plates-cn"))(["京A12345"], 0, (48, 144))[0]
+    uri = style_images(tmp_path / "real", [noise(32, 96), plate, noise(5, 2000)], "京A12345")
+    run("plates-cn", tmp_path / "set", "--count", "1", "--format", "csv", "--style-from", uri)
+    told = "the looks of 1 real images (2 more have no clear text)"
+    assert told in capsys.readouterr().out
+    assert told in (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
 
 
 def test_looks_come_from_the_style_images_given_and_real_lines_go_along(tmp_path: Path) -> None:
