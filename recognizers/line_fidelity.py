@@ -4,6 +4,10 @@ A judge, a recognizer trained on the real training lines alone and no part of an
 lines that show texts of real held-out ones. These are dealt into two halves, as in
 ``recognizers.evaluation``: one is what sets are compared with, the other is measured like a
 generated set and tells what a perfect generator would score.
+
+What lines teach is told by pupils, recognizers that learn as many lines of the same texts, those
+of the training lines: one of them sees the real lines, which is the judge, the other generated
+ones. Both are tested on held-out lines whose texts are not among these.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,8 +55,9 @@ class LineRow:
             held-out lines are.
         attack: how well training lines are told from others by their distance to the set; None
             where the generator was trained on other lines.
-        teaches: share of held-out lines that a recognizer reads which is trained on the set alone;
-            of the real row, on the training lines.
+        teaches: share of the lines that pupils are tested on which a recognizer reads that is
+            trained on one generated line of each training text; of the real row, on the training
+            lines.
     """
 
     name: str
@@ -81,7 +86,8 @@ class LineJudge:
         device: where to train and read.
 
     Raises:
-        DataError: held-out lines of fewer than two groups.
+        DataError: held-out lines of fewer than two groups, or none of a text that no training
+            line has.
     """
 
     def __init__(
@@ -103,6 +109,14 @@ class LineJudge:
             raise DataError(
                 f"expected held-out lines of {held_out.uri} in two groups or more, got "
                 f"{len(groups)}; move lines to the test split."
+            )
+        learned = {self._counted(text) for text in train.texts.texts}
+        new = [self._counted(text) not in learned for text in self.held_out.texts]
+        self.tested = self.held_out.subset(np.flatnonzero(new))
+        if not len(self.tested):
+            raise DataError(
+                f"expected held-out lines of {held_out.uri} with texts that no training line has, "
+                f"got none among {len(new)}; move all lines of some texts to the test split."
             )
         first = np.random.default_rng(seed).permutation(len(groups)) < len(groups) // 2
         self.compared, self.other = (
@@ -129,9 +143,11 @@ class LineJudge:
         """
         texts = [self.other.texts[row % len(self.other)] for row in range(count)]
         drawn = sampler.draw_texts(texts, np.arange(count), self.seed)
-        lines = LabelledLines.stacked(drawn.images, [*map(_solid, texts)], self.shape)
+        learned = self.train.texts.texts
+        lessons = sampler.draw_texts(learned, np.arange(len(learned)), self.seed)
+        pupil = self._trained(LabelledLines.stacked(lessons.images, _solids(learned), self.shape))
         knows = sampler.info.data.get("digest") == self.train.digest()
-        return self._row(name, drawn.images, texts, self._trained(lines), knows_members=knows)
+        return self._row(name, drawn.images, texts, pupil, knows_members=knows)
 
     def _row(
         self,
@@ -189,7 +205,7 @@ class LineJudge:
 
     @cached_property
     def _tested(self) -> LabelledLines:
-        return self._labelled(self.held_out)
+        return self._labelled(self.tested)
 
     @cached_property
     def _features(self) -> NDArray[np.float32]:
@@ -202,6 +218,10 @@ class LineJudge:
 
     def _pictures(self, data: TextImages) -> list[Pixels]:
         return data.images(channels=self.shape.channels)
+
+    def _counted(self, text: str) -> str:
+        """What tells texts apart to a reader."""
+        return self.charset.comparable(_solid(text))
 
     def _labelled(self, data: TextImages) -> LabelledLines:
         return LabelledLines.of(replace(data, texts=tuple(_solids(data.texts))), self.shape)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,11 +19,17 @@ from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid
 SHAPE = LineShape(least_width=96, most_width=96)
 
 
-def plates(count: int, seed: int) -> TextImages:
-    """Rendered plates; of three characters, so that a little recognizer learns them."""
+LEARNED = "京A11111", "京A77777"
+"""Texts of the training lines, and of some of those held out."""
+NEW = "京A17171", "京A71717"
+"""Texts of the other held-out lines."""
+
+
+def plates(count: int, seed: int, texts: Sequence[str] = LEARNED) -> TextImages:
+    """Rendered plates of few texts, each a group by itself."""
     layout = load_layout("plates-cn")
     rng = np.random.default_rng(seed)
-    texts = [f"京A{rng.choice(['11111', '77777'])}" for _ in range(count)]
+    texts = rng.choice(texts, count).tolist()
     images = list(LineRenderer(layout)(texts, seed, (32, 96)))
     return TextImages.from_images(images, texts, groups=[str(i) for i in range(count)])
 
@@ -47,7 +54,8 @@ def data() -> LineData:
 
 @pytest.fixture(scope="module")
 def judge(data: LineData) -> LineJudge:
-    return LineJudge(data, plates(48, 1), Budget(steps=3, batch_size=16))
+    held_out = plates(48, 1, (*LEARNED, *NEW))
+    return LineJudge(data, held_out, Budget(steps=3, batch_size=16))
 
 
 @pytest.fixture
@@ -86,7 +94,8 @@ def test_lines_like_real_ones_stand_beside_the_other_half(
     reads_right |= {i.tobytes(): t for i, t in zip(other.images(), other.texts, strict=True)}
     real = judge.real_row()
     assert (real.read, real.characters) == (1.0, 1.0)
-    assert real.teaches == pytest.approx(len(other) / len(judge.held_out))
+    new = [text in NEW for text in other.texts]
+    assert real.teaches == pytest.approx(sum(new) / len(judge.tested))
     texts = [other.texts[i % len(other)] for i in range(40)]
     fresh: Any = Planted(list(LineRenderer(data.layout)(texts, 5, (32, 96))), "other")
     flat: Any = Planted([np.full((32, 96, 3), 128, np.uint8)], "other")
@@ -105,6 +114,45 @@ def test_held_out_lines_of_one_group_cannot_be_parted(data: LineData) -> None:
     one = alone.subset([0])
     with pytest.raises(DataError, match="two groups or more, got 1"):
         LineJudge(data, one, Budget())
+
+
+def test_pupils_learn_the_same_texts_and_are_tested_on_others(
+    judge: LineJudge, data: LineData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lessons, tested = [], []
+    mixed_lines, read_lines = line_fidelity.mixed_lines, line_fidelity.read_lines
+
+    def mixed(recipe: Any, sources: Any, *given: Any, **named: Any) -> Any:
+        lessons.append(sources["real"])
+        return mixed_lines(recipe, sources, *given, **named)
+
+    def read(model: Any, lines: Lines) -> Readings:
+        tested.append(lines)
+        return read_lines(model, lines)
+
+    monkeypatch.setattr(line_fidelity, "mixed_lines", mixed)
+    monkeypatch.setattr(line_fidelity, "read_lines", read)
+    fresh = LineJudge(data, judge.held_out, judge.budget)
+    fresh.real_row()
+    drawn: Any = Planted(data.texts.images(), data.digest())
+    fresh.row("drawn", drawn, 30)
+    real, generated = lessons
+    assert real.texts == generated.texts == data.texts.texts
+    assert set(fresh.tested.texts) == set(NEW)
+    assert {*real.texts, *generated.texts}.isdisjoint(fresh.tested.texts)
+    new = sum(text in NEW for text in judge.held_out.texts)
+    assert [len(lines.widths) for lines in tested[1::2]] == [new, new]
+
+
+def test_letters_in_another_case_are_no_new_text() -> None:
+    layout, shape = load_layout("words"), LineShape()
+    images = [np.full((32, 64, 3), value, np.uint8) for value in (10, 90, 170)]
+    train = LineData.select(TextImages.from_images(images[:2], ["sun", "Tin"]), layout, shape)
+    held_out = TextImages.from_images(images, ["SUN", "nut", "tin"])
+    judge = LineJudge(train, held_out, Budget())
+    assert judge.tested.texts == ("nut",)
+    with pytest.raises(DataError, match="texts that no training line has, got none among 2"):
+        LineJudge(train, held_out.subset([0, 2]), Budget())
 
 
 def test_grids_have_a_row_a_style_and_a_pair_a_line(data: LineData) -> None:
