@@ -193,8 +193,8 @@ class EasyOCRWriter(_ListedExport):
 
 def _csv_row(*cells: str) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)  # so that both ends are quoted
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _json_row(row: dict[str, object]) -> str:

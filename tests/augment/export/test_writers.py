@@ -219,10 +219,11 @@ def test_memory_does_not_grow_with_the_number_of_images(
     with WRITERS[kind](tmp_path / "out", classes=labels) as writer:
         add(writer, range(200))
         tracemalloc.start()
-        add(writer, range(200, 400))
-        first = traced_bytes()
-        add(writer, range(400, 1000))
-        second = traced_bytes()
+        traced = []
+        for start in range(200, 1000, 200):
+            add(writer, range(start, start + 200))
+            traced.append(traced_bytes())
         tracemalloc.stop()
         writer.abort()
-    assert second - first < 600 * 80, "each image left something behind"
+    grown = np.diff(traced).min()  # the table of interned names may double once
+    assert grown < 200 * 80, "each image left something behind"
