@@ -68,7 +68,8 @@ async def export_bytes(
         f"{order.seed}.",
         licence=licence,
     )
-    stream = STREAMS[media_type](classes=order.classes or None, card=card)
+    classes = None if order.are_texts else order.classes
+    stream = STREAMS[media_type](classes=classes or None, card=card)
     try:
         async with aclosing(draw_order(order, backend)) as drawn:
             async for records in drawn:

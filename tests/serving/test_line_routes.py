@@ -2,6 +2,7 @@
 
 import io
 import json
+import tarfile
 import zipfile
 
 import numpy as np
@@ -193,3 +194,14 @@ def test_bundles_of_classes_write_no_lines(client):
         status, message = refusal(answer)
         assert status == 422
         assert f"offers no {capability}" in message
+
+
+def test_texts_are_no_classes_in_a_tar(service):
+    body = {"texts": ["Open", "Hotel"], "seed": 1, "format": "webdataset"}
+    answer = service.post("/v1/models/words/generate", json=body)
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+        files = {member.name: archive.extractfile(member).read() for member in archive}
+    assert {name.partition(".")[2] for name in files if name[0] == "0"} == {"json", "png", "txt"}
+    assert b"Classes" not in files["__labelmint__/README.md"]
+    texts = [files[f"{number:09d}.txt"].decode() for number in range(2)]
+    assert texts == ["Open", "Hotel"]
