@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from augment.data.layouts import load_layout
 from augment.data.line_rendering import LineRenderer
-from augment.data.texts import open_texts
+from augment.data.texts import find_size_fault, open_texts
 from augment.errors import ConfigError, DataError
 from augment.export import Card, Record
 from augment.images import Pixels, encode_png, resize_image
@@ -73,7 +73,8 @@ def render_lines(arguments: Namespace, out: Path) -> None:
     if arguments.dry_run:
         print_plan("generate", arguments, settings)
         return
-    renderer = LineRenderer(layout, styles, channels=settings.channels)
+    lenders = [image for image in styles if find_size_fault(*image.shape[:2]) is None]
+    renderer = LineRenderer(layout, lenders, channels=settings.channels)
     looks = _describe_looks(renderer, len(styles), arguments.style_from)
     card = Card(
         title=f"Rendered lines of {layout.name}",
@@ -118,11 +119,11 @@ def _describe_looks(renderer: LineRenderer, given: int, uri: str | None) -> str:
     measured = len(renderer.real_looks)
     if not measured:
         raise DataError(
-            f"expected images in {uri} on which text of {renderer.layout.name} stands out, got "
-            f"none among {given}; give other images or leave out --style-from."
+            f"expected images of single lines in {uri} on which text of {renderer.layout.name} "
+            f"stands out, got none among {given}; give other images or leave out --style-from."
         )
     looks = f"the looks of {measured} real images"
-    return looks if measured == given else f"{looks} ({given - measured} more have no clear text)"
+    return looks if measured == given else f"{looks} ({given - measured} more have none)"
 
 
 def _check_options(arguments: Namespace) -> None:

@@ -21,7 +21,7 @@ from augment.data.content import Font, advance_width
 from augment.data.layouts import Layout
 from augment.data.line_poses import LineFits, compose, fit_lines
 from augment.data.lines import PLATE_FONTS, draw_contents, line_fonts
-from augment.data.texts import LineShape, TextImages
+from augment.data.texts import LineShape, TextImages, find_size_fault
 from augment.errors import AugmentError, ConfigError, DataError
 from augment.images import Pixels, to_tensor
 from augment.layers import affine_field, sample_field
@@ -52,7 +52,7 @@ ATTEMPTS = 4
 MIN_CORRELATION = 0.4
 """Lines whose text cannot be found in the image better than so are left out of training."""
 NAMED = 3
-"""Texts told of those that a layout cannot write."""
+"""Lines told of those that are left out."""
 
 
 class LineBatch(NamedTuple):
@@ -85,7 +85,7 @@ class LineData:
     """Photographed lines, the layout of their texts and the shape they are brought to.
 
     Attributes:
-        texts: the lines; ``select`` leaves only those that the layout can write.
+        texts: the lines; ``select`` leaves only those of a fit size that the layout can write.
         layout: of a plate, or free text.
         shape: height, widths and channels.
         left_out: the lines that ``select`` was given besides.
@@ -100,30 +100,32 @@ class LineData:
     def select(cls, texts: TextImages, layout: Layout, shape: LineShape) -> "LineData":
         """Keep the lines whose text can be rendered, and warn of the others.
 
+        Left out are also images that are no line but would be squeezed into one: see
+        ``augment.data.texts.find_size_fault``.
+
         Raises:
             DataError: none is left.
         """
-        writable = np.zeros(len(texts), np.bool_)
+        faults: dict[int, str] = {}  # row to what is wrong with its image's size
+        unwritten = []
         for row, text in enumerate(texts.texts):
             height, width = texts.images([row], channels=shape.channels)[0].shape[:2]
-            writable[row] = _fits(text, layout, (shape.height, shape.width_of(height, width)))
-        if not writable.any():
+            if (fault := find_size_fault(height, width)) is not None:
+                faults[row] = f"the image {texts.names[row]} must have {fault}"
+            elif not _fits(text, layout, (shape.height, shape.width_of(height, width))):
+                unwritten.append(row)
+        left_out = sorted([*faults, *unwritten])
+        if len(left_out) == len(texts):
+            first = next(iter(faults.values()), f"such as {texts.texts[:1]}; choose another layout")
             raise DataError(
-                f"expected texts that layout {layout.name} can write, got none among {len(texts)} "
-                f"of {texts.uri}, such as {texts.texts[:1]}; choose another layout."
+                f"expected lines that layout {layout.name} can write, got none among {len(texts)} "
+                f"of {texts.uri}: {first}."
             )
-        left_out = texts.subset(np.flatnonzero(~writable))
-        if len(left_out):
-            _LOG.warning(
-                "%s: %s of %s lines are left out, because layout %s cannot write their texts in "
-                "their images: %s",
-                texts.uri,
-                f"{len(left_out):,}",
-                f"{len(texts):,}",
-                layout.name,
-                ", ".join(map(repr, left_out.texts[:NAMED])) + ", …" * (len(left_out) > NAMED),
-            )
-        return cls(texts.subset(np.flatnonzero(writable)), layout, shape, left_out)
+        _warn(texts, list(faults.values()), "they are too small or too thin")
+        said = [repr(texts.texts[row]) for row in unwritten]
+        _warn(texts, said, f"layout {layout.name} cannot write their texts in their images")
+        kept = np.delete(np.arange(len(texts)), left_out)
+        return cls(texts.subset(kept), layout, shape, texts.subset(left_out))
 
     def __len__(self) -> int:
         """Number of lines."""
@@ -344,6 +346,19 @@ def character_boxes(text: str, layout: Layout, ink: Pixels, look: int) -> Tensor
 def look_count(layout: Layout) -> int:
     """Number of looks that ``draw_contents`` has for a layout."""
     return len(_fonts(layout))
+
+
+def _warn(texts: TextImages, left_out: Sequence[str], why: str) -> None:
+    """Tell of lines that are left out, if there are any; ``left_out`` names each."""
+    if left_out:
+        _LOG.warning(
+            "%s: %s of %s lines are left out, because %s: %s",
+            texts.uri,
+            f"{len(left_out):,}",
+            f"{len(texts):,}",
+            why,
+            ", ".join(left_out[:NAMED]) + ", …" * (len(left_out) > NAMED),
+        )
 
 
 def _inverse(poses: Tensor) -> Tensor:

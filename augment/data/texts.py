@@ -24,12 +24,24 @@ from augment.data.text_formats import TEXT_FORMATS, TextListing
 from augment.errors import ConfigError, DataError
 from augment.images import Pixels, decode_image, encode_png, resize_image
 
-__all__ = ["WIDTH_STEP", "GroupBy", "LineShape", "Lines", "TextImages", "open_texts"]
+__all__ = [
+    "WIDTH_STEP",
+    "GroupBy",
+    "LineShape",
+    "Lines",
+    "TextImages",
+    "find_size_fault",
+    "open_texts",
+]
 
 _LOG = logging.getLogger("labelmint.data")
 
 WIDTH_STEP = 8
 """Widths of lines are multiples of it, in pixels."""
+LEAST_SIDE = 8
+"""Pixels a side that the image of a line needs, to lend its style or be trained on."""
+MOST_RATIO = 16
+"""Widths a height, or heights a width, that such an image may have."""
 
 GroupBy = Literal["text", "picture", "image"]
 """What must not cross a split: images of one text (a plate), of one source picture, which is a
@@ -243,6 +255,20 @@ class TextImages:
 
     def _split_sizes(self) -> str:
         return ", ".join(f"{name} {np.sum(self.splits == name):,}" for name in SPLITS)
+
+
+def find_size_fault(height: int, width: int) -> str | None:
+    """What an image must have that one of these sides, in pixels, has not; None if it is fit.
+
+    The image is to be of one line: what is thinner would be squeezed beyond recognition.
+    """
+    short, long = sorted((height, width))
+    if short >= LEAST_SIDE and long <= MOST_RATIO * short:
+        return None
+    return (
+        f"sides of at least {LEAST_SIDE} pixels, the longer one at most {MOST_RATIO} times the "
+        f"shorter; got {width}×{height}: cut out one line"
+    )
 
 
 def open_texts(uri: str, *, group_by: GroupBy = "text") -> TextImages:

@@ -20,6 +20,7 @@ from augment.config import from_mapping
 from augment.data.line_pairs import fit_to_images, look_count, place_contents
 from augment.data.line_poses import guess_polarity, keep_inside
 from augment.data.lines import draw_contents
+from augment.data.texts import find_size_fault
 from augment.draws import Uniforms
 from augment.errors import RequestError
 from augment.export import Record
@@ -33,10 +34,6 @@ from augment.training import is_faster_in_bf16
 
 __all__ = ["LineSampler", "LineSamples", "LineStyle", "line_records"]
 
-LEAST_SIDE = 8
-"""Pixels a side that a style image needs."""
-MOST_RATIO = 16
-"""Widths a height, or heights a width, that a style image may have."""
 STEEPEST = 0.8
 """Half-heights that a lent pose may climb within half a width."""
 
@@ -312,12 +309,8 @@ class LineSampler:
             raise RequestError(
                 f"a style image must have {self.channels} channels, got {channels}; convert it."
             )
-        ratio = max(height, width) / min(height, width)
-        if min(height, width) < LEAST_SIDE or ratio > MOST_RATIO:
-            raise RequestError(
-                f"a style image must have sides of at least {LEAST_SIDE} pixels, the longer one at "
-                f"most {MOST_RATIO} times the shorter; got {width}×{height}: cut out one line."
-            )
+        if (fault := find_size_fault(height, width)) is not None:
+            raise RequestError(f"a style image must have {fault}.")
         return self.shape.fit(image)
 
     def _encoded(self, line: Pixels) -> Tensor:

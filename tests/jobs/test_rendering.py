@@ -10,7 +10,7 @@ import pytest
 from augment.data.layouts import load_layout
 from augment.data.line_rendering import LineRenderer
 from augment.errors import AugmentError, DataError
-from augment.images import Pixels, encode_png
+from augment.images import Pixels, encode_png, resize_image
 from jobs import generate
 
 
@@ -69,10 +69,11 @@ def test_style_images_without_a_look_are_an_error_not_made_up_looks(
 def test_style_images_without_a_look_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plate = LineRenderer(load_layout("plates-cn"))(["京A12345"], 0, (48, 144))[0]
-    uri = style_images(tmp_path / "real", [noise(32, 96), plate, noise(5, 2000)], "京A12345")
-    run("plates-cn", tmp_path / "set", "--count", "1", "--format", "csv", "--style-from", uri)
-    told = "the looks of 1 real images (2 more have no clear text)"
+    word = LineRenderer(load_layout("words"))(["Street"], 0, (48, 144))[0]
+    thin = resize_image(word, (7, 200))
+    uri = style_images(tmp_path / "real", [noise(32, 96), word, thin], "Street")
+    run("words", tmp_path / "set", "--count", "1", "--format", "csv", "--style-from", uri)
+    told = "the looks of 1 real images (2 more have none)"
     assert told in capsys.readouterr().out
     assert told in (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
 

@@ -18,6 +18,7 @@ from augment.data.line_poses import sample_boxes
 from augment.data.lines import draw_contents, line_width
 from augment.data.texts import LineShape, TextImages
 from augment.errors import ConfigError, DataError
+from augment.images import resize_image
 
 PLATES, WORDS = load_layout("plates-cn"), load_layout("words")
 PLATE_TEXTS = ("京A12345", "浙F8GH07", "苏E5K6L9", "浙B00001")
@@ -64,6 +65,22 @@ def test_lines_that_the_layout_cannot_write_are_left_out_and_told(caplog):
     assert not caplog.messages
     with pytest.raises(DataError, match="got none among 4"):
         LineData.select(replace(lines, texts=("x",) * 4), PLATES, LineShape(32, 96, 96))
+
+
+def test_images_that_are_no_line_are_left_out_by_name(caplog):
+    lines = written(PLATE_TEXTS, PLATES, [96] * 4)
+    sizes = [(32, 96), (5, 2000), (7, 96), (8, 128)]
+    images = [resize_image(image, size) for image, size in zip(lines.images(), sizes, strict=True)]
+    odd = TextImages.from_images(images, PLATE_TEXTS, splits=["train"] * 4)
+    data = LineData.select(odd, PLATES, LineShape(32, 96, 96))
+    assert data.texts.names == ("line000000.png", "line000003.png")
+    assert data.left_out.names == ("line000001.png", "line000002.png")
+    [told] = caplog.messages
+    assert "2 of 4 lines are left out" in told
+    assert "line000001.png must have sides of at least 8 pixels" in told
+    assert "got 2000×5" in told
+    with pytest.raises(DataError, match=r"none among 1 .*line000001.png must .*got 2000×5"):
+        LineData.select(odd.subset([1]), PLATES, LineShape(32, 96, 96))
 
 
 def test_classes_are_the_layouts_alphabet_and_what_the_lines_say(plates):
