@@ -137,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if readers is not None and arguments.reader_band:
         readers = replace(readers, reader_band=tuple(arguments.reader_band))
     data = open_training_data(arguments)
+    config.build_model(data)  # what cannot be built is refused before a cluster is started
     if arguments.dry_run:
         find_run(root, name, resume=arguments.resume)
         print_plan("train", arguments, config)

@@ -52,6 +52,17 @@ class MaskedVAEGenerator(GeneratorConfig):
         """None: labels play no part."""
         return ()
 
+    def build_model(self, data: LabelledImages) -> nn.Module:
+        """The network for ``data``.
+
+        Raises:
+            ConfigError: images that are too small for the network.
+            DataError: face masks that cannot be opened.
+        """
+        if self.model.masked:
+            open_face_masks(self.face_masks)
+        return super().build_model(data)
+
     def batches(self, data: LabelledImages) -> Callable[[int, int, int], MaskedBatch]:
         """Images with their face masks, which are found once, here; all face without masks."""
         source = ImageBatches(

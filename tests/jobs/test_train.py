@@ -15,7 +15,7 @@ from augment.config import with_overrides
 from augment.data.datasets import LabelledImages
 from augment.data.lines import draw_contents
 from augment.data.pairs import folds_of
-from augment.errors import ConfigError
+from augment.errors import ConfigError, DataError
 from augment.generators import GENERATORS
 from augment.generators.line_saae import CONFIGS, LineSAAEGenerator, open_lines
 from augment.images import encode_png
@@ -177,11 +177,36 @@ def test_every_architecture_can_be_asked_for_in_all_its_configurations(
     line_options: list[str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    settings_of = type(GENERATORS[architecture][preset])
+    monkeypatch.setattr(settings_of, "build_model", lambda settings, data: None)  # of digits
     out = ["--out", str(tmp_path / "reg/any"), "--config", preset, "--dry-run"]
     train.main([architecture, *out, *(line_options if architecture == "line_saae" else [])])
     settings = json.loads(capsys.readouterr().out)["settings"]
     assert {"model", "training", "sampling"} <= set(settings)
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["deepsim", "--config", "inversion"], r"expected model\.network, the network to invert"),
+        (["vae_gan", "--config", "conditional"], "expected images with attributes"),
+        (["masked_vae", "--config", "paper"], "image sides must be at least 128 pixels"),
+        (["masked_vae", "--set", "face_masks=celebamaskhq:/nowhere"], "/nowhere"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_before_a_cluster_is_started(
+    words: list[str],
+    told: str,
+    dry_run: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(train, "ray_cluster", lambda: pytest.fail("a cluster was started"))
+    with pytest.raises((ConfigError, DataError), match=told):
+        train.main([*words, "--out", str(tmp_path / "reg/any"), *dry_run])
 
 
 def test_images_are_read_back_by_a_recognizer_of_their_kind_where_labels_are_classes() -> None:
