@@ -60,9 +60,7 @@ def test_an_export_leaves_no_lock_beside_it(tmp_path: Path, count: int) -> None:
         with told, writing_alone("csv", out, None, Card()):
             pass
         for index in range(count):
-            writer.add(
-                Record(png=encode_png(np.zeros((4, 4, 1), np.uint8)), label="a", index=index)
-            )
+            writer.add(Record(png=png, label="a", index=index))
         if not count:
             raise DataError("nothing was kept")
         writer.close({})
