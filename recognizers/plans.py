@@ -27,6 +27,8 @@ FACE_SHARES = (0.4, 0.6, 0.75)
 
 _FACES = Recipe(augmentation="faces-erasing")
 """The best of those tried on dev images of faces-tail (EXPERIMENTS.md)."""
+_PAIRS = Recipe(augmentation="faces")
+"""The same of those tried for faces-verify, on pairs of people held back."""
 
 _WITH_FACES = [
     replace(_FACES, generated=share, real_only_after=until)
@@ -150,7 +152,11 @@ _PLANS: dict[str, Plan] = {
     "faces-verify": replace(
         _FACE_PLAN,
         recipes=_FACE_PLAN.recipes
-        | dict.fromkeys(("synthetic_existing", "synthetic_new"), _FACE_PLAN.recipes["synthetic"]),
+        | {"classical": _PAIRS}
+        | dict.fromkeys(
+            ("synthetic_existing", "synthetic_new"),
+            replace(_PAIRS, generated=0.15, real_only_after=0.5),
+        ),
         budget=Budget(steps=3000),
         generated_per_class=20,
     ),
