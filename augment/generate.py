@@ -164,6 +164,11 @@ class Sampler(ABC):
         """(H, W) of the images that styles are read from."""
         return self.image_size
 
+    @property
+    def takes_styles(self) -> bool:
+        """Whether labels still tell images apart in one given style."""
+        return True
+
     @abstractmethod
     def encode_styles(self, images: Tensor) -> Tensor:
         """Style vectors (N, style_dim) of (N, C, *style_size) images in [-1, 1]."""
@@ -212,12 +217,22 @@ class Sampler(ABC):
             weights: one per id, then one per image; empty for equal shares. Scaled to sum 1.
 
         Raises:
-            RequestError: no style, an id outside the bank, or unfit weights.
+            RequestError: no style, an id outside the bank, or unfit weights; or the bundle takes
+                no styles.
         """
+        self._require_styles()
         shares = style_shares(ids, len(images), weights, self.num_styles)
         vectors = [self.styles[list(ids)]] + [self._encode_style(image) for image in images]
         weighted = torch.cat(vectors).double() * shares[:, None].to(self.device)
         return Style(tuple(weighted.sum(dim=0).tolist()))
+
+    def _require_styles(self) -> None:
+        if not self.takes_styles:
+            raise RequestError(
+                f"expected no style: this bundle ({self.info.architecture}) knows its "
+                f"{len(self.classes)} labels by their images alone, and in one style all of them "
+                "would be the same; got one. Leave the style out, or take another bundle."
+            )
 
     def _encode_style(self, image: Pixels) -> Tensor:
         """Style vector (1, style_dim) of one (H, W, C) uint8 image of any size."""
@@ -247,7 +262,10 @@ class Sampler(ABC):
 
         Raises:
             LabelError: a label outside [0, k).
+            RequestError: a style, of a bundle that takes none.
         """
+        if style is not None:
+            self._require_styles()
         outside = np.flatnonzero((labels < 0) | (labels >= len(self.classes)))
         if len(outside):
             raise LabelError(

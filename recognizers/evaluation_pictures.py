@@ -47,7 +47,8 @@ class BundlePictures:
 
     Attributes:
         by_class: real beside generated images.
-        walks: interpolations between two styles; none where the bundle has no two.
+        walks: interpolations between two styles; none where the bundle has no two, or
+            takes none.
         neighbours: the generated images nearest to a training image, nearest first.
         usual_distance: median distance of a held-out real image to its nearest training image.
         best: read as their label with most confidence.
@@ -107,7 +108,7 @@ def take_bundle_pictures(evaluated: Evaluated, *, with_judge: bool = True) -> Bu
 
 def _walk(sampler: Sampler, referee: Referee, labels: NDArray[np.int64]) -> list[Walk]:
     """Images from one style of the bank to another, for each label."""
-    if sampler.num_styles < 2:
+    if sampler.num_styles < 2 or not sampler.takes_styles:
         return []
     ends = np.random.default_rng(referee.seed).permutation(sampler.num_styles)[:2].tolist()
     frames = []

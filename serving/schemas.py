@@ -96,7 +96,8 @@ Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=False)
 class StyleRequest(_Strict):
     """Whose style the images take; without it each image draws its own from the bundle's bank.
 
-    Either ``index``, or ``images`` with optional ``weights``.
+    Either ``index``, or ``images`` with optional ``weights``. A VAE/GAN of classes takes none: it
+    knows these by their images alone.
     """
 
     index: int | None = Field(None, ge=0, description="A style of the bundle's bank.")

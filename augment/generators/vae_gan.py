@@ -49,6 +49,7 @@ class VAEGANSampler(Sampler):
 
     A conditional model is told the attributes of the first of these images. In a given style,
     z is that style; the label's attribute vector is added, or the model told of an image's.
+    Classes have neither, and take no style.
 
     Banks: ``bank.styles`` (S, latent_dim) are the means of q(z|x) of training images (of a GAN:
     draws from the prior), ``bank.has_label`` (S, k) uint8 which labels each has,
@@ -70,6 +71,11 @@ class VAEGANSampler(Sampler):
         self.attributes = torch.from_numpy(has_label.astype(np.float32) * 2 - 1).to(self.device)
         vectors = banks.get("bank.attribute_vectors")
         self.vectors = None if vectors is None else vectors.to(self.device)
+
+    @property
+    def takes_styles(self) -> bool:
+        """Whether something besides the style tells the decoder of the label."""
+        return self.vectors is not None or self.conditional or len(self.classes) == 1
 
     def encode_styles(self, images: Tensor) -> Tensor:
         """Mean of q(z|x)."""

@@ -44,7 +44,7 @@ def referee(data: LabelledImages, tmp_path_factory: pytest.TempPathFactory) -> R
 class Planted:
     """A sampler that hands out given images of the label asked for."""
 
-    num_styles = 0
+    num_styles, takes_styles = 0, True
 
     def __init__(self, data: LabelledImages, source: LabelledImages, *, shift: int = 0) -> None:
         self.images, self.labels, self.shift = source.images(), source.labels, shift
@@ -229,6 +229,12 @@ def test_pictures_show_the_nearest_and_the_worst_first(evaluated):
     assert honest.worst[0].probability <= honest.worst[-1].probability <= honest.best[0].probability
     assert take_bundle_pictures(evaluated["honest"], with_judge=False).worst == []
     assert shown.walks == []
+
+
+def test_a_bundle_that_takes_no_style_has_no_walk(evaluated, monkeypatch):
+    monkeypatch.setattr(Planted, "num_styles", 2)
+    monkeypatch.setattr(Planted, "takes_styles", False)
+    assert take_bundle_pictures(evaluated["honest"], with_judge=False).walks == []
 
 
 def test_images_are_drawn_evenly():

@@ -1,5 +1,6 @@
 """Real bundles of every architecture: what is loaded, what they offer, new identities."""
 
+import base64
 import io
 import json
 import zipfile
@@ -33,6 +34,7 @@ TINY = {
     "saae": ("labelmint", ["model.width=4", "model.style_dim=8"]),
     "vae_gan": ("labelmint", ["model.width=4", "model.hidden=8", "model.latent_dim=6"]),
 }
+STYLE = base64.b64encode(encode_png(np.full((8, 8, 3), 90, np.uint8))).decode()
 IMAGES = ("reconstruct", "morph", "inpaint", "super-resolve")
 OFFERED = {
     "cvae_gan": ("generate", "new-identities", *IMAGES),
@@ -56,9 +58,10 @@ def real_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
         attribute_names=("Smiling", "Eyeglasses"),
     )
     root = tmp_path_factory.mktemp("real")
-    for name, (variant, settings) in TINY.items():
-        data = with_attributes if name == "vae_gan" else plain
-        config = with_overrides(GENERATORS[name][variant], settings)
+    kinds = [(name, name, with_attributes if name == "vae_gan" else plain) for name in TINY]
+    for name, architecture, data in (*kinds, ("vae_gan_classes", "vae_gan", plain)):
+        variant, settings = TINY[architecture]
+        config = with_overrides(GENERATORS[architecture][variant], settings)
         write_bundle(root / name, config.build_model(data).eval(), data, config)
         Registry(root / "registry").publish(name, root / name)
     return root / "registry"
@@ -97,6 +100,18 @@ def test_a_bundle_that_draws_nothing_is_listed_ready_and_says_so(client: Any) ->
     assert "masked_vae/1 (masked_vae) offers no generate; it offers: reconstruct" in message
     styled = {"labels": {"a": 1}, "style": {"index": 0}}
     assert client.post("/v1/models/masked_vae/generate", json=styled).status_code == 422
+
+
+@pytest.mark.parametrize("style", [{"index": 0}, {"images": [STYLE]}], ids=["index", "images"])
+def test_a_style_in_which_all_labels_would_be_the_same_is_refused(client: Any, style: Any) -> None:
+    asked = {"style": style, "read_back": False}
+    body = {**asked, "labels": {"a": 1, "d": 1}}
+    answer = client.post("/v1/models/vae_gan_classes/generate", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["type"] == "RequestError"
+    assert "expected no style: this bundle (vae_gan)" in answer.json()["error"]["message"]
+    body = {**asked, "labels": {"Smiling": 1, "Eyeglasses": 1}}
+    assert client.post("/v1/models/vae_gan/generate", json=body).status_code == 200
 
 
 def test_a_morph_between_labels_is_repeated_by_its_seed(client: Any) -> None:

@@ -168,6 +168,26 @@ def test_without_attributes_the_labels_are_the_classes(tmp_path):
     assert set(data.labels[samples.styles.ravel()]) == {3}
 
 
+def test_classes_which_would_be_the_same_in_one_style_take_none(tmp_path, bundle):
+    _, folder = make_bundle(tmp_path, "labelmint", make_data(attributes=False))
+    sampler, refused = load_sampler(folder), r"expected no style.*its 4 labels.*Leave the style out"
+    assert not sampler.takes_styles
+    with pytest.raises(RequestError, match=refused):
+        sampler.style(ids=[0])
+    with pytest.raises(RequestError, match=refused):
+        draw(sampler, 3, style=Style((0.0,) * 5))
+
+
+@pytest.mark.parametrize("name", ["labelmint", "conditional", "dcgan"])
+def test_attributes_and_a_single_label_take_a_style(tmp_path, name):
+    _, folder = make_bundle(tmp_path, name, make_data())
+    sampler = load_sampler(folder)
+    style = sampler.style(ids=[0])
+    images = [draw(sampler, label, 1, style).images for label in range(len(sampler.classes))]
+    assert sampler.takes_styles
+    assert len({image.tobytes() for image in images}) == len(sampler.classes)
+
+
 def test_of_large_sets_the_bank_keeps_some_images_and_one_of_each_label(tmp_path, monkeypatch):
     monkeypatch.setattr("augment.generators.vae_gan.MAX_STYLES", 2)
     data = make_data()
