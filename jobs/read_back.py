@@ -3,11 +3,13 @@
     python -m jobs.read_back plates --out runs/read-back
 
 trains a reader on all training lines of a text scenario and on rendered ones, draws lines of
-which a share shows another text than its label, and writes reader.json: the ROC, how many right
-lines are lost where 95 % of the wrong ones are dropped, and which characters of lines that were
-not spoilt were read as others, by character and by place; and lines.npz: pixels, widths, labels,
-what was drawn, what was read and the scores. The lines are drawn by a generator given as
-``--bundle``, otherwise by the renderer, in the looks of lines that were not trained on.
+which a share shows another text than its label, a character being missing, replaced or (in free
+text) doubled, and writes reader.json: the ROC, how many right lines are lost where 95 % of the
+wrong ones are dropped, how many of each kind of wrong ones are, and which characters of lines
+that were not spoilt were read as others, by character and by place; and lines.npz: pixels,
+widths, labels, what was drawn, what is wrong with it, what was read and the scores. The lines are
+drawn by a generator given as ``--bundle``, otherwise by the renderer, in the looks of lines that
+were not trained on.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from augment.data.layouts import EMPTY_PLACE
 from augment.errors import ConfigError
 from augment.generators.line_saae import load_line_sampler
 from jobs.alone import alone_at
@@ -89,8 +92,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{quality.auc:.4f}; with 95 % of the wrong ones {100 * quality.right_lost:.1f} % of the "
         f"right ones are dropped. By exact match {100 * quality.exact_wrong_dropped:.1f} % of the "
         f"wrong and {100 * quality.exact_right_lost:.1f} % of the right ones are.\n\n"
-        f"{format_errors(errors)}\n\n{out / 'reader.json'}"
+        f"{format_kinds(quality)}\n\n{format_errors(errors)}\n\n{out / 'reader.json'}"
     )
+
+
+def format_kinds(quality: ReaderQuality) -> str:
+    """How many lines of each kind of error were planted and dropped, as a table."""
+    rows = [f"  {'character':<12}{'planted':>9}{'dropped':>9}{'by exact match':>16}"]
+    for kind, lines in quality.by_kind.items():
+        rows.append(f"  {kind:<12}{lines.n:>9,}{lines.dropped:>9,}{lines.exact_dropped:>16,}")
+    return "\n".join(rows)
 
 
 def format_errors(errors: ErrorReport) -> str:
@@ -122,12 +133,14 @@ def measure(
     draw = scenario.draw(arguments.seed)
     run = TextRun(scenario, draw, arguments.seed, plan, out, device=device)
     labels = sample_texts(draw.train, run.layout, run.charset, arguments.lines, arguments.seed + 1)
+    gappy = run.layout.with_gaps()
     planted = plant_errors(
         labels,
         run.layout.alphabet,
         share=arguments.share,
         seed=arguments.seed,
-        allows=lambda text: is_drawable(text, run.layout),
+        allows=lambda text: is_drawable(text, gappy),
+        empty="" if gappy.is_free else EMPTY_PLACE,
     )
     drawn = draw_planted(arguments, run, planted)
     reader = run.train_reader()
@@ -139,9 +152,10 @@ def measure(
         labels=np.array(labels, np.str_),
         drawn=np.array(planted.drawn, np.str_),
         read=np.array(read, np.str_),
+        kinds=planted.kinds,
         scores=scores,
     )
-    quality = reader_quality(read, scores, labels, planted.is_wrong, reader.charset)
+    quality = reader_quality(read, scores, labels, planted.kinds, reader.charset)
     sound = np.flatnonzero(~planted.is_wrong).tolist()
     errors = report_errors(
         [read[row] for row in sound], [labels[row] for row in sound], reader.charset
@@ -152,13 +166,14 @@ def measure(
 def draw_planted(arguments: argparse.Namespace, run: TextRun, planted: Planted) -> LabelledLines:
     """Lines that show the planted texts."""
     if arguments.bundle:
-        sampler = load_line_sampler(find_bundle(arguments.bundle), device=run.device)
+        sampler = load_line_sampler(find_bundle(arguments.bundle), device=run.device).with_gaps()
         numbers = np.arange(len(planted.drawn))
         images = sampler.draw_texts(planted.drawn, numbers, arguments.seed).images
         return LabelledLines.stacked(images, planted.drawn, run.shape)
     data = run.scenario.open()
     held_back = data.subset(np.flatnonzero(data.splits != "train"))
-    return render_lines(held_back, run.layout, run.shape, planted.drawn, arguments.seed + 1)
+    layout = run.layout.with_gaps()
+    return render_lines(held_back, layout, run.shape, planted.drawn, arguments.seed + 1)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ __all__ = [
     "CrossFittedTextReader",
     "Planted",
     "ReaderQuality",
+    "WrongLines",
     "load_text_reader",
     "plant_errors",
     "reader_quality",
@@ -50,6 +51,8 @@ WRONG_DROPPED = 0.95
 """Share of wrong lines that a threshold has to drop."""
 MOST_CURVE_POINTS = 200
 MOST_TRIES = 1000
+KINDS = ("missing", "replaced", "doubled")
+"""What may be wrong with a character of a planted line."""
 KIND = "text"
 """What a bundle calls its reader of texts."""
 READ_AT_ONCE = 32
@@ -226,6 +229,7 @@ class Planted(NamedTuple):
 
     drawn: list[str]  # what the lines will show
     is_wrong: NDArray[np.bool_]  # (N,) whether that is not the label
+    kinds: NDArray[np.str_]  # (N,) how it is wrong: one of KINDS; "" where it is right
 
 
 def plant_errors(
@@ -235,6 +239,7 @@ def plant_errors(
     share: float = 0.05,
     seed: int = 0,
     allows: Callable[[str], bool] = bool,
+    empty: str = "",
 ) -> Planted:
     """Spoil a share of the texts: a character is missing, another one, or doubled.
 
@@ -244,6 +249,8 @@ def plant_errors(
         share: of the texts that are spoilt; at least one is.
         seed: which ones and how.
         allows: whether a spoilt text can be drawn; ``Layout.allows``, say.
+        empty: what takes the place of a missing character: nothing in free text, EMPTY_PLACE on a
+            plate, where the others keep their places.
 
     Raises:
         ConfigError: a share outside (0, 1).
@@ -254,11 +261,20 @@ def plant_errors(
     rng = np.random.default_rng(seed)
     is_wrong = np.zeros(len(texts), bool)
     is_wrong[rng.permutation(len(texts))[: max(1, round(share * len(texts)))]] = True
-    drawn = [
-        _spoilt(text, alphabet, rng, allows) if wrong else text
+    spoilt = [
+        _spoilt(text, alphabet, rng, allows, empty) if wrong else (text, "")
         for text, wrong in zip(texts, is_wrong, strict=True)
     ]
-    return Planted(drawn, is_wrong)
+    return Planted([text for text, _ in spoilt], is_wrong, np.array([kind for _, kind in spoilt]))
+
+
+@dataclass(frozen=True)
+class WrongLines:
+    """How many wrong lines of one kind there are, and are dropped at the threshold or else."""
+
+    n: int
+    dropped: int
+    exact_dropped: int  # by exact match instead
 
 
 @dataclass(frozen=True)
@@ -272,6 +288,7 @@ class ReaderQuality:
             wrong ones.
         threshold: that probability of the label's text.
         exact_wrong_dropped, exact_right_lost: shares dropped by exact match instead.
+        by_kind: what becomes of the wrong lines, by what is wrong with them: one of KINDS.
         curve: (share of right lines lost, share of wrong lines dropped) pairs.
     """
 
@@ -282,6 +299,7 @@ class ReaderQuality:
     threshold: float
     exact_wrong_dropped: float
     exact_right_lost: float
+    by_kind: dict[str, WrongLines]
     curve: list[tuple[float, float]]
 
     def to_mapping(self) -> dict[str, Any]:
@@ -293,7 +311,7 @@ def reader_quality(
     read: Sequence[str],
     scores: NDArray[np.float32],
     texts: Sequence[str],
-    is_wrong: NDArray[np.bool_],
+    kinds: NDArray[np.str_],
     charset: Charset,
     *,
     dropped: float = WRONG_DROPPED,
@@ -304,13 +322,14 @@ def reader_quality(
         read: what the reader read on each of N lines; its band takes no part.
         scores: (N,) probabilities of the labels, by ``CrossFittedTextReader.scores``.
         texts: the labels.
-        is_wrong: (N,) which lines were drawn with another text.
+        kinds: (N,) how each line is wrong, "" where it shows its text; see ``Planted``.
         charset: the reader's.
         dropped: share of the wrong lines that the threshold has to drop.
 
     Raises:
         DataError: no right or no wrong lines.
     """
+    is_wrong = kinds != ""
     if is_wrong.all() or not is_wrong.any():
         raise DataError(
             f"expected right and wrong lines, got {int(is_wrong.sum())} wrong of {len(is_wrong)}."
@@ -318,6 +337,7 @@ def reader_quality(
     right_lost, wrong_dropped, thresholds = roc_curve(is_wrong, -scores)
     at = int(np.argmax(wrong_dropped >= dropped))
     differs = ~_same(read, texts, charset)
+    doubtful = -scores >= thresholds[at]
     shown = np.unique(np.linspace(0, len(right_lost) - 1, MOST_CURVE_POINTS).round().astype(int))
     return ReaderQuality(
         n_right=int((~is_wrong).sum()),
@@ -327,6 +347,14 @@ def reader_quality(
         threshold=float(-thresholds[at]),
         exact_wrong_dropped=float(differs[is_wrong].mean()),
         exact_right_lost=float(differs[~is_wrong].mean()),
+        by_kind={
+            str(kind): WrongLines(
+                n=int((kinds == kind).sum()),
+                dropped=int(doubtful[kinds == kind].sum()),
+                exact_dropped=int(differs[kinds == kind].sum()),
+            )
+            for kind in np.unique(kinds[is_wrong])
+        },
         curve=[(float(right_lost[i]), float(wrong_dropped[i])) for i in shown],
     )
 
@@ -347,16 +375,17 @@ def _judges(confidences: NDArray[np.float32], folds: NDArray[np.int64] | None) -
 
 
 def _spoilt(
-    text: str, alphabet: str, rng: np.random.Generator, allows: Callable[[str], bool]
-) -> str:
-    """A text that differs from ``text``, and not by case alone."""
+    text: str, alphabet: str, rng: np.random.Generator, allows: Callable[[str], bool], empty: str
+) -> tuple[str, str]:
+    """A text that differs from ``text``, and not by case alone, and which of KINDS it is."""
     for _ in range(MOST_TRIES):
         place = int(rng.integers(len(text)))
         before, character, after = text[:place], text[place], text[place + 1 :]
-        instead = ("", alphabet[int(rng.integers(len(alphabet)))], 2 * character)
-        spoilt = before + instead[int(rng.integers(3))] + after
+        instead = (empty, alphabet[int(rng.integers(len(alphabet)))], 2 * character)
+        kind = int(rng.integers(len(KINDS)))
+        spoilt = before + instead[kind] + after
         if spoilt.lower() != text.lower() and allows(spoilt):
-            return spoilt
+            return spoilt, KINDS[kind]
     raise DataError(
         f"expected a way to spoil {text!r} with characters of {alphabet!r}, found none that can be "
         "drawn; give more characters."

@@ -32,10 +32,10 @@ import math
 import tomllib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +43,15 @@ from numpy.typing import NDArray
 from augment.config import from_mapping
 from augment.errors import ConfigError, LabelError
 
-__all__ = ["LAYOUTS", "Border", "Dot", "Layout", "Position", "Scheme", "load_layout"]
+__all__ = ["EMPTY_PLACE", "LAYOUTS", "Border", "Dot", "Layout", "Position", "Scheme", "load_layout"]
 
 _FOLDER = Path(__file__).with_name("layouts")
 
 LAYOUTS: tuple[str, ...] = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 """The names of the layouts that come along."""
+
+EMPTY_PLACE = " "
+"""What stands in a text for a place of the plate that is left empty; see ``Layout.with_gaps``."""
 
 _MAX_POSITIONS = 64
 _DEPENDENT = ("Cc", "Cf", "Cs", "Mc", "Me", "Mn", "Zl", "Zp", "Zs")
@@ -124,6 +127,9 @@ class Layout:
         lengths: least and most characters of random free text.
     """
 
+    also_allowed: ClassVar[str] = ""
+    """What any position allows besides its alphabet."""
+
     name: str
     alphabets: dict[str, str]
     size: tuple[float, float] | None = None
@@ -195,6 +201,17 @@ class Layout:
             for characters, place in zip(allowed, places, strict=True)
         )
 
+    def with_gaps(self) -> "Layout":
+        """The same, but texts may have ``EMPTY_PLACE`` in a position, of which nothing is drawn.
+
+        For planting what a generator may do wrong: a character missing though the label has it.
+        Random texts have no gaps; free text has no positions that could be empty.
+        """
+        if self.is_free:
+            return self
+        given = {part.name: getattr(self, part.name) for part in fields(self) if part.init}
+        return _GappyLayout(**given)
+
     def allows(self, text: str) -> bool:
         """Whether ``check`` accepts a text."""
         return self._complaint(text) is None
@@ -220,12 +237,18 @@ class Layout:
                 "correct the text or choose another layout."
             )
         for place, (character, allowed) in enumerate(zip(text, self.allowed, strict=True)):
-            if character not in allowed:
+            if character not in allowed and character not in self.also_allowed:
                 return (
                     f"{self.name}: position {place + 1} must be one of {allowed}, got "
                     f"{character!r} in {text!r}; correct the text or choose another layout."
                 )
         return None
+
+
+class _GappyLayout(Layout):
+    """A layout whose texts may leave positions empty."""
+
+    also_allowed = EMPTY_PLACE
 
 
 def load_layout(name_or_path: str | Path) -> Layout:

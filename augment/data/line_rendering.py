@@ -30,7 +30,7 @@ from augment.data.lines import (
     LONGEST_LINE,
     PLATE_FONTS,
     PlateInk,
-    check_line,
+    check_plate,
     line_fonts,
     line_ink,
     line_width,
@@ -138,8 +138,7 @@ class LineRenderer:
         """Check a text; return the width that it needs as free text, else 0."""
         if self.layout.is_free:
             return line_width(text, height)
-        self.layout.check(text)
-        check_line(text)
+        check_plate(text, self.layout)
         return 0
 
     def _render(self, text: str, size: tuple[int, int], draws: Draws) -> Pixels:

@@ -27,7 +27,7 @@ from augment.data.content import (
     draw_label,
     find_fault,
 )
-from augment.data.layouts import Layout
+from augment.data.layouts import EMPTY_PLACE, Layout
 from augment.errors import GlyphError, LabelError
 from augment.images import Pixels
 
@@ -37,6 +37,7 @@ __all__ = [
     "LineInk",
     "PlateInk",
     "check_line",
+    "check_plate",
     "draw_contents",
     "line_fonts",
     "line_ink",
@@ -92,6 +93,17 @@ def check_line(text: str) -> None:
         complaint = _complaint(character)
         if complaint is not None:
             raise GlyphError(f"position {place} of {text!a}: {complaint}")
+
+
+def check_plate(text: str, layout: Layout) -> None:
+    """Refuse a text that cannot be drawn on a plate.
+
+    Raises:
+        LabelError: the layout, which has positions, does not allow it.
+        GlyphError: as ``check_line``.
+    """
+    layout.check(text)
+    check_line(text.replace(EMPTY_PLACE, ""))
 
 
 def line_width(text: str, height: int = 32) -> int:
@@ -151,12 +163,12 @@ def draw_contents(
     plates = None if layout is None or layout.is_free else PlateInk(layout, size)
     contents = np.empty((len(texts), height, width, 1), np.uint8)
     for row, (text, look) in enumerate(zip(texts, looks, strict=True)):
-        check_line(text)
         font = chosen[int(look) % len(chosen)]
         if plates is None:
+            check_line(text)
             contents[row, ..., 0] = _spread(text, font, height, width)
         else:
-            plates.layout.check(text)
+            check_plate(text, plates.layout)
             contents[row, ..., 0] = plates(text, font)
     return contents
 
@@ -189,10 +201,12 @@ class PlateInk:
         self._dots = cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_AREA)
 
     def __call__(self, text: str, font: Font) -> Pixels:
-        """Draw a text that the layout allows: (H, W) uint8 coverage."""
+        """Draw a text that the layout allows: (H, W) uint8 coverage; nothing in an empty place."""
         drawn = self._drawn.setdefault(font, {})
         plate: Pixels = self._dots.copy()
         for item in enumerate(text):
+            if item[1] == EMPTY_PLACE:
+                continue
             patch = drawn.get(item)
             if patch is None:
                 patch = drawn[item] = self._draw(*item, font)

@@ -1,13 +1,13 @@
 """What a bundle of lines can write, known from its description without its weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from augment.bundle import BundleInfo
 from augment.config import from_mapping
-from augment.data.layouts import Layout
+from augment.data.layouts import EMPTY_PLACE, Layout
 from augment.data.lines import line_width
 from augment.data.texts import LineShape
 from augment.errors import BundleError, ConfigError, LabelError, RequestError
@@ -59,6 +59,13 @@ class LineForm:
                 f"expected layout, shape and sources in the data of a bundle of lines ({error}); "
                 "it was changed or written by another version."
             ) from error
+
+    def with_gaps(self) -> Self:
+        """The same for plates that may lack characters; see ``Layout.with_gaps``."""
+        if self.layout.is_free:
+            return self
+        classes = (*self.classes, EMPTY_PLACE)
+        return replace(self, layout=self.layout.with_gaps(), classes=classes)
 
     def width_of(self, text: str) -> int:
         """Width, in pixels, of the line that says ``text``.

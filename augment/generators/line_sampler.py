@@ -7,6 +7,7 @@ repetitions, so neither the batch around a sample nor the worker that draws it c
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -131,6 +132,13 @@ class LineSampler:
     def num_styles(self) -> int:
         """Styles in the bank."""
         return len(self.styles)
+
+    def with_gaps(self) -> "LineSampler":
+        """The same generator for plates that may lack characters; see ``Layout.with_gaps``."""
+        sampler = copy(self)
+        sampler.form = self.form.with_gaps()
+        sampler.layout = sampler.form.layout
+        return sampler
 
     def select(self, selection: StyleSelection) -> NDArray[np.int64]:
         """The styles of the bank, by index, that a selection leaves.

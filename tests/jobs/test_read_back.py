@@ -19,9 +19,9 @@ TINY = [
 ]
 
 
-def tiny(uri: str, out: Path) -> list[str]:
+def tiny(uri: str, out: Path, scenario: str = "words") -> list[str]:
     settings = [word for setting in TINY for word in ("--set", setting)]
-    return ["words", "--data", uri, "--out", str(out), "--lines", "40", *settings]
+    return [scenario, "--data", uri, "--out", str(out), "--lines", "40", *settings]
 
 
 def test_a_dry_run_prints_the_readers_plan(
@@ -70,3 +70,21 @@ def test_the_roc_of_planted_errors_is_written_once(
     assert ((lines["scores"] >= 0) & (lines["scores"] <= 1)).all()
     with pytest.raises(ConfigError, match="another --out"):
         main(tiny(uri, tmp_path))
+
+
+def test_characters_of_plates_are_missing_and_replaced_and_both_are_counted(
+    text_zip: Callable[[str, Sequence[str]], str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    texts = ("京A12345", "沪B67890", "皖C00000", "浙D11111", "苏E5K6L9", "粤D2345X")
+    uri = text_zip("plates-cn", texts)
+    main([*tiny(uri, tmp_path, "plates"), "--share", "0.4"])
+    kinds = json.loads((tmp_path / "reader.json").read_text())["by_kind"]
+    assert set(kinds) == {"missing", "replaced"}
+    lines = load_arrays(tmp_path / "lines.npz")
+    assert kinds["missing"]["n"] == sum(" " in text for text in lines["drawn"].tolist())
+    assert sum(counts["n"] for counts in kinds.values()) == 16
+    told = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for kind, counts in kinds.items():
+        assert [kind, *map(str, counts.values())] in told

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from augment.bundle import BundleInfo
+from augment.data.layouts import load_layout
 from augment.data.texts import Lines, LineShape
 from augment.errors import BundleError, ConfigError, DataError
 from augment.images import Pixels
@@ -145,6 +146,29 @@ def test_planted_errors_are_as_many_as_asked_and_differ() -> None:
     assert {len(t) for t, w in zip(planted.drawn, planted.is_wrong, strict=True) if w} > {2}
 
 
+def test_planted_errors_are_told_apart_by_kind() -> None:
+    planted = plant_errors(TEXTS * 5, "abcd", share=0.5, seed=3)
+    longer = {"missing": -1, "replaced": 0, "doubled": 1, "": 0}
+    assert set(planted.kinds.tolist()) == set(longer)
+    for text, shown, kind in zip(TEXTS * 5, planted.drawn, planted.kinds, strict=True):
+        assert len(shown) - len(text) == longer[kind]
+    np.testing.assert_array_equal(planted.kinds != "", planted.is_wrong)
+
+
+def test_a_character_missing_on_a_plate_leaves_its_place_empty() -> None:
+    layout = load_layout("plates-cn")
+    plates = ["京A12345", "沪B67890"] * 50
+    planted = plant_errors(
+        plates, layout.alphabet, share=0.9, allows=layout.with_gaps().allows, empty=" "
+    )
+    gaps = [" " in shown for shown in planted.drawn]
+    assert {len(shown) for shown in planted.drawn} == {7}
+    np.testing.assert_array_equal(gaps, planted.kinds == "missing")
+    assert set(planted.kinds.tolist()) == {"missing", "replaced", ""}
+    for text, shown in zip(plates, planted.drawn, strict=True):
+        assert sum(a != b for a, b in zip(text, shown, strict=True)) <= 1
+
+
 def test_planted_errors_can_be_drawn_and_are_no_mere_change_of_case() -> None:
     planted = plant_errors(["Ab"] * 40, "aAbB", share=0.9, allows=lambda text: len(text) == 2)
     wrong = [text for text, bad in zip(planted.drawn, planted.is_wrong, strict=True) if bad]
@@ -154,24 +178,34 @@ def test_planted_errors_can_be_drawn_and_are_no_mere_change_of_case() -> None:
 
 
 def quality_of(
-    reader: CrossFittedTextReader, lines: Lines, texts: list[str], is_wrong: np.ndarray
+    reader: CrossFittedTextReader, lines: Lines, texts: list[str], kinds: np.ndarray
 ) -> ReaderQuality:
     read, scores = reader.read(lines).texts, reader.scores(lines, texts)
-    return reader_quality(read, scores, texts, is_wrong, reader.charset)
+    return reader_quality(read, scores, texts, kinds, reader.charset)
 
 
 def test_a_good_reader_loses_few_right_lines_with_the_wrong_ones(
     reader: CrossFittedTextReader,
 ) -> None:
     planted = plant_errors(TEXTS * 4, "abcd", share=0.2, seed=1)
-    quality = quality_of(reader, drawn(planted.drawn, seed=9), TEXTS * 4, planted.is_wrong)
+    quality = quality_of(reader, drawn(planted.drawn, seed=9), TEXTS * 4, planted.kinds)
     assert (quality.n_right, quality.n_wrong) == (128, 32)
     assert quality.auc > 0.98
     assert quality.right_lost <= 0.05
     assert quality.exact_wrong_dropped > 0.9
     assert quality.curve[0][0] == 0
     assert quality.curve[-1] == (1.0, 1.0)
-    assert quality.to_mapping()["auc"] == quality.auc
+    told = quality.to_mapping()
+    assert told["auc"] == quality.auc
+    for kind, counts in told["by_kind"].items():
+        assert counts["n"] == (planted.kinds == kind).sum()
+        assert 0 < counts["dropped"] <= counts["n"] >= counts["exact_dropped"] > 0
+    dropped, missed = (
+        sum(counts[name] for counts in told["by_kind"].values())
+        for name in ("dropped", "exact_dropped")
+    )
+    assert dropped >= 0.95 * 32
+    assert missed == pytest.approx(quality.exact_wrong_dropped * 32)
 
 
 def test_a_reader_that_knows_nothing_tells_nothing_apart() -> None:
@@ -179,14 +213,14 @@ def test_a_reader_that_knows_nothing_tells_nothing_apart() -> None:
     model = TextRecognizer(CHARSET, height=16, channels=1, config=config).eval()
     planted = plant_errors(TEXTS * 4, "abcd", share=0.3, seed=1, allows=lambda t: len(t) == 2)
     lines = drawn(planted.drawn)
-    quality = quality_of(CrossFittedTextReader([model], SHAPE), lines, TEXTS * 4, planted.is_wrong)
+    quality = quality_of(CrossFittedTextReader([model], SHAPE), lines, TEXTS * 4, planted.kinds)
     assert 0.3 < quality.auc < 0.7
     assert quality.right_lost > 0.5
 
 
 def test_measuring_needs_lines_of_both_kinds(reader: CrossFittedTextReader) -> None:
     with pytest.raises(DataError, match="0 wrong of 2"):
-        quality_of(reader, drawn(["ab", "cd"]), ["ab", "cd"], np.zeros(2, bool))
+        quality_of(reader, drawn(["ab", "cd"]), ["ab", "cd"], np.array(["", ""]))
 
 
 @pytest.mark.parametrize("band", [(0.5, 0.5), (-0.1, 1.0), (0.2, 1.2)])

@@ -92,6 +92,24 @@ def test_a_text_that_does_not_fit_is_told_where_and_what_may_stand_there(
     assert all(word in str(error.value) for word in words)
 
 
+def test_a_layout_with_gaps_lets_a_space_stand_for_a_character_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    layout = load_layout(written(tmp_path, PLATE))
+    gappy = layout.with_gaps()
+    assert [gappy.allows(text) for text in ("A1", " 1", "A ", "A", "1A", "A  ")] == [
+        *(True, True, True),
+        *(False, False, False),
+    ]
+    assert not layout.allows(" 1")
+    assert gappy.alphabet == layout.alphabet
+    assert gappy.random_text(np.random.default_rng(0)) == layout.random_text(
+        np.random.default_rng(0)
+    )
+    words = load_layout("words")
+    assert words.with_gaps() is words
+
+
 def test_free_text_takes_any_text_but_none() -> None:
     layout = load_layout("words")
     layout.check("it's 50%")

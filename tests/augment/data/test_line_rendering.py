@@ -90,6 +90,17 @@ def test_an_image_depends_on_seed_index_and_text_alone(renderer: LineRenderer) -
     assert not np.array_equal(renderer(texts[:1], 7, (32, 96), first=1), images[:1])
 
 
+def test_a_rendered_plate_with_a_gap_differs_there_alone() -> None:
+    gappy = LineRenderer(PLATES.with_gaps())
+    full = gappy(["京A12345"] * 20, 3, (32, 96)).astype(float)
+    np.testing.assert_array_equal(full, LineRenderer(PLATES)(["京A12345"] * 20, 3, (32, 96)))
+    less = gappy([" A12345"] * 20, 3, (32, 96)).astype(float)
+    change = np.abs(full - less).mean(axis=(0, 1, 3))  # of each column
+    assert change[5:15].min() > 5 * change[48:].max()
+    with pytest.raises(LabelError, match="position 1"):
+        LineRenderer(PLATES)([" A12345"], 3, (32, 96))
+
+
 def test_rendered_plates_have_the_colours_of_the_real_ones(renderer: LineRenderer) -> None:
     images = renderer(["京A12345"] * 200, 0, (32, 96)).astype(float)
     mean = images[:, 8:24, 10:-10].mean(axis=(1, 2))

@@ -112,6 +112,21 @@ def test_a_text_that_the_layout_does_not_allow_is_refused() -> None:
         draw_contents(["京I12345"], PLATES, size=(32, 96))
 
 
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_an_empty_place_of_a_plate_has_no_ink_and_the_others_keep_theirs(place: int) -> None:
+    text = "京A12345"
+    gap = text[:place] + " " + text[place + 1 :]
+    layout = PLATES.with_gaps()
+    full, less = draw_contents([text, gap], layout, size=(64, 192), looks=[0, 0])[..., 0]
+    boxes = (layout.boxes()[:, ::2] * 192).round().astype(int)
+    for number, (left, right) in enumerate(boxes.tolist()):
+        own, shown = full[:, left + 1 : right - 1], less[:, left + 1 : right - 1]
+        assert own.any()
+        assert not shown.any() if number == place else np.array_equal(own, shown)
+    with pytest.raises(LabelError, match=f"position {place + 1}"):
+        draw_contents([gap], PLATES, size=(64, 192))
+
+
 def test_looks_choose_the_font_whatever_stands_beside() -> None:
     alone = draw_contents(["京A12345"], PLATES, size=(32, 96), looks=[3])
     beside = draw_contents(["沪B00000", "京A12345"], PLATES, size=(32, 96), looks=[1, 3])

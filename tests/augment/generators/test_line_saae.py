@@ -203,6 +203,17 @@ def test_texts_that_the_layout_cannot_hold_are_refused(sampler, text, named):
         sampler.draw_texts(["京A12345", text], numbers(2), 0)
 
 
+def test_plates_that_lack_a_character_are_drawn_where_errors_are_planted_alone(sampler):
+    gappy, texts = sampler.with_gaps(), ["京A12345", " A12345", "京A1234 "]
+    full, *others = gappy.draw_texts(texts, numbers(3), 7).images
+    assert np.array_equal(full, sampler.draw_texts(texts[:1], numbers(1), 7).images[0])
+    assert [image.shape for image in others] == [full.shape] * 2
+    with pytest.raises(RequestError, match="position 1"):
+        sampler.draw_texts(texts[1:2], numbers(1), 7)
+    with pytest.raises(RequestError, match="position 2"):
+        gappy.draw_texts(["京O12345"], numbers(1), 7)
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
