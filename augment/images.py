@@ -7,6 +7,7 @@ Networks see ``(N, C, H, W)`` float32 in [-1, 1]; files, services and augmentati
 
 import io
 import warnings
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -28,7 +29,6 @@ __all__ = [
     "to_levels",
     "to_tensor",
     "to_uint8",
-    "turn_upright",
 ]
 
 Pixels = NDArray[np.uint8]
@@ -39,24 +39,27 @@ MAX_SIDE = 8192
 """Longest side, in pixels; larger files are refused from their header, before decoding."""
 
 
-def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
+def decode_image(
+    data: bytes, *, channels: int, name: str = "image", ground: Literal["black", "white"] = "white"
+) -> Pixels:
     """Decode an image file (PNG, JPEG, BMP, WebP, TIFF, ...) that Pillow can read.
 
-    EXIF rotation is applied where the EXIF can be read, gray of more than 8 bits is scaled to 8,
-    transparency is laid over white. What 32 bits mean no file says: a largest value of up to 1
-    (of numbers with a point), 255 or 65535 tells.
+    EXIF rotation is applied where the EXIF can be read, gray of more than 8 bits is scaled to 8.
+    What 32 bits mean no file says: a largest value of up to 1 (of numbers with a point), 255 or
+    65535 tells.
 
     Args:
         data: the file's bytes.
         channels: 1 for gray, 3 for RGB.
         name: what to call the image in an error.
+        ground: what transparency is laid over.
 
     Returns:
         (H, W, channels) uint8.
 
     Raises:
-        ImageError: not an image, truncated, a side outside [MIN_SIDE, MAX_SIDE], or 32-bit
-            values outside all of those ranges.
+        ImageError: not an image, truncated, without its palette, a side outside
+            [MIN_SIDE, MAX_SIDE], or 32-bit values outside all of those ranges.
     """
     try:
         with warnings.catch_warnings():
@@ -69,6 +72,12 @@ def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
                 "resize or leave it out."
             )
         picture.load()
+        if picture.mode == "P" and picture.palette is None:  # Pillow would paint it black
+            raise ImageError(
+                f"{name}: expected an image file, got colours by number without the palette that "
+                "they are in; replace or remove it."
+            )
+        return _to_pixels(_turn_upright(picture), channels, name, ground)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -83,18 +92,9 @@ def decode_image(data: bytes, *, channels: int, name: str = "image") -> Pixels:
             f"{name}: expected an image file, got {len(data)} bytes that do not decode ({reason}); "
             "replace or remove it."
         ) from error
-    picture = turn_upright(picture)
-    if picture.mode == "F" or picture.mode.startswith("I"):
-        picture = _eight_bits(picture, name)
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        overlay = picture.convert("RGBA")
-        picture = Image.new("RGBA", overlay.size, "white")
-        picture.alpha_composite(overlay)
-    pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def turn_upright(picture: Image.Image) -> Image.Image:
+def _turn_upright(picture: Image.Image) -> Image.Image:
     """Turn a loaded picture as its EXIF says; with damaged EXIF it stays as it lies."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "Corrupt EXIF data"
@@ -102,6 +102,20 @@ def turn_upright(picture: Image.Image) -> Image.Image:
             return ImageOps.exif_transpose(picture)
         except Exception:  # Pillow's parser raises many kinds
             return picture
+
+
+def _to_pixels(picture: Image.Image, channels: int, name: str, ground: str) -> Pixels:
+    """(H, W, channels) of a loaded picture of any mode."""
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        picture = _eight_bits(picture, name)
+    elif picture.mode == "LAB":  # which Pillow turns into gray by way of RGB alone
+        picture = picture.convert("RGB")
+    if picture.has_transparency_data:
+        overlay = picture.convert("RGBA")
+        picture = Image.new("RGBA", overlay.size, ground)
+        picture.alpha_composite(overlay)
+    pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def _eight_bits(picture: Image.Image, name: str) -> Image.Image:

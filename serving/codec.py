@@ -4,13 +4,14 @@ import base64
 import binascii
 import io
 import warnings
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from augment.errors import ImageError, RequestError
-from augment.images import Pixels, decode_image, turn_upright
+from augment.images import Pixels, decode_image
 
 __all__ = [
     "MAX_IMAGE_BYTES",
@@ -63,15 +64,18 @@ def check_size(size: int, name: str) -> None:
         )
 
 
-def decode_upload(data: bytes, *, channels: int, name: str) -> Pixels:
+def decode_upload(
+    data: bytes, *, channels: int, name: str, ground: Literal["black", "white"] = "white"
+) -> Pixels:
     """Decode an image file to work on.
 
-    As ``decode_image`` does it: turned as EXIF says, 8 bits, transparency laid over white.
+    As ``decode_image`` does it: turned as EXIF says, 8 bits, transparency laid over ``ground``.
 
     Args:
         data: the file's bytes.
         channels: 1 for gray, 3 for RGB; the other kind is converted.
         name: what to call the image in an error.
+        ground: what transparency is laid over.
 
     Returns:
         (H, W, channels) uint8.
@@ -89,7 +93,7 @@ def decode_upload(data: bytes, *, channels: int, name: str) -> Pixels:
                 "send one of them."
             )
         check_pixels(picture.width, picture.height, name)
-    return decode_image(data, channels=channels, name=name)
+    return decode_image(data, channels=channels, name=name, ground=ground)
 
 
 def check_pixels(width: int, height: int, name: str) -> None:
@@ -119,11 +123,7 @@ def decode_hole(data: bytes, *, name: str) -> NDArray[np.bool_]:
         ImageError: as in ``decode_upload``.
         RequestError: nothing is marked, or everything.
     """
-    levels = decode_upload(data, channels=1, name=name)[:, :, 0].astype(np.int16)
-    opened = _open(data)
-    if opened is not None and opened[0].has_transparency_data:
-        alpha = turn_upright(opened[0]).convert("RGBA").getchannel("A")
-        levels -= 255 - np.asarray(alpha, np.int16)  # from over white to over black
+    levels = decode_upload(data, channels=1, name=name, ground="black")[:, :, 0]
     hole: NDArray[np.bool_] = levels > HOLE_ABOVE
     if not hole.any() or hole.all():
         raise RequestError(

@@ -1,9 +1,11 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sent_images import without_palette
 
 from augment.errors import AugmentError, DataError, ImageError
 from augment.images import (
@@ -87,6 +89,34 @@ def test_values_that_are_no_gray_levels_are_refused(value: float) -> None:
 def test_transparency_is_laid_over_white() -> None:
     picture = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     assert decode_image(encode(picture), channels=3).min() == 255
+    assert decode_image(encode(picture), channels=3, ground="black").max() == 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("1", "PNG"),
+        ("P", "PNG"),
+        ("LA", "PNG"),
+        ("RGBA", "PNG"),
+        ("CMYK", "TIFF"),
+        ("LAB", "TIFF"),
+        ("RGBX", "TIFF"),
+        ("YCbCr", "TIFF"),
+    ],
+)
+def test_every_mode_of_colour_becomes_gray_or_rgb(mode: str, kind: str, channels: int) -> None:
+    data = encode(Image.new("RGB", (4, 4), (255, 255, 255)).convert(mode), kind)
+    pixels = decode_image(data, channels=channels)
+    assert pixels.shape == (4, 4, channels)
+    assert pixels.min() >= 253
+
+
+@pytest.mark.parametrize("ground", ["black", "white"])
+def test_a_palette_image_without_its_palette_is_refused(ground: Any) -> None:
+    with pytest.raises(ImageError, match=r"p\.png: expected .* without the palette"):
+        decode_image(without_palette(5, 5), channels=1, name="p.png", ground=ground)
 
 
 def test_exif_rotation_is_applied() -> None:

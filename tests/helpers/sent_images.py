@@ -31,6 +31,13 @@ def file_of(picture: Image.Image, form: str = "PNG", **how: Any) -> bytes:
     return file.getvalue()
 
 
+def without_palette(width: int, height: int) -> bytes:
+    """A PNG of palette indices whose PLTE chunk is missing."""
+    whole = file_of(Image.new("P", (width, height)))
+    start = whole.index(b"PLTE") - 4
+    return whole[:start] + whole[start + 12 + int.from_bytes(whole[start : start + 4]) :]
+
+
 def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 

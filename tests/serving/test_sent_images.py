@@ -9,7 +9,20 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from sent_images import FLAT, HOLE, NOISE, SIDE, at, b64, file_of, pixels_of, png, refusal, rgb
+from sent_images import (
+    FLAT,
+    HOLE,
+    NOISE,
+    SIDE,
+    at,
+    b64,
+    file_of,
+    pixels_of,
+    png,
+    refusal,
+    rgb,
+    without_palette,
+)
 
 from serving.codec import MAX_IMAGE_BYTES
 
@@ -28,6 +41,7 @@ KINDS = {
         Image.fromarray(np.full((SIDE, SIDE), 100 / 255, np.float32)), "TIFF"
     ),
     "printing colours": file_of(Image.new("CMYK", (SIDE, SIDE), (0, 0, 0, 155)), "TIFF"),
+    "colours of CIELAB": file_of(rgb().convert("LAB"), "TIFF"),
     "half transparent gray": file_of(Image.new("LA", (SIDE, SIDE), (0, 155))),
     "half transparent black": file_of(Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 155))),
     "damaged EXIF": file_of(rgb(), exif=b"no EXIF at all"),
@@ -60,6 +74,7 @@ def test_a_hole_may_be_drawn_on_transparent_ground_or_in_one_bit(face_client: An
         file_of(Image.fromarray(clear)),
         file_of(Image.fromarray(clear), exif=b"no EXIF at all"),
         file_of(Image.fromarray(HOLE[:, :, 0]).convert("1")),
+        file_of(Image.fromarray(HOLE.repeat(3, 2)).convert("LAB"), "TIFF"),
         file_of(Image.fromarray(np.where(HOLE[:, :, 0] > 0, 128, 127).astype(np.uint8))),
     ]
     answers = [
@@ -75,6 +90,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("reconstruct", {"image": GIF}, "image: expected one image, got a file of 3"),
     ("reconstruct", {"image": GIF[:30]}, "image: expected an image file"),
     ("reconstruct", {"image": png(NOISE)[:-200]}, "image: expected an image file"),
+    ("reconstruct", {"image": without_palette(SIDE, SIDE)}, "image: expected an image file"),
     ("reconstruct", {"image": b"hello"}, "do not decode"),
     ("reconstruct", {"image": b""}, "do not decode"),
     ("reconstruct", {"image": "?"}, "image: expected an image file in base64"),
@@ -99,6 +115,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("inpaint", {"image": png(FLAT), "mask": png(0 * HOLE)}, "got 0 to 0"),
     ("inpaint", {"image": png(FLAT), "mask": png(HOLE // 255)}, "got 0 to 1"),
     ("inpaint", {"image": png(FLAT), "mask": png(0 * HOLE + 255)}, "got 255 to 255"),
+    (
+        "inpaint",
+        {"image": png(FLAT), "mask": without_palette(SIDE, SIDE)},
+        "mask: expected an image file",
+    ),
     ("inpaint", {"image": png(FLAT), "mask": GIF}, "mask: expected one image"),
     ("inpaint", {"image": png(FLAT), "mask": "?"}, "mask: expected an image file in base64"),
     (
