@@ -3,7 +3,8 @@
 A judge, a recognizer trained on the real training lines alone and no part of any generator, reads
 lines that show texts of real held-out ones. These are dealt into two halves, as in
 ``recognizers.evaluation``: one is what sets are compared with, the other is measured like a
-generated set and tells what a perfect generator would score.
+generated set and tells what a perfect generator would score. Of a generator as many lines are
+compared, of the same texts; near-copies and members are looked for among all that are drawn.
 
 What lines teach is told by pupils, recognizers that learn as many lines of the same texts, those
 of the training lines: one of them sees the real lines, which is the judge, the other generated
@@ -46,18 +47,20 @@ class LineRow:
 
     Attributes:
         name: of the generator, or "real, held out".
-        lines: how many were judged.
+        lines: how many were read and compared, of a generator as many as of the real row.
         read: share whose every character the judge reads as it should be.
         characters: 1 - edits / characters.
         kid_thousandfold: squared kernel distance from real held-out lines, times 1,000.
         precision, recall, density, coverage: see ``recognizers.distribution``.
+        drawn: how many lines near-copies were looked for in, and the attack was made with.
         near_copies: share nearer to a training line, as pictures, than all but 1 % of the
             held-out lines are.
         attack: how well training lines are told from others by their distance to the set; None
             where the generator was trained on other lines.
-        teaches: share of the lines that pupils are tested on which a recognizer reads that is
-            trained on one generated line of each training text; of the real row, on the training
-            lines.
+        learned: how many lines a pupil had.
+        tested: how many lines pupils were tested on.
+        teaches: share of these that a recognizer reads which is trained on one generated line of
+            each training text; of the real row, on the training lines.
     """
 
     name: str
@@ -69,8 +72,11 @@ class LineRow:
     recall: float
     density: float
     coverage: float
+    drawn: int
     near_copies: float
     attack: Attack | None
+    learned: int
+    tested: int
     teaches: float
 
 
@@ -131,7 +137,7 @@ class LineJudge:
     def real_row(self) -> LineRow:
         """The other half of the held-out lines, judged like generated ones."""
         images = self.other.images(channels=self.shape.channels)
-        return self._row("real, held out", images, self.other.texts, self.model, is_real=True)
+        return self._row("real, held out", images, self.model, is_real=True)
 
     def row(self, name: str, sampler: LineSampler, count: int) -> LineRow:
         """Judge a generator's lines.
@@ -139,29 +145,30 @@ class LineJudge:
         Args:
             name: what the row is called.
             sampler: the generator.
-            count: lines that are drawn, of the other half's texts in turn.
+            count: lines that are drawn, of the other half's texts in turn; at least one of each.
         """
+        count = max(count, len(self.other))
         texts = [self.other.texts[row % len(self.other)] for row in range(count)]
         drawn = sampler.draw_texts(texts, np.arange(count), self.seed)
         learned = self.train.texts.texts
         lessons = sampler.draw_texts(learned, np.arange(len(learned)), self.seed)
         pupil = self._trained(LabelledLines.stacked(lessons.images, _solids(learned), self.shape))
         knows = sampler.info.data.get("digest") == self.train.digest()
-        return self._row(name, drawn.images, texts, pupil, knows_members=knows)
+        return self._row(name, drawn.images, pupil, knows_members=knows)
 
     def _row(
         self,
         name: str,
         images: Sequence[Pixels],
-        texts: Sequence[str],
         pupil: TextRecognizer,
         *,
         is_real: bool = False,
         knows_members: bool = True,
     ) -> LineRow:
-        judged = self.shape.stack(images)
-        score = score_texts(read_lines(self.model, judged).texts, _solids(texts), self.charset)
-        found = compare_sets(self._features, self._embedded(images), self.seed)
+        alike = images[: len(self.other)]  # as many as real ones, of the same texts
+        read = read_lines(self.model, self.shape.stack(alike)).texts
+        score = score_texts(read, _solids(self.other.texts), self.charset)
+        found = compare_sets(self._features, self._embedded(alike), self.seed)
         points, members, others = _points(images), self._members, self._others
         attack = None
         if knows_members:  # the real half cannot be its own reference
@@ -174,7 +181,7 @@ class LineJudge:
         taught = score_texts(read_lines(pupil, tested.lines).texts, tested.texts, self.charset)
         return LineRow(
             name=name,
-            lines=len(texts),
+            lines=len(alike),
             read=score.text_accuracy,
             characters=score.character_accuracy,
             kid_thousandfold=1000 * found.kid,
@@ -182,8 +189,11 @@ class LineJudge:
             recall=found.recall,
             density=found.density,
             coverage=found.coverage,
+            drawn=len(images),
             near_copies=measure_memorisation(points, members, others, "pixels").near_copies,
             attack=attack,
+            learned=len(self.train),
+            tested=len(self.tested),
             teaches=taught.text_accuracy,
         )
 
@@ -284,9 +294,11 @@ def format_line_table(rows: Sequence[LineRow]) -> str:
         "recall": lambda row: f"{row.recall:.2f}",
         "density": lambda row: f"{row.density:.2f}",
         "coverage": lambda row: f"{row.coverage:.2f}",
+        "drawn": lambda row: f"{row.drawn:,}",
         "near-copies": lambda row: f"{row.near_copies:.1%}",
         "attack, AUC": lambda row: _in_words(row.attack),
-        "teaches": lambda row: f"{row.teaches:.1%}",
+        "pupil's n": lambda row: f"{row.learned:,}",
+        "teaches": lambda row: f"{row.teaches:.1%} of {row.tested:,}",
     }
     return markdown_table(
         ("lines", "n", *columns),

@@ -58,7 +58,9 @@ def test_lines_are_measured_beside_held_out_ones_and_kept_in_the_card(
     evaluate.main([*command, "--out", str(tmp_path / "out")])
     report = json.loads((tmp_path / "out/lines.json").read_text())
     real, row = report["rows"]
-    assert (real["name"], row["lines"]) == ("real, held out", 24)
+    assert (real["name"], row["drawn"]) == ("real, held out", 24)
+    assert row["lines"] == real["lines"] == 15
+    assert (row["learned"], row["tested"]) == (40, 30)
     assert row["attack"]["members"] == 40
     assert real["attack"]["calibrated"] is False
     told = capsys.readouterr().out

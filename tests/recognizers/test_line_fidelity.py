@@ -34,6 +34,12 @@ def plates(count: int, seed: int, texts: Sequence[str] = LEARNED) -> TextImages:
     return TextImages.from_images(images, texts, groups=[str(i) for i in range(count)])
 
 
+SET_FIGURES = (
+    "read", "characters", "kid_thousandfold", "precision", "recall", "density", "coverage"
+)  # fmt: skip
+"""What a row says of its lines as a set."""
+
+
 class Planted:
     """Stands for a generator: gives the images it is handed, one after the other."""
 
@@ -78,8 +84,8 @@ def test_copies_of_training_lines_are_found_and_their_texts_read(
     reads_right |= {i.tobytes(): t for i, t in zip(images, data.texts.texts, strict=True)}
     copies: Any = Planted(images, data.digest())
     row = judge.row("copies", copies, len(images))
-    asked = [judge.other.texts[i % len(judge.other)] for i in range(len(images))]
-    shown = [own == text for own, text in zip(data.texts.texts, asked, strict=True)]
+    shown = [own == text for own, text in zip(data.texts.texts, judge.other.texts, strict=False)]
+    assert (row.lines, row.drawn) == (len(judge.other), len(images))
     assert 0 < row.read == np.mean(shown) < 1
     assert row.near_copies == 1.0
     assert row.attack is not None
@@ -99,7 +105,8 @@ def test_lines_like_real_ones_stand_beside_the_other_half(
     texts = [other.texts[i % len(other)] for i in range(40)]
     fresh: Any = Planted(list(LineRenderer(data.layout)(texts, 5, (32, 96))), "other")
     flat: Any = Planted([np.full((32, 96, 3), 128, np.uint8)], "other")
-    row, worst = judge.row("fresh", fresh, 40), judge.row("flat", flat, 40)
+    row, worst = judge.row("fresh", fresh, 40), judge.row("flat", flat, 1)
+    assert (row.drawn, worst.drawn) == (40, len(other)), "at least one of each text"
     assert row.attack is None, "it was trained on other lines"
     assert row.near_copies < 0.2
     assert row.kid_thousandfold < worst.kid_thousandfold
@@ -107,6 +114,25 @@ def test_lines_like_real_ones_stand_beside_the_other_half(
     table = format_line_table([real, row])
     assert "| real, held out | 24 | 100.0% |" in table
     assert "trained on others" in table
+
+
+def test_a_perfect_generator_scores_as_real_lines_do_however_many_it_draws(
+    judge: LineJudge, data: LineData
+) -> None:
+    real, count = judge.real_row(), len(judge.other)
+    texts = [judge.other.texts[i % count] for i in range(5 * count)]
+    more = list(LineRenderer(data.layout)(texts[count:], 7, (32, 96)))
+    perfect: Any = Planted([*judge.other.images(), *more], "other")
+    row = judge.row("perfect", perfect, 5 * count)
+    assert (row.lines, row.drawn) == (real.lines, 5 * count)
+    for figure in SET_FIGURES:
+        assert getattr(row, figure) == getattr(real, figure), figure
+    assert row.near_copies == pytest.approx(real.near_copies, abs=0.1)
+    assert (row.learned, row.tested) == (real.learned, real.tested)
+    table = format_line_table([real, row])
+    assert f"| {count} | " in table
+    assert f"| {5 * count} | " in table
+    assert f"% of {len(judge.tested)} |" in table
 
 
 def test_held_out_lines_of_one_group_cannot_be_parted(data: LineData) -> None:
