@@ -79,16 +79,18 @@ def edit(
     """Change attributes of images.
 
     With ``vectors``, z becomes z + Σ strength · vector. Without, the model is conditioned on
-    attributes, and these become attributes + 2 · strength, held within [-1, 1]: again strength 1
-    goes all the way from off to on.
+    attributes, and each goes the share |strength| of the way from what it was to on, 1, or where
+    strength is negative to off, -1.
 
     Args:
         model: in eval mode, on the device of the images.
         images: (N, C, H, W) in [-1, 1].
-        strengths: attribute to strength in [-MAX_STRENGTH, MAX_STRENGTH]; negative takes away.
+        strengths: attribute to strength in [-MAX_STRENGTH, MAX_STRENGTH], without ``vectors``
+            in [-1, 1]; negative takes away.
         names: (A,) the attributes the model knows.
         vectors: (A, latent_dim) from ``attribute_vectors``; None for a conditional model.
-        attributes: (N, A) of the images, in [-1, 1], for a conditional model; None: unknown, 0.
+        attributes: (N, A) of the images, in [-1, 1], for a conditional model; None: unknown, 0,
+            between the two that it was trained with.
         keep_detail: add to the images what the edit changes in their reconstructions, so that
             what the model cannot reconstruct stays as it was, instead of returning the decoded
             images.
@@ -99,14 +101,15 @@ def edit(
     Raises:
         RequestError: an unknown attribute, or a strength that is not finite or out of range.
     """
-    amounts = _amounts(strengths, names).to(images.device)
+    limit = 1.0 if vectors is None else MAX_STRENGTH  # on and off are all a model is told
+    amounts = _amounts(strengths, names, limit).to(images.device)
     old, new, shift = None, None, torch.zeros(())
     if vectors is not None:
         shift = amounts @ vectors.to(images.device)
     else:
         old = torch.zeros(len(images), len(names)) if attributes is None else attributes
         old = old.to(images.device, torch.float32)
-        new = (old + 2 * amounts).clamp(-1, 1)
+        new = torch.lerp(old, amounts.sign().expand_as(old), amounts.abs())
     z, _ = model.encode(images, old)
     edited = model.decode(z + shift, new)
     if keep_detail:
@@ -114,16 +117,16 @@ def edit(
     return edited
 
 
-def _amounts(strengths: Mapping[str, float], names: Sequence[str]) -> Tensor:
+def _amounts(strengths: Mapping[str, float], names: Sequence[str], limit: float) -> Tensor:
     """(A,) strength of each attribute; 0 where none is asked for."""
     amounts = torch.zeros(len(names))
     for name, strength in strengths.items():
         if name not in names:
             raise RequestError(f"unknown attribute {name!r}; this model knows: {', '.join(names)}.")
-        if not math.isfinite(strength) or abs(strength) > MAX_STRENGTH:
+        if not math.isfinite(strength) or abs(strength) > limit:
             raise RequestError(
-                f"the strength of {name} must be in [-{MAX_STRENGTH:g}, {MAX_STRENGTH:g}], "
-                f"got {strength:g}; 1 adds the attribute, -1 takes it away."
+                f"the strength of {name} must be in [-{limit:g}, {limit:g}] with this model, got "
+                f"{strength:g}; 1 adds the attribute, -1 takes it away."
             )
         amounts[list(names).index(name)] = strength
     return amounts

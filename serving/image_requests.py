@@ -175,7 +175,8 @@ class EditRequest(OneImageRequest):
     task: ClassVar[type[ImageTask]] = Edit
     attributes: dict[str, Strength] = Field(
         min_length=1,
-        description="Attribute to strength: 1 adds it, -1 takes it away.",
+        description="Attribute to strength: 1 adds it, -1 takes it away, and a conditional model "
+        "goes no further.",
         examples=[{"Eyeglasses": 1.0, "Smiling": -0.5}],
     )
 

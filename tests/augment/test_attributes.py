@@ -89,18 +89,41 @@ def test_keeping_detail_adds_the_change_to_the_image_within_range():
     torch.testing.assert_close(edited, (images + 0.3).clamp(max=1))
 
 
-def test_a_conditional_model_is_told_attributes_moved_twice_the_strength_and_held_in_range():
+def test_a_conditional_model_is_told_attributes_that_went_their_share_of_the_way():
     model = Conditional()
-    attributes = torch.tensor([[-1.0, 1.0], [-1.0, -1.0]])
+    attributes = torch.tensor([[-1.0, 1.0], [1.0, -1.0]])
     edited = edit(
         model,
         torch.zeros(2, 3, 8, 8),
-        {"Bright": 0.5, "Red": 4.0},
+        {"Bright": 0.5, "Red": -1.0},
         names=NAMES,
         attributes=attributes,
     )
     assert torch.equal(model.told, attributes)
-    assert edited[:, :2, 0, 0].tolist() == [[0.0, 1.0], [0.0, 1.0]]
+    assert edited[:, :2, 0, 0].tolist() == [[0.0, -1.0], [1.0, -1.0]]
+
+
+@pytest.mark.parametrize("known", [-1.0, 0.0, 0.4, 1.0])
+def test_the_stronger_an_edit_the_further_a_conditional_model_goes(known):
+    strengths = torch.linspace(-1, 1, 21).tolist()
+    attributes = None if known == 0 else torch.full((1, 2), known)
+    reached = torch.stack([
+        edit(
+            Conditional(), torch.zeros(1, 3, 8, 8), {"Red": s}, names=NAMES, attributes=attributes
+        )[0, 1, 0, 0]
+        for s in strengths
+    ])  # fmt: skip
+    steps = reached.diff()
+    torch.testing.assert_close(reached[[0, 10, 20]], torch.tensor([-1.0, known, 1.0]))
+    assert (steps[:10] > 0).all() == (known > -1)
+    assert (steps[10:] > 0).all() == (known < 1)
+    assert (steps >= 0).all()
+
+
+@pytest.mark.parametrize("strength", [1.01, -4.0])
+def test_a_conditional_model_goes_no_further_than_it_was_trained_to(strength):
+    with pytest.raises(RequestError, match=r"strength of Red must be in \[-1, 1\] with this model"):
+        edit(Conditional(), torch.zeros(1, 3, 8, 8), {"Red": strength}, names=NAMES)
 
 
 def test_a_conditional_model_takes_unknown_attributes_for_zero():
@@ -118,4 +141,7 @@ def test_unknown_attributes_are_refused_with_the_known_ones():
 @pytest.mark.parametrize("strength", [math.nan, math.inf, 1e9, -4.01])
 def test_strengths_that_are_not_finite_or_absurd_are_refused_with_the_limit(strength):
     with pytest.raises(RequestError, match=r"strength of Red must be in \[-4, 4\]"):
-        edit(Linear(), torch.zeros(1, 3, 8, 8), {"Red": strength}, names=NAMES)
+        edit(
+            Linear(), torch.zeros(1, 3, 8, 8), {"Red": strength}, names=NAMES,
+            vectors=torch.ones(2, 3),
+        )  # fmt: skip

@@ -304,8 +304,11 @@ def test_a_conditional_vae_gan_edits_without_vectors():
     editor = editor_of(lambda: vae_gan(conditional=True))
     assert "edit" in editor.capabilities
     image = pictures(1)[0]
-    edited = editor.edit([image], [{"Smiling": 1.0}], keep_detail=False)[0]
-    assert not np.array_equal(edited, editor.reconstruct([image])[0])
+    wanted = [{"Smiling": strength} for strength in (0.5, 1.0, -0.5, -1.0)]
+    edited = editor.edit([image] * 4, wanted, keep_detail=False)
+    assert len({e.tobytes() for e in (*edited, editor.reconstruct([image])[0])}) == 5
+    with pytest.raises(RequestError, match=r"Smiling must be in \[-1, 1\] with this model"):
+        editor.edit([image], [{"Smiling": 1.5}])
 
 
 @pytest.mark.parametrize("wanted", [{"Beard": 1.0}, {"Smiling": 1e9}, {"Smiling": float("nan")}])
