@@ -187,14 +187,15 @@ class CVAEGANGenerator(GeneratorConfig):
     sampling: CVAEGANSampling = field(default_factory=CVAEGANSampling)
 
     def batches(self, data: LabelledImages) -> Callable[[int, int, int], Batch]:
-        """Images with their classes."""
+        """Images with their classes, and the classes that the other workers see."""
         source = ImageBatches(
             data, self.images, batch_size=self.training.batch_size, seed=self.training.seed
         )
 
         def batch(step: int, rank: int, world_size: int) -> Batch:
-            choice = source.choose(step, rank, world_size)
-            return Batch(source.images(choice), torch.from_numpy(data.labels[choice.rows]))
+            choices = [source.choose(step, worker, world_size) for worker in range(world_size)]
+            labels = [torch.from_numpy(data.labels[choice.rows]) for choice in choices]
+            return Batch(source.images(choices[rank]), labels[rank], torch.cat(labels))
 
         return batch
 

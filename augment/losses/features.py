@@ -37,19 +37,22 @@ def mean_matching(real: Tensor, generated: Tensor) -> Tensor:
     return (0.5 * difference.square().sum()).expand(len(generated))
 
 
-def class_mean_matching(centres: Tensor, generated_centres: Tensor, labels: Tensor) -> Tensor:
+def class_mean_matching(
+    centres: Tensor, generated_centres: Tensor, labels: Tensor, step_labels: Tensor
+) -> Tensor:
     """½‖E_c f(x) − E_c f(G(z, c))‖² of each class in the batch (CVAE-GAN, Eq. 6).
 
     Args:
         centres: (k, F) mean features of each class's real images; constants.
         generated_centres: (k, F) of its generated images, with gradients to those of this batch.
         labels: (N,) classes of the batch.
+        step_labels: (M,) classes of the batches of all workers; ``labels`` if there is one.
 
     Returns:
-        (N,): a class's distance is shared out among its samples, so that the sum over the batch
-        is the sum over its classes.
+        (N,): a class's distance is shared out among its samples on all workers, so that the sum
+        over all of these is the sum over the step's classes, each counted once.
     """
     difference = centres.detach().float() - generated_centres.float()
     distances = 0.5 * difference.square().sum(dim=1)
-    counts = torch.bincount(labels, minlength=len(centres))
+    counts = torch.bincount(step_labels, minlength=len(centres))
     return (distances / counts.clamp(min=1))[labels]

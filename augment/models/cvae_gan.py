@@ -34,6 +34,7 @@ class Batch(NamedTuple):
 
     images: Tensor  # x, (N, C, H, W) in [-1, 1]
     labels: Tensor  # c, (N,)
+    step_labels: Tensor  # (M,) c of the step's images on all workers, these among them
 
 
 class CVAEGAN(nn.Module):
@@ -226,11 +227,11 @@ class CVAEGAN(nn.Module):
             logits, f_c = self.networks.classifier(self._seen(x_p, draws))
             if config.class_mean_weight:
                 moved = self.generated_centres.moved(f_c, labels)
-                apart = class_mean_matching(self.centres.centres, moved, labels)
+                real = self.centres.centres
+                apart = class_mean_matching(real, moved, labels, batch.step_labels)
                 terms["class_mean"] = apart
-                total = (
-                    total + config.class_mean_weight * apart.sum()
-                )  # λ4 L_GC: a sum over classes
+                l_gc = apart.sum() * (len(batch.step_labels) / len(labels))
+                total = total + config.class_mean_weight * l_gc  # λ4 L_GC: a sum over classes
             if config.classifier_weight:
                 terms["class"] = F.cross_entropy(logits.float(), labels, reduction="none")
                 total = total + config.classifier_weight * terms["class"].mean()

@@ -7,6 +7,12 @@ shares of what there is to match, whatever the width of a network and however sm
 keeps its features: with means of elements L_GD never reached 0.0005 and counted for nothing. f_C is
 of length one in the compact networks, so that L_GC is a share by itself.
 
+L_GC is a sum over the classes of a step, whatever the number of workers: the mean over the workers
+of what each minimizes counts every class once. Of a class that several hold, each worker compares
+the mean of its own images, as it does in L_GD. Only what the newest batch adds to a generated
+centre has a gradient: for a class met before it carries the factor (1 - ``centre_momentum``), so
+that λ4 acts by a tenth of its value at the default of 0.9.
+
 Departures, all off in ``CVAEGANConfig()`` (the configuration ``paper``) and each a field of its
 own that ``LABELMINT`` turns on:
     networks "compact"   residual generator with conditional batch norm, strided encoder and

@@ -25,7 +25,8 @@ def make_model(config: CVAEGANConfig = COMPACT) -> CVAEGAN:
 def make_batch(count: int = 6) -> Batch:
     draws = torch.Generator().manual_seed(1)
     images = torch.rand(count, CHANNELS, *SIZE, generator=draws) * 2 - 1
-    return Batch(images, torch.arange(count) % CLASSES)
+    labels = torch.arange(count) % CLASSES
+    return Batch(images, labels, labels)
 
 
 def phase_of(model: CVAEGAN, name: str) -> Phase:

@@ -65,6 +65,16 @@ def test_a_bundle_says_what_it_is(folder):
     assert info.data["images"] == 40
 
 
+def test_every_worker_knows_the_classes_that_all_of_them_see(patches):
+    batches = with_overrides(CONFIGS["labelmint"], TINY).batches(patches)
+    alone, parts = batches(3, 0, 1), [batches(3, rank, 2) for rank in range(2)]
+    assert torch.equal(alone.step_labels, alone.labels)
+    everybodys = torch.cat([part.labels for part in parts])
+    for part in parts:
+        assert len(part.images) == len(part.labels) == 4
+        assert torch.equal(part.step_labels, everybodys)
+
+
 def test_a_sample_is_the_same_in_any_batch_and_order(sampler):
     together = sampler.draw(LABELS, INDICES, seed=5)
     order = np.array([5, 2, 0, 4, 1, 3])

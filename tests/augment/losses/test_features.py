@@ -30,5 +30,15 @@ def test_class_mean_matching_sums_each_class_once_over_the_batch() -> None:
     centres = torch.tensor([[0.0, 0.0], [1.0, 1.0], [9.0, 9.0]])
     generated = torch.tensor([[2.0, 0.0], [1.0, 4.0], [0.0, 0.0]])
     labels = torch.tensor([0, 0, 1])  # class 2 does not occur: its distance does not count
-    distances = class_mean_matching(centres, generated, labels)
+    distances = class_mean_matching(centres, generated, labels, labels)
     torch.testing.assert_close(distances, torch.tensor([1.0, 1.0, 4.5]))
+
+
+def test_class_mean_matching_counts_a_class_once_that_another_worker_holds_too() -> None:
+    centres, generated = torch.zeros(2, 1), torch.tensor([[2.0], [4.0]])
+    mine, theirs = torch.tensor([0, 1]), torch.tensor([0, 0])
+    step_labels = torch.cat([mine, theirs])
+    ours = class_mean_matching(centres, generated, mine, step_labels)
+    others = class_mean_matching(centres, generated, theirs, step_labels)
+    torch.testing.assert_close(ours, torch.tensor([2.0 / 3, 8.0]))
+    torch.testing.assert_close(ours.sum() + others.sum(), torch.tensor(2.0 + 8.0))

@@ -180,7 +180,8 @@ def test_eight_images_are_learned_by_heart():
     model = make_model(config).train()
     draws = torch.Generator().manual_seed(5)
     coarse = torch.rand(8, CHANNELS, 4, 6, generator=draws) * 2 - 1
-    batch = Batch(torch.nn.functional.interpolate(coarse, SIZE), torch.arange(8) % CLASSES)
+    labels = torch.arange(8) % CLASSES
+    batch = Batch(torch.nn.functional.interpolate(coarse, SIZE), labels, labels)
     phases = [p for p in model.stages()[-1].phases if p.player != "discriminator"]
     optimizers = {
         player: torch.optim.Adam([p for n in nets for p in n.parameters()], 2e-3, (0.5, 0.99))
