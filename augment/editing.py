@@ -252,7 +252,7 @@ class Editor:
 
         Raises:
             RequestError: as in ``reconstruct``; a hole of another size than its image, empty,
-                beyond the box or all of it.
+                beyond the box or all of it at the model's size.
         """
         coder, boxes = self._prepare("inpaint", images, boxes)
         _check_count("holes", len(holes), len(images))

@@ -134,7 +134,7 @@ class Inpaint(OneImage):
         return (*super().key, self.blend)
 
     def check(self, editor: Editor, box: FaceBox) -> None:
-        """Refuse a hole of another size than its image, beyond the box, or all of it."""
+        """Refuse a hole of another size than its image, beyond the box, or filling it."""
         small = crop_hole(self.hole, self.image, box, editor.image_size)
         shape = (1, 1, *editor.image_size)
         check_holes(torch.empty(shape), torch.from_numpy(small).view(shape))

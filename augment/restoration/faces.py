@@ -222,7 +222,8 @@ def crop_hole(
     """Cut a box out of a hole (H, W) and resize it: a pixel touched by the hole is hole.
 
     Raises:
-        RequestError: the hole has another size than the image, or reaches out of the box.
+        RequestError: the hole has another size than the image, reaches out of the box, or
+            touches every pixel of it at ``size``.
     """
     if hole.shape != image.shape[:2]:
         raise RequestError(
@@ -242,6 +243,12 @@ def crop_hole(
     covered = cv2.resize(reach, smaller, interpolation=cv2.INTER_AREA)
     covered = cv2.resize(covered, (width, height), interpolation=cv2.INTER_LINEAR)
     touched: NDArray[np.bool_] = covered > 0
+    if touched.all():
+        raise RequestError(
+            f"expected a hole that leaves a part of the face box ({box}) known at the model's size "
+            f"of {width}×{height}, got one that touches every pixel there: {(reach == 0).sum()} of "
+            f"the box's {reach.size} pixels are known; make the hole smaller or the box larger."
+        )
     return touched
 
 

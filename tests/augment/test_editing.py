@@ -428,7 +428,7 @@ def test_bad_images_boxes_and_holes_are_refused(level):
         level.reconstruct([image], boxes=[FaceBox(0, 0, 33, 32)])
     with pytest.raises(RequestError, match="32×32; got 30×31"):
         level.inpaint([image], [np.ones((31, 30), bool)])
-    for fill, said in ((np.zeros, "empty"), (np.ones, "the whole image")):
+    for fill, said in ((np.zeros, "empty"), (np.ones, "0 of the box's 1024 pixels")):
         with pytest.raises(RequestError, match=said):
             level.inpaint([image], [fill((SIDE, SIDE), bool)])
     with pytest.raises(RequestError, match="pixels outside"):

@@ -130,7 +130,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (
         "inpaint",
         {"image": png(FLAT), "mask": png(HOLE), "box": [10, 8, 20, 16]},
-        "hole 0 is the whole image",
+        "0 of the box's 80 pixels are known; make the hole smaller or the box larger",
     ),
     ("inpaint", {"image": png(FLAT), "mask": png(HOLE), "blend": "soft"}, "'poisson'"),
     ("super-resolve", {"image": png(FLAT), "scale": 3}, "scale: Input should be 2 or 4"),

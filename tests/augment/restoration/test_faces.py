@@ -128,6 +128,32 @@ def test_a_hole_of_another_size_or_beyond_the_box_is_refused():
         crop_hole(hole, image, box, (32, 32))
 
 
+@pytest.mark.parametrize(
+    ("box", "rows", "columns", "known"),
+    [
+        (FaceBox(0, 0, 70, 90), slice(3, 87), slice(3, 67), 70 * 90 - 64 * 84),  # a thin rim
+        (FaceBox(0, 0, 70, 90), slice(0, 90), slice(0, 70), 0),
+        (FaceBox(9, 5, 41, 37), slice(5, 37), slice(9, 41), 0),
+    ],
+    ids=["all but a rim", "the whole image", "the whole box"],
+)
+def test_a_hole_that_leaves_nothing_known_at_the_models_size_is_refused_with_what_is(
+    box, rows, columns, known
+):
+    image, hole = picture(90, 70), np.zeros((90, 70), bool)
+    hole[rows, columns] = True
+    message = rf"\({box}\) known at the model's size of 8×10, .*: {known} of the box's .* larger"
+    with pytest.raises(RequestError, match=message):
+        crop_hole(hole, image, box, (10, 8))
+
+
+def test_a_rim_as_wide_as_a_pixel_of_the_model_stays_known():
+    image, hole = picture(90, 70), np.zeros((90, 70), bool)
+    hole[9:81, 9:61] = True
+    small = crop_hole(hole, image, FaceBox.whole(image), (10, 8))
+    assert (~small).sum() == 2 * 10 + 2 * 6
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_found_face_has_its_eyes_where_aligned_crops_have_them(channels):
     image = picture(200, 320, channels)
