@@ -1,4 +1,12 @@
-"""CVAE-GAN as a generator: its batches, its latent bank, how it is sampled, new identities."""
+"""CVAE-GAN as a generator: its batches, its latent bank, how it is sampled, new identities.
+
+A person held out of training is not drawn by averaging encodings of their photographs: E's code
+says everything but the class. Their class vector is the mean of the training classes' vectors by
+C's softmax over the photographs (``CVAEGANSampler.identity_of``). These shares are all that is used
+of the person's own images: neither pixels nor E(x, c) nor f_C(x), and z is lent by training images
+as for everybody. So they are drawn as a mix of the people that C takes them for, and nothing is
+drawn that none of these has.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
