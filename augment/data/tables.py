@@ -1,5 +1,6 @@
-"""Tables that list images: parsing a csv, and the checks that all lists of files share."""
+"""Tables that list images: parsing them, and the checks that all lists of files share."""
 
+import codecs
 import csv
 import io
 import posixpath
@@ -9,10 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from augment.data.listing import SPLITS, some
 from augment.errors import DataError
 
-__all__ = ["SPLIT_ALIASES", "check_files", "parse_csv", "parse_splits"]
+__all__ = ["SPLIT_ALIASES", "check_files", "parse_csv", "parse_splits", "parse_words"]
 
 SPLIT_ALIASES = {**{name: name for name in SPLITS}, "valid": "val", "validation": "val"}
 """What a split may be called -> its name."""
+
+
+_WORDS = ["filename", "words"]
 
 
 def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]:
@@ -43,6 +47,33 @@ def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]
         if None in row or None in row.values():
             raise DataError(f"expected {len(columns)} cells in line {number} of {where}.")
     return columns, rows
+
+
+def parse_words(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Parse a csv as ``parse_csv``, but one of filename and words alone as EasyOCR's trainer does.
+
+    Nothing is quoted there: words are all that follows the first comma of a row.
+
+    Raises:
+        DataError: as ``parse_csv``, or a row without a comma or a name.
+    """
+    head, _, body = data.removeprefix(codecs.BOM_UTF8).partition(b"\n")
+    if head.strip() != ",".join(_WORDS).encode():
+        return parse_csv(data, where)
+    try:
+        lines = io.StringIO(body.decode(), newline=None).readlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"expected a UTF-8 csv in {where}, got {error}.") from error
+    rows = []
+    for number, line in enumerate(map(str.strip, lines), start=2):
+        if line:
+            name, comma, words = line.partition(",")
+            if not name or not comma:
+                raise DataError(f"expected a name, a comma and words in line {number} of {where}.")
+            rows.append(dict(zip(_WORDS, (name, words), strict=True)))
+    if not rows:
+        raise DataError(f"expected rows in {where}, got the header only.")
+    return _WORDS, rows
 
 
 def check_files(files: Sequence[str], exists: Callable[[str], bool], where: str) -> None:

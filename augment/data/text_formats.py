@@ -14,7 +14,8 @@ images read when they are asked for.
 | ``parquet:PATH`` | columns image and text, or label; a file or a folder of them |
 
 PATH is a folder or a zip; for parquet see ``augment.data.parquet``. Paths in a csv are relative to
-it; its other columns are left alone. A path may be an fsspec URL (s3://, gs://) unless it says
+it; its other columns are left alone. One of filename and words alone is EasyOCR's: unquoted, words
+being all that follows the first comma. A path may be an fsspec URL (s3://, gs://) unless it says
 otherwise.
 """
 
@@ -31,7 +32,7 @@ from augment.data.ccpd import PlateName, parse_name
 from augment.data.key_value import LmdbStore
 from augment.data.listing import is_image, some
 from augment.data.sources import FolderStore, Store, ZipStore, open_file_system, read_all
-from augment.data.tables import SPLIT_ALIASES, check_files, parse_csv, parse_splits
+from augment.data.tables import SPLIT_ALIASES, check_files, parse_splits, parse_words
 from augment.data.tree import Tree
 from augment.errors import DataError, ImageError
 from augment.images import MIN_SIDE, decode_image, encode_png
@@ -344,7 +345,7 @@ def _list_table(
     data: bytes, store: Store, exists: Callable[[str], bool], where: str
 ) -> TextListing:
     """List the rows of a csv whose images lie in ``store``."""
-    columns, rows = parse_csv(data, where)
+    columns, rows = parse_words(data, where)
     known = [pair for pair in _COLUMNS if set(pair) <= set(columns)]
     if not known:
         wanted = " or ".join(" and ".join(pair) for pair in _COLUMNS)

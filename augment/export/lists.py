@@ -12,16 +12,21 @@
 import csv
 import io
 import json
+import re
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from augment.errors import LabelError
 from augment.export.base import FolderExport
 from augment.export.card import Card
 from augment.export.records import Record, check_text
 
 __all__ = ["CsvWriter", "EasyOCRWriter", "JsonlWriter", "MMOCRWriter", "PaddleOCRWriter"]
+
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
+_TRUTH = re.compile("true|false", re.IGNORECASE)
 
 
 class _ListedExport(FolderExport):
@@ -168,9 +173,10 @@ class MMOCRWriter(_ListedExport):
 
 
 class EasyOCRWriter(_ListedExport):
-    r"""Writes EasyOCR's layout; a label holds no line break.
+    r"""Writes EasyOCR's layout; a label holds no line break and no white space at its end.
 
-    Its trainer splits each row by the pattern ``^([^,]+),``, so nothing is quoted.
+    Its trainer reads by ``pandas.read_csv`` with the separator ``^([^,]+),``: nothing is quoted,
+    rows are stripped, and words all of which are numbers, or true and false, are no longer texts.
     """
 
     name = "easyocr"
@@ -182,13 +188,45 @@ class EasyOCRWriter(_ListedExport):
         "its trainer reads it, the words are all that follows the first comma, unquoted."
     )
 
+    def __init__(
+        self, path: str | Path, *, classes: Sequence[str] | None = None, card: Card | None = None
+    ) -> None:
+        """As ``Writer``; LabelError if all classes are numbers."""
+        _check_words(classes or ())
+        super().__init__(path, classes=classes, card=card)
+
     def heads(self) -> tuple[str, ...]:
         """The header."""
         return ("filename,words\n",)
 
     def rows(self, file: str, label: str) -> tuple[str, ...]:
         """Name, comma, text as it is."""
+        if label != label.rstrip():
+            raise LabelError(
+                f"the layout easyocr cannot hold the label {label[:40]!r}, whose white space at "
+                "the end its trainer strips; trim it or choose another layout, such as paddleocr."
+            )
         return (f"{file},{label}\n",)
+
+    def finish(self) -> None:
+        """End the list, unless it would not be read as texts."""
+        _check_words(label for label, _ in self.ledger.labels())
+        super().finish()
+
+
+def _check_words(labels: Iterable[str]) -> None:
+    """Refuse labels that pandas takes for a column of numbers or of truth values."""
+    kinds, label = [_NUMBER, _TRUTH], None
+    for label in labels:
+        kinds = [kind for kind in kinds if kind.fullmatch(label)]
+        if not kinds:
+            return
+    if label is not None:
+        raise LabelError(
+            f"the layout easyocr cannot hold labels all of which are like {label[:40]!r}: its "
+            "trainer takes them for numbers, not for texts; add a label with letters or choose "
+            "another layout, such as paddleocr."
+        )
 
 
 def _csv_row(*cells: str) -> str:

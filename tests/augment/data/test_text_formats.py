@@ -65,6 +65,27 @@ def test_filename_and_words_are_columns_too(tmp_path: Path) -> None:
     assert (listing.texts, listing.splits, listing.sources) == (("two words",), None, None)
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_table_of_filename_and_words_is_split_at_the_first_comma_and_not_unquoted(
+    newline: str, tmp_path: Path
+) -> None:
+    texts = ('"OPEN" 24h', "a,b", '"quoted, with a comma"', '"', "京A12345")
+    names = [f"{number}.png" for number in range(5)]
+    rows = ["filename,words", *map(",".join, zip(names, texts, strict=True)), "", ""]
+    table = newline.join(rows).encode("utf-8-sig")
+    contents = {**dict.fromkeys(names, png(0)), "labels.csv": table}
+    lay_out(tmp_path, contents)
+    assert read_csv(str(tmp_path / "labels.csv")).texts == texts
+    assert read_zip(str(pack(tmp_path / "words.zip", contents))).texts == texts
+
+
+def test_filename_and_words_beside_other_columns_are_an_ordinary_csv(tmp_path: Path) -> None:
+    table = b'filename,words,split\na.png,"""OPEN"" 24h, a",test\n'
+    lay_out(tmp_path, {"a.png": png(0), "labels.csv": table})
+    listing = read_csv(str(tmp_path / "labels.csv"))
+    assert (listing.texts, listing.splits) == (('"OPEN" 24h, a',), ("test",))
+
+
 BAD_TABLES = {
     "unknown columns": (b"path,transcript\na.png,A\n", "columns file and text or filename and wor"),
     "missing file": (b"file,text\na.png,A\ngone.png,B\n", "got none for gone.png"),
@@ -79,6 +100,11 @@ BAD_TABLES = {
     "short row": (b"file,text\na.png\n", "2 cells in line 2"),
     "no rows": (b"file,text\n", "header only"),
     "not UTF-8": (b"file,text\na.png,\xff\xfe\n", "UTF-8"),
+    "words without a comma": (b"filename,words\na.png\n", "a comma and words in line 2"),
+    "words without a name": (b"filename,words\na.png,A\n\n,B\n", "a name, .* in line 4"),
+    "words that are empty": (b"filename,words\na.png,\n", "a text for every image"),
+    "no words": (b"filename,words\n\n", "header only"),
+    "words not in UTF-8": (b"filename,words\na.png,\xff\n", "UTF-8"),
 }
 
 

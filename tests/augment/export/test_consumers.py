@@ -211,23 +211,62 @@ def test_mmocr_reads_both_of_its_formats(tmp_path: Path) -> None:
     assert [row["filename"] for row in old] == [row["img_path"] for row in new["data_list"]]
 
 
-def test_easyocr_reads_words_by_the_pattern_of_its_trainer(tmp_path: Path) -> None:
-    root = export("easyocr", tmp_path / "out", PLAIN, texts=True)
-    table = pd.read_csv(
-        root / "labels.csv",
+def easyocr_table(file: Path) -> pd.DataFrame:
+    """What EasyOCR's trainer makes of labels.csv."""
+    return pd.read_csv(
+        file,
         sep="^([^,]+),",
         engine="python",
         usecols=["filename", "words"],
         keep_default_na=False,
     )
-    assert tuple(table["words"]) == PLAIN
+
+
+def test_easyocr_reads_words_by_the_pattern_of_its_trainer(tmp_path: Path) -> None:
+    labels = (*PLAIN, '"OPEN" 24h', '"open', "a,b", ",", " leading", "12", "007", "true", "nan")
+    root = export("easyocr", tmp_path / "out", labels, texts=True)
+    table = easyocr_table(root / "labels.csv")
+    assert tuple(table["words"]) == labels
     assert all(same(Image.open(root / name), i) for i, name in enumerate(table["filename"]))
+    assert read_csv(str(root / "labels.csv")).texts == labels, "our own reader reads the same"
+
+
+NUMBERS = (
+    *(("12", "007"), ("-1.5e3", "+.5", "2.", "1E+5"), ("inf", "-Infinity", "9" * 40)),
+    *(("True", "FALSE"), ("true",)),
+)
+
+
+@pytest.mark.parametrize("labels", NUMBERS, ids=str)
+def test_labels_that_easyocr_would_not_read_as_texts_are_refused(
+    labels: tuple[str, ...], tmp_path: Path
+) -> None:
+    rows = "".join(f"{index}.png,{label}\n" for index, label in enumerate(labels))
+    (tmp_path / "labels.csv").write_text(f"filename,words\n{rows}")
+    assert tuple(easyocr_table(tmp_path / "labels.csv")["words"]) != labels
+    for texts in (True, False):
+        with pytest.raises(LabelError, match="takes them for numbers"):
+            export("easyocr", tmp_path / "out", labels, texts=texts)
+        assert [file.name for file in tmp_path.iterdir()] == ["labels.csv"]
+
+
+TEXTS_AFTER_ALL = (("12", "a"), ("True", "1"), ("1,000",), ("0x1F",), ("1_000",), ("１２",), ("-",))
+
+
+@pytest.mark.parametrize("labels", TEXTS_AFTER_ALL, ids=str)
+def test_labels_that_easyocr_reads_as_texts_are_written(
+    labels: tuple[str, ...], tmp_path: Path
+) -> None:
+    root = export("easyocr", tmp_path / "out", labels, texts=True)
+    assert tuple(easyocr_table(root / "labels.csv")["words"]) == labels
 
 
 REFUSED = {
     ("paddleocr", "tab\there"): r"paddleocr cannot hold .*'tab\\there'.*'\\t'",
     ("paddleocr", "two\nlines"): r"paddleocr .*'\\n'",
     ("easyocr", "two\rlines"): r"easyocr .*'\\r'",
+    ("easyocr", "end "): r"easyocr .*'end ', whose white space at the end",
+    ("easyocr", "end\u3000"): r"easyocr .* whose white space at the end",
     ("csv", "half\ud800"): r"csv .*'\\ud800'",
     ("lmdb", "half\ud800"): r"lmdb .*'\\ud800'",
     ("webdataset", "half\ud800"): r"webdataset .*'\\ud800'",

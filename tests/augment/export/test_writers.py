@@ -14,7 +14,10 @@ import pytest
 from augment.errors import DataError, LabelError
 from augment.export import WRITERS, Card, Record, Writer
 
-CLASSES = {"ccpd": ("京A12345", "皖AY339S")}  # all that it can write
+CLASSES = {
+    "ccpd": ("京A12345", "皖AY339S"),  # all that it can write
+    "easyocr": ("No 3", "京"),  # a set of numbers alone is refused
+}
 REFUSING = ("ccpd", "lfw")  # layouts whose labels name files
 SUMMARY = {"asked": 5, "made": 6, "kept": 4, "dropped": 2, "shortfall": {"京": 1}}
 
