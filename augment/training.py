@@ -7,7 +7,6 @@ position in a run is just the step: a resumed run continues bit for bit where it
 """
 
 import copy
-import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,13 +92,12 @@ class Trainable(Protocol):
 
 
 class PlainContext:
-    """One worker, no cluster: checkpoints go to ``folder``/last and ``folder``/best.
+    """One worker, no cluster: the latest checkpoint goes to ``folder``/last.
 
     Args:
-        folder: where checkpoints are kept; None keeps none.
+        folder: where the checkpoint is kept; None keeps none.
         device: where to train.
         resume: continue from ``folder``/last if it exists.
-        best: metric whose smallest value marks the best checkpoint.
         on_report: called with the metrics of every report.
     """
 
@@ -112,26 +110,20 @@ class PlainContext:
         *,
         device: str | torch.device = "cpu",
         resume: bool = False,
-        best: str = "validation",
         on_report: Callable[[Mapping[str, float]], None] | None = None,
     ) -> None:
         self.folder, self.device, self.resume = folder, torch.device(device), resume
-        self.best, self.on_report = best, on_report
-        self.best_value = math.inf
+        self.on_report = on_report
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Nothing to average with."""
 
     def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
-        """Keep the checkpoint as ``last``, and as ``best`` if its metric is the lowest so far."""
+        """Keep the checkpoint as ``last``."""
         if self.on_report:
             self.on_report(metrics)
-        if checkpoint is None or self.folder is None:
-            return
-        _replace_folder(checkpoint, self.folder / "last")
-        if metrics.get(self.best, math.inf) < self.best_value:
-            self.best_value = metrics[self.best]
-            _replace_folder(checkpoint, self.folder / "best")
+        if checkpoint is not None and self.folder is not None:
+            _replace_folder(checkpoint, self.folder / "last")
 
     def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
         """``folder``/last, when resuming and present."""

@@ -136,14 +136,14 @@ def test_a_loss_that_is_not_finite_names_stage_step_phase_and_term(tmp_path):
         run(TwoPlayers(poison_at=10), tmp_path)
 
 
-def test_best_and_last_checkpoints_are_kept(tmp_path):
-    scores = iter([1.0, 3.0])
-    run(TwoPlayers(), tmp_path, validate=lambda model: next(scores))
-    steps = {
-        kind: torch.load(tmp_path / "run" / kind / "checkpoint.pt", weights_only=True)["step"]
-        for kind in ("best", "last")
-    }
-    assert steps == {"best": 5, "last": 10}
+def test_the_last_checkpoint_is_kept_and_no_other(tmp_path):
+    scores, seen = iter([1.0, 3.0]), []
+    context = PlainContext(tmp_path / "run", on_report=seen.append)
+    run(TwoPlayers(), tmp_path, context, validate=lambda model: next(scores))
+    assert [metrics["validation"] for metrics in seen] == [1.0, 3.0]
+    (kept,) = (tmp_path / "run").rglob("*.pt")
+    assert kept == tmp_path / "run/last/checkpoint.pt"
+    assert torch.load(kept, weights_only=True)["step"] == 10
 
 
 def test_reports_count_images_and_name_every_term(tmp_path):
