@@ -176,14 +176,43 @@ def align(read: str, text: str) -> list[tuple[str, str]]:
     return pairs[::-1]
 
 
-def share_interval(share: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share of ``count`` independent images; (0, 1) without any."""
-    if not count:
+def share_interval(
+    right: NDArray[np.float64], groups: NDArray[Any], confidence: float = 0.95
+) -> tuple[float, float]:
+    """Wilson's interval of the share of images that are right, over groups of images.
+
+    Images of a group are read alike and say less than as many independent ones. They count as
+    the number of those whose share would scatter as much as it does over groups (Kish's design
+    effect), at most as what they are; where all are right or all wrong, as one a group.
+
+    Args:
+        right: (N,) how often each image was right, in [0, 1]; to be read again makes it no new
+            one.
+        groups: (N,) which group each is of.
+        confidence: of the interval.
+
+    Returns:
+        Its ends; (0, 1) without images.
+    """
+    if not len(right):
         return 0.0, 1.0
+    share, count = float(right.mean()), _independent(right, groups)
     z2 = float(stats.norm.ppf((1 + confidence) / 2)) ** 2
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
     reach = np.sqrt(z2 * (share * (1 - share) + z2 / (4 * count)) / count) / (1 + z2 / count)
     return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))
+
+
+def _independent(right: NDArray[np.float64], groups: NDArray[Any]) -> float:
+    """How many independent images would tell as much of a share; see ``share_interval``."""
+    names, of_group = np.unique(groups, return_inverse=True)
+    share, number, count = float(right.mean()), len(names), len(right)
+    if number == 1 or share in (0, 1):
+        return number
+    apart = np.bincount(of_group, right - share)
+    variance = number / (number - 1) * float((apart**2).sum()) / count**2
+    of_one = count / (count - 1) * share * (1 - share)
+    return of_one / max(variance, of_one / count)
 
 
 def _edits(first: str, second: str) -> list[list[int]]:

@@ -71,7 +71,7 @@ def build_text_report(
     report["same_images"] = first.draw.dev is None
     report["scores"] = _scores(first, cells)
     report["others"] = {
-        which: _other(first, gains[which], len(data)) for which, data in first.draw.others.items()
+        which: _other(first, cells, gains[which], which) for which in first.draw.others
     }
     report["errors"] = {
         arm: _errors(first, cells, arm).to_mapping() for arm in (gain.baseline, "synthetic")
@@ -124,19 +124,21 @@ def _gain(run: TextRun, cells: Sequence[TextCell], which: str) -> GainReport:
     return measure_gain(results, np.zeros(len(data), np.int64), data.groups, metric="accuracy")
 
 
-def _other(run: TextRun, gain: GainReport, count: int) -> dict[str, Any]:
-    """One further test set: shares with Wilson's interval, which takes seeds for no new lines."""
-    told = gain.to_mapping()
+def _other(run: TextRun, cells: Sequence[TextCell], gain: GainReport, which: str) -> dict[str, Any]:
+    """One further test set: shares with an interval over groups of its lines."""
+    told, data = gain.to_mapping(), run.draw.others[which]
+
+    def interval(arm: str) -> list[float]:
+        read = [cell.read[which] for cell in cells if cell.arm == arm]
+        right = np.mean([right_texts(one, data.texts, run.charset) for one in read], axis=0)
+        return list(share_interval(right, data.groups))
+
     arms = {
-        arm: {
-            "mean": summary.mean,
-            "per_seed": summary.per_seed,
-            "ci95": list(share_interval(summary.mean, count)),
-        }
+        arm: {"mean": summary.mean, "per_seed": summary.per_seed, "ci95": interval(arm)}
         for arm, summary in gain.arms.items()
     }
     kept = ("baseline", "gain", "gain_over_classical", "verdict")
-    return {"n_test": count, "arms": arms} | {name: told[name] for name in kept}
+    return {"n_test": len(data), "arms": arms} | {name: told[name] for name in kept}
 
 
 def _scores(run: TextRun, cells: Sequence[TextCell]) -> dict[str, dict[str, float]]:

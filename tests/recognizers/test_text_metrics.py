@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from augment.errors import DataError
@@ -11,6 +12,8 @@ from recognizers.text_metrics import (
     score_texts,
     share_interval,
 )
+
+WILSON_27_OF_30 = 0.744, 0.965
 
 
 @pytest.mark.parametrize(
@@ -68,8 +71,41 @@ def test_texts_that_were_not_read_are_an_error() -> None:
         score_texts([], [], WORDS)
 
 
-def test_the_interval_of_a_share_is_wilsons() -> None:
-    low, high = share_interval(0.9, 30)  # 27 of 30
-    assert (low, high) == pytest.approx((0.744, 0.965), abs=1e-3)
-    assert share_interval(1.0, 10)[1] == pytest.approx(1.0)
-    assert share_interval(0.0, 0) == (0.0, 1.0)
+def test_the_interval_of_a_share_of_independent_lines_is_wilsons() -> None:
+    alone = np.arange(30)
+    right = (alone < 27).astype(float)
+    assert share_interval(right, alone) == pytest.approx(WILSON_27_OF_30, abs=1e-3)
+    assert share_interval(np.ones(10), np.arange(10)) == pytest.approx((0.722, 1.0), abs=1e-3)
+    assert share_interval(np.zeros(0), np.zeros(0)) == (0.0, 1.0)
+
+
+def test_words_of_a_picture_that_are_all_alike_count_as_one() -> None:
+    pictures = np.repeat(np.arange(30), 5)
+    right = (pictures < 27).astype(float)
+    interval = share_interval(right, pictures)
+    low, high = share_interval(right, np.arange(150))
+    assert interval[0] < low < 0.9 < high < interval[1], "wider than of as many independent words"
+    assert interval == pytest.approx(WILSON_27_OF_30, abs=0.01)
+    assert share_interval(np.ones(150), pictures) == share_interval(np.ones(30), np.arange(30))
+    assert share_interval(right, np.zeros(150)) == share_interval(right[:1] * 0.9, np.zeros(1))
+
+
+def test_no_interval_is_narrower_than_of_independent_lines() -> None:
+    """Groups that mix right and wrong lines evenly, or lines read by several seeds."""
+    mixed, pairs = np.tile([1.0, 0.0], 20), np.repeat(np.arange(20), 2)
+    assert share_interval(mixed, pairs) == share_interval(mixed, np.arange(40))
+    assert share_interval(np.full(40, 0.5), np.arange(40)) == share_interval(mixed, np.arange(40))
+
+
+def test_an_interval_over_groups_holds_the_share_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    pictures = np.repeat(np.arange(60), 6)
+    held = {"pictures": 0, "words": 0}
+    for _ in range(300):
+        easy = rng.beta(2.0, 1.0, 60)  # 2 / 3 on average
+        right = (rng.random(360) < easy[pictures]).astype(float)
+        for name, groups in (("pictures", pictures), ("words", np.arange(360))):
+            low, high = share_interval(right, groups)
+            held[name] += low <= 2 / 3 <= high
+    assert 0.92 <= held["pictures"] / 300 <= 0.98
+    assert held["words"] / 300 < 0.9
