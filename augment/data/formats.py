@@ -30,7 +30,7 @@ from augment.data.sources import (
 from augment.data.tables import SPLIT_ALIASES, check_files, parse_csv, parse_splits
 from augment.errors import DataError
 
-__all__ = ["READERS"]
+__all__ = ["READERS", "list_folders"]
 
 _MIN_AGREEMENT = 5  # of 7 characters: below it the automatic boxes of a plate are doubtful
 _BOX_MARGIN = 0.06  # of the box's height, added on every side
@@ -56,13 +56,13 @@ def _read_folder(path: str) -> Listing:
     file_system, root = open_file_system(path)
     if not file_system.isdir(root):
         raise DataError(f"folder: expects a folder, got the file {path!r}; try zip: or csv:.")
-    return _list_store(FolderStore(file_system, root))
+    return list_folders(FolderStore(file_system, root))
 
 
 def _read_zip(path: str) -> Listing:
     store = ZipStore(*open_file_system(path))
     if "labels.csv" not in store.names():
-        return _list_store(store)
+        return list_folders(store)
     rows = _parse_labels(store.read("labels.csv"), f"{path}/labels.csv")
     members = set(store.names())
     listing = _list_rows(rows, store, members.__contains__, f"{path}/labels.csv")
@@ -210,11 +210,14 @@ def _parse_boxes(file: str, entry: Any) -> tuple[str, NDArray[np.float32], str]:
     return text, boxes, group
 
 
-def _list_store(store: Store) -> Listing:
+def list_folders(store: Store) -> Listing:
     """List an ImageFolder: CLASS/FILE or SPLIT/CLASS/FILE; a manifest.jsonl tells the labels.
 
     Folders that hold all images between them and the root are passed over: in an archive of
     orl/images/s01/s01_01.png and its like, the classes are s01 and on.
+
+    Raises:
+        DataError: no image, one in no folder, an empty folder, or a manifest that lacks an image.
     """
     names = [name for name in store.names() if not name.startswith("__MACOSX/")]
     images = [name for name in names if is_image(name)]

@@ -6,7 +6,8 @@ images read when they are asked for.
 | URI | what lies there |
 |---|---|
 | ``csv:FILE`` | columns file and text (or filename and words) [, split][, source] |
-| ``zip:FILE`` | the same as labels.csv at the root of a zip |
+| ``folder:DIR`` | an ImageFolder: TEXT/FILE or SPLIT/TEXT/FILE, as ``--format folder`` writes it |
+| ``zip:FILE`` | as csv, by labels.csv at the root of a zip; without one, as folder |
 | ``lmdb:DIR`` | the deep-text-recognition benchmark's keys, from 1 on; local |
 | ``paddleocr:PATH`` | rec_gt_train.txt and its like: a path, a tab and a text in each line |
 | ``ccpd:PATH`` | pictures with CCPD's names; an item is the plate, cut out by its box |
@@ -21,18 +22,20 @@ otherwise.
 
 import io
 import posixpath
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
 from augment.data.ccpd import PlateName, parse_name
+from augment.data.formats import list_folders
 from augment.data.key_value import LmdbStore
 from augment.data.listing import is_image, some
 from augment.data.sources import FolderStore, Store, ZipStore, open_file_system, read_all
 from augment.data.tables import SPLIT_ALIASES, check_files, parse_splits, parse_words
+from augment.data.text_listing import TextListing, checked_texts, read_named
 from augment.data.tree import Tree
 from augment.errors import DataError, ImageError
 from augment.images import MIN_SIDE, decode_image, encode_png
@@ -42,6 +45,7 @@ __all__ = [
     "TextListing",
     "read_ccpd",
     "read_csv",
+    "read_folder",
     "read_iiit5k",
     "read_lmdb",
     "read_paddleocr",
@@ -53,26 +57,6 @@ _COLUMNS = (("file", "text"), ("filename", "words"))
 _PADDLE_PREFIX = "rec_gt_"
 _HDF5 = 2  # what scipy calls MATLAB's version 7.3, which it does not read
 _IIIT5K_PARTS = {"train": "traindata", "test": "testdata"}
-
-
-@dataclass(frozen=True)
-class TextListing:
-    """Images of text found somewhere, in a fixed order.
-
-    Attributes:
-        names: (N,) unique names.
-        texts: (N,) what each image says; never empty.
-        splits: (N,) train, val or test; None where none are given.
-        sources: (N,) where each image comes from; None where nothing is said.
-        read: item number -> the bytes of its image file. It can be pickled; ImageError if the
-            file is missing or damaged.
-    """
-
-    names: tuple[str, ...]
-    texts: tuple[str, ...]
-    splits: tuple[str, ...] | None
-    sources: tuple[str, ...] | None
-    read: Callable[[int], bytes]
 
 
 def read_csv(path: str) -> TextListing:
@@ -94,18 +78,15 @@ def read_csv(path: str) -> TextListing:
 
 
 def read_zip(path: str) -> TextListing:
-    """Read a zip with a labels.csv at its root and a row there for every image.
+    """Read a zip with a labels.csv at its root and a row there for every image, or an ImageFolder.
 
     Raises:
-        DataError: as ``read_csv``, a damaged archive, or an image without a row.
+        DataError: as ``read_csv`` or ``read_folder``, a damaged archive, or an image without a row.
     """
     store = ZipStore(*open_file_system(path))
     members = set(store.names())
     if "labels.csv" not in members:
-        raise DataError(
-            f"expected labels.csv at the root of {path}, got {some(sorted(members)) or 'nothing'}; "
-            "add one with the columns file and text."
-        )
+        return _list_folders(store, path)
     where = f"{path}/labels.csv"
     listing = _list_table(store.read("labels.csv"), store, members.__contains__, where)
     unlabelled = sorted(set(filter(is_image, members)) - set(listing.names))
@@ -115,6 +96,22 @@ def read_zip(path: str) -> TextListing:
             f"{some(unlabelled)}; add rows or remove the images."
         )
     return listing
+
+
+def read_folder(path: str) -> TextListing:
+    """Read an ImageFolder whose folders are named after the texts of their images.
+
+    What no file name may hold is percent-encoded in these names, as our own exports do; their
+    manifest.jsonl, where there is one, tells the texts instead.
+
+    Raises:
+        DataError: a file instead of a folder, no image, one outside the folders, a folder without
+            any, a blank text, or a manifest that lacks an image.
+    """
+    file_system, root = open_file_system(path)
+    if not file_system.isdir(root):
+        raise DataError(f"folder: expects a folder, got the file {path!r}; try zip: or csv:.")
+    return _list_folders(FolderStore(file_system, root), path)
 
 
 def read_lmdb(path: str) -> TextListing:
@@ -154,10 +151,10 @@ def read_lmdb(path: str) -> TextListing:
         raise DataError(f"expected UTF-8 labels in {path}, got {error}.") from error
     return TextListing(
         names,
-        _checked_texts(names, texts, path),
+        checked_texts(names, texts, path),
         None,
         None,
-        partial(_read_file, store.read, names),
+        partial(read_named, store.read, names),
     )
 
 
@@ -201,10 +198,10 @@ def read_paddleocr(path: str) -> TextListing:
     names = tuple(files)
     return TextListing(
         names,
-        _checked_texts(names, texts, path),
+        checked_texts(names, texts, path),
         tuple(parse_splits(splits, path)) if len(lists) > 1 else None,
         None,
-        partial(_read_file, tree.store.read, names),
+        partial(read_named, tree.store.read, names),
     )
 
 
@@ -255,10 +252,10 @@ def read_iiit5k(path: str) -> TextListing:
     names = tuple(images)
     return TextListing(
         names,
-        _checked_texts(names, texts, path),
+        checked_texts(names, texts, path),
         tuple(splits),
         None,
-        partial(_read_file, tree.store.read, names),
+        partial(read_named, tree.store.read, names),
     )
 
 
@@ -273,16 +270,17 @@ def read_parquet(path: str) -> TextListing:
     table = open_table(path, ("text", "label"))
     return TextListing(
         table.names,
-        _checked_texts(table.names, table.labels, path),
+        checked_texts(table.names, table.labels, path),
         table.splits,
         None,
-        partial(_read_file, table.store.read, table.names),
+        partial(read_named, table.store.read, table.names),
     )
 
 
 TEXT_FORMATS: dict[str, Callable[[str], TextListing]] = {
     "ccpd": read_ccpd,
     "csv": read_csv,
+    "folder": read_folder,
     "iiit5k": read_iiit5k,
     "lmdb": read_lmdb,
     "paddleocr": read_paddleocr,
@@ -290,6 +288,29 @@ TEXT_FORMATS: dict[str, Callable[[str], TextListing]] = {
     "zip": read_zip,
 }
 """Data URI scheme -> reader of what follows the colon."""
+
+
+def _list_folders(store: Store, path: str) -> TextListing:
+    """List an ImageFolder of texts."""
+    found = list_folders(store)
+    texts = found.labels
+    if "manifest.jsonl" not in store.names():
+        texts = [_text_of_folder(folder) for folder in texts]
+    return TextListing(
+        names=found.names,
+        texts=checked_texts(found.names, texts, path),
+        splits=None if found.splits is None else tuple(found.splits),
+        sources=None,
+        read=partial(read_named, store.read, found.names),
+    )
+
+
+def _text_of_folder(folder: str) -> str:
+    """The text that a folder is named after; its own name where it is not one of our exports'."""
+    try:
+        return unquote(folder, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return folder
 
 
 def _read_plate(
@@ -356,22 +377,8 @@ def _list_table(
     splits = parse_splits([row["split"] for row in rows], where) if "split" in columns else None
     return TextListing(
         names=files,
-        texts=_checked_texts(files, [row[text] for row in rows], where),
+        texts=checked_texts(files, [row[text] for row in rows], where),
         splits=None if splits is None else tuple(splits),
         sources=tuple(row["source"] for row in rows) if "source" in columns else None,
-        read=partial(_read_file, store.read, files),
+        read=partial(read_named, store.read, files),
     )
-
-
-def _checked_texts(names: Sequence[str], texts: Sequence[str], where: str) -> tuple[str, ...]:
-    empty = [name for name, text in zip(names, texts, strict=True) if not text.strip()]
-    if empty:
-        raise DataError(
-            f"expected a text for every image of {where}, got none for {some(empty)}; "
-            "write one or leave the image out."
-        )
-    return tuple(texts)
-
-
-def _read_file(read: Callable[[str], bytes], files: tuple[str, ...], item: int) -> bytes:
-    return read(files[item])

@@ -15,9 +15,11 @@ from augment.data.text_formats import (
     TextListing,
     read_ccpd,
     read_csv,
+    read_folder,
     read_iiit5k,
     read_lmdb,
     read_paddleocr,
+    read_zip,
 )
 from augment.errors import DataError, ImageError
 from augment.export import WRITERS, Record
@@ -65,6 +67,73 @@ def test_what_we_write_is_what_we_read(kind: str, tmp_path: Path) -> None:
     assert levels(listing) == [0, 50, 100, 150]
     assert (listing.splits, listing.sources) == (None, None)
     assert len(set(listing.names)) == 4
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["by its manifest", "by its folders"])
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_an_exported_image_folder_gives_its_texts_back(
+    kind: str, told: bool, tmp_path: Path
+) -> None:
+    texts = (
+        "a/b",
+        "..",
+        "100%",
+        "100%41",
+        "Straße 5",
+        "京A12345",
+        "שלום",
+        "manifest.jsonl",
+        "CON?",
+    )
+    with WRITERS[kind](tmp_path / "out") as writer:
+        for index, text in enumerate(texts):
+            writer.add(Record(png(20 * index), text, index, seed=1))
+    if not told:
+        forget_manifest(tmp_path / "out")
+    listing = {"folder": read_folder, "zip": read_zip}[kind](str(tmp_path / "out"))
+    assert sorted(zip(listing.texts, levels(listing), strict=True)) == sorted(
+        (text, 20 * index) for index, text in enumerate(texts)
+    )
+    assert (listing.splits, listing.sources) == (None, None)
+
+
+def forget_manifest(path: Path) -> None:
+    """Leave the names of the folders alone to tell the texts."""
+    if path.is_dir():
+        (path / "manifest.jsonl").unlink()
+        return
+    with zipfile.ZipFile(path) as archive:
+        kept = {name: archive.read(name) for name in archive.namelist() if "manifest" not in name}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in kept.items():
+            archive.writestr(name, data)
+
+
+def test_an_image_folder_may_have_splits_and_names_that_only_look_escaped(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"train/50%FF/1.png": png(1), "valid/No 5/2.png": png(2)})
+    listing = read_folder(str(tmp_path))
+    assert (listing.texts, listing.splits) == (("50%FF", "No 5"), ("train", "val"))
+
+
+BAD_FOLDERS = {
+    "no image": ({"a/readme.txt": b""}, "expected images in class folders"),
+    "loose": ({"a/1.png": b"", "2.png": b""}, "every image in a class folder, got 2.png"),
+    "blank": ({"a/1.png": b"", "%20/2.png": b""}, "a text for every image of .* none for %20/2"),
+    "manifest": ({"a/1.png": b"", "manifest.jsonl": b"{}"}, "file and label of every image"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD_FOLDERS))
+def test_a_bad_image_folder_is_a_clear_error(name: str, tmp_path: Path) -> None:
+    contents, message = BAD_FOLDERS[name]
+    with pytest.raises(DataError, match=message):
+        read_folder(str(lay_out(tmp_path, contents)))
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"out.zip": b""})
+    with pytest.raises(DataError, match=r"expects a folder, got the file .*; try zip:"):
+        read_folder(str(tmp_path / "out.zip"))
 
 
 def test_lmdb_reads_on_after_a_fork(tmp_path: Path) -> None:
