@@ -91,6 +91,9 @@ class GeneratorConfig(ABC, Generic[Data]):
     def batches(self, data: Data) -> Callable[[int, int, int], Any]:
         """(step, rank, world_size) to a NamedTuple of tensors; a pure function."""
 
+    def settle(self, model: nn.Module, batches: Callable[[int, int, int], Any]) -> None:
+        """Set what a trained model is to have besides what it learned; most have nothing."""
+
     @abstractmethod
     def validate(self, model: nn.Module, batch: Any) -> float:
         """Score a model in eval mode on a batch of training images; smaller is better."""
@@ -148,7 +151,7 @@ def train_generator(
         with torch.no_grad():
             return config.validate(averaged, probe)
 
-    return train(
+    trained = train(
         model,
         batches,
         config.training,
@@ -157,6 +160,8 @@ def train_generator(
         validate=validate,
         identity=f"{config_digest(config)}/{data.digest()}",
     )
+    config.settle(trained, batches)
+    return trained
 
 
 def write_bundle(

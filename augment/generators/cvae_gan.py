@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from augment.bundle import BundleInfo
 from augment.config import from_mapping
@@ -43,6 +44,8 @@ __all__ = ["CONFIGS", "CVAEGANGenerator", "CVAEGANSampler"]
 
 MAX_STYLES = 4096
 """Encodings kept in a bundle's bank; of larger sets every n-th image is taken."""
+SETTLING = 64
+"""Batches that C's batch norm statistics are taken from."""
 MIXED = 3
 """Classes whose vectors make a new identity (Sec. 4.5)."""
 
@@ -206,6 +209,16 @@ class CVAEGANGenerator(GeneratorConfig):
             return Batch(source.images(choices[rank]), labels[rank], torch.cat(labels))
 
         return batch
+
+    def settle(self, model: nn.Module, batches: Callable[[int, int, int], Batch]) -> None:
+        """Take C's batch norm statistics from training images, as they are.
+
+        In training C also reads augmented and generated images, in its own turn and in G's and
+        E's, and its running statistics are of all of these.
+        """
+        images = (batches(step, 0, 1).images for step in range(SETTLING))
+        device = next(model.parameters()).device
+        update_bn(images, model.networks.classifier, device)  # type: ignore[arg-type,union-attr]
 
     def validate(self, model: nn.Module, batch: Batch) -> float:
         """Mean absolute error of the reconstruction from the mean of q(z | x, c)."""

@@ -17,7 +17,7 @@ from augment.export import generated_record
 from augment.generate import draw_counts
 from augment.generators import GENERATORS, load_sampler
 from augment.generators.base import train_generator, write_bundle
-from augment.generators.cvae_gan import CONFIGS, CVAEGANSampler
+from augment.generators.cvae_gan import CONFIGS, SETTLING, CVAEGANSampler
 from augment.models.cvae_gan import CVAEGAN
 from augment.training import PlainContext
 
@@ -73,6 +73,25 @@ def test_every_worker_knows_the_classes_that_all_of_them_see(patches):
     for part in parts:
         assert len(part.images) == len(part.labels) == 4
         assert torch.equal(part.step_labels, everybodys)
+
+
+def test_the_classifier_ends_with_the_statistics_of_training_images(sampler, patches):
+    batches = with_overrides(CONFIGS["labelmint"], TINY).batches(patches)
+    convolve, norm, *_ = sampler.model.networks.classifier.body
+    with torch.no_grad():
+        maps = [convolve(batches(step, 0, 1).images).transpose(0, 1) for step in range(SETTLING)]
+    means, variances = (
+        torch.stack([statistic(some.flatten(1), dim=1) for some in maps]).mean(dim=0)
+        for statistic in (torch.mean, torch.var)
+    )
+    torch.testing.assert_close(norm.running_mean, means)
+    torch.testing.assert_close(norm.running_var, variances)
+
+
+def test_a_trained_model_is_given_back_in_eval_mode(patches, tmp_path):
+    config = with_overrides(CONFIGS["labelmint"], [*TINY, "model.classifier_steps=0"])
+    model = train_generator(patches, config, PlainContext(), scratch=tmp_path)
+    assert not any(module.training for module in model.modules())
 
 
 def test_a_sample_is_the_same_in_any_batch_and_order(sampler):
