@@ -35,7 +35,8 @@ into OUT/MEASURE.json, OUT/MEASURE.md and pictures:
 | transfer | saae, of an attribute | content's attribute, style's identity (SAAE, Fig. 4) |
 | lines | line_saae | readable, near to real lines, copies, attack, what they teach |
 
-Bundles that write lines have ``lines`` alone: text of held-out lines in the style of training ones.
+Bundles that write lines have ``lines`` alone: text of held-out lines in the style of training ones,
+and neither ``--seeds`` nor ``--workers``.
 """
 
 import argparse
@@ -129,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     locations = {_short(name): name for name in arguments.bundles}
     command = shlex.join(["python", "-m", "jobs.evaluate", *(argv or sys.argv[1:])])
     if writes_lines(infos, arguments.only):
+        refuse_several(arguments)
         if arguments.dry_run:
             print_plan("evaluate", arguments, settings)
             return
@@ -211,6 +213,20 @@ def writes_lines(infos: Mapping[str, BundleInfo], only: Sequence[str] | None) ->
             "Evaluate them by themselves, without another --only."
         )
     return True
+
+
+def refuse_several(arguments: argparse.Namespace) -> None:
+    """Refuse what the measure of lines does not take.
+
+    Raises:
+        ConfigError: several seeds or workers.
+    """
+    if (arguments.seeds, arguments.workers) != (1, 1):
+        raise ConfigError(
+            f"bundles that write lines are measured on one seed and without Ray: expected --seeds "
+            f"1 and --workers 1, got {arguments.seeds} and {arguments.workers}; leave both out, "
+            "and run the job once more with each further --seed."
+        )
 
 
 def absolute_settings(settings: EvaluateSettings) -> EvaluateSettings:

@@ -50,6 +50,8 @@ class LineRow:
         lines: how many were read and compared, of a generator as many as of the real row.
         read: share whose every character the judge reads as it should be.
         characters: 1 - edits / characters.
+        fid: Fréchet distance from real held-out lines in the judge's features; None where one set
+            has no more lines than these have dimensions.
         kid_thousandfold: squared kernel distance from real held-out lines, times 1,000.
         precision, recall, density, coverage: see ``recognizers.distribution``.
         drawn: how many lines near-copies were looked for in, and the attack was made with.
@@ -67,6 +69,7 @@ class LineRow:
     lines: int
     read: float
     characters: float
+    fid: float | None
     kid_thousandfold: float
     precision: float
     recall: float
@@ -184,6 +187,7 @@ class LineJudge:
             lines=len(alike),
             read=score.text_accuracy,
             characters=score.character_accuracy,
+            fid=found.fid,
             kid_thousandfold=1000 * found.kid,
             precision=found.precision,
             recall=found.recall,
@@ -289,6 +293,7 @@ def format_line_table(rows: Sequence[LineRow]) -> str:
     columns: dict[str, Callable[[LineRow], str]] = {
         "read": lambda row: f"{row.read:.1%}",
         "characters": lambda row: f"{row.characters:.1%}",
+        "FID": lambda row: "–" if row.fid is None else f"{row.fid:.2f}",
         "KID × 1,000": lambda row: f"{row.kid_thousandfold:.2f}",
         "precision": lambda row: f"{row.precision:.2f}",
         "recall": lambda row: f"{row.recall:.2f}",

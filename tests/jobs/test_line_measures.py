@@ -82,6 +82,16 @@ def test_other_measures_do_not_go_with_lines(plates: Path, registry: Path, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("option", ["--seeds", "--workers"])
+def test_lines_are_measured_on_one_seed_by_one_worker(
+    plates: Path, registry: Path, tmp_path: Path, option: str
+) -> None:
+    command = [f"{registry}/plates", "--data", f"csv:{plates}", "--out", str(tmp_path / "out")]
+    with pytest.raises(ConfigError, match=r"expected --seeds 1 and --workers 1, got .*2"):
+        evaluate.main([*command, option, "2", "--dry-run"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_images_of_classes_are_no_lines(demo_registry: Path, tmp_path: Path) -> None:
     command = [f"{demo_registry}/digits", "--data", "digits:", "--out", str(tmp_path / "out")]
     with pytest.raises(ConfigError, match="these write lines: none"):

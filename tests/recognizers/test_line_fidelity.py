@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,13 @@ from augment.images import Pixels
 from recognizers import line_fidelity
 from recognizers.ctc import Readings
 from recognizers.fit import Budget
-from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid, style_grid
+from recognizers.line_fidelity import (
+    LineJudge,
+    LineRow,
+    format_line_table,
+    nearest_grid,
+    style_grid,
+)
 
 SHAPE = LineShape(least_width=96, most_width=96)
 
@@ -133,6 +140,13 @@ def test_a_perfect_generator_scores_as_real_lines_do_however_many_it_draws(
     assert f"| {count} | " in table
     assert f"| {5 * count} | " in table
     assert f"% of {len(judge.tested)} |" in table
+
+
+def test_the_frechet_distance_is_told_where_there_are_lines_enough_for_it() -> None:
+    row = LineRow("generated", 300, 0.5, 0.9, 1.234, 0.0, 1, 1, 1, 1, 300, 0.0, None, 10, 10, 0.5)
+    told = format_line_table([row, replace(row, lines=24, fid=None)]).splitlines()
+    place = told[0].split(" | ").index("FID")
+    assert [line.split(" | ")[place] for line in told[2:]] == ["1.23", "–"]
 
 
 def test_held_out_lines_of_one_group_cannot_be_parted(data: LineData) -> None:
