@@ -75,14 +75,12 @@ def test_what_the_scripts_reach_for_is_on_the_page(client: Any) -> None:
 
 
 def test_both_forms_of_the_page_take_a_band_of_the_readers_confidences(client: Any) -> None:
-    forms = re.findall(
-        r'<section class="panel" id="(?:ask|write)".*?</section>', client.get("/").text, re.S
-    )
-    assert len(forms) == 2
-    for form in forms:
-        (band,) = re.findall(r'<fieldset class="band".*?</fieldset>', form, re.S)
-        assert re.findall(r'aria-label="(\w+) confidence', band) == ["least", "greatest"]
-        assert 'class="check"' in form
+    page = client.get("/").text
+    (fields,) = re.findall(r'<template id="read-back">.*?</template>', page, re.S)
+    assert re.findall(r'aria-label="(\w+) confidence', fields) == ["least", "greatest"]
+    assert 'class="check"' in fields
+    forms = re.findall(r'<section class="panel" id="(?:ask|write)".*?</section>', page, re.S)
+    assert [form.count('<div class="read-back"></div>') for form in forms] == [1, 1]
 
 
 def test_the_page_its_parts_the_samples_and_the_api_description_are_served(client: Any) -> None:
