@@ -12,9 +12,10 @@ from augment.data.texts import TextImages, open_texts
 from augment.errors import ConfigError
 from augment.generators.line_saae import load_line_sampler
 from jobs.cli import absolute_uri, annotate_bundle
-from jobs.evaluation import DRAW, EvaluateSettings, write_picture, write_table
+from jobs.evaluation import DRAW, EvaluateSettings, write_table
 from recognizers.cards import card_files
 from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid, style_grid
+from recognizers.line_report import LinePictures, write_line_pages
 from recognizers.text_scenarios import TEXT_SCENARIOS
 
 __all__ = ["LINES", "measure_lines", "open_lines"]
@@ -35,7 +36,7 @@ def measure_lines(
     out: Path,
     command: str,
 ) -> None:
-    """Print lines.md; write it with lines.json, pictures and the bundles' cards.
+    """Print lines.md; write it with lines.json, report.html and .json, and the bundles' cards.
 
     Args:
         folders: bundle's reference to its local folder.
@@ -63,18 +64,20 @@ def measure_lines(
     train, held_out = open_lines(uri)
     data = LineData.select(train, first.layout, first.shape)
     judge = LineJudge(data, held_out, settings.judge_budget, seed=seed, device=settings.device)
-    rows = [judge.real_row()]
+    rows, pictures = [judge.real_row()], {}
     texts = list(dict.fromkeys(judge.other.texts))[:SHOWN_TEXTS]
     for name, sampler in samplers.items():
         rows.append(judge.row(name, sampler, settings.generated))
         styles = np.linspace(0, sampler.num_styles - 1, SHOWN_STYLES).astype(int).tolist()
-        write_picture(out, f"styles-{name}", style_grid(sampler, texts, styles))
         shown = [judge.other.texts[row % len(judge.other)] for row in range(SHOWN_LINES)]
         drawn = sampler.draw_texts(shown, np.arange(SHOWN_LINES), seed).images
-        write_picture(out, f"nearest-{name}", nearest_grid(drawn, data.images))
+        pictures[name] = LinePictures(
+            style_grid(sampler, texts, styles), nearest_grid(drawn, data.images)
+        )
     table = format_line_table(rows)
     about = {"data": uri, "seed": seed, "settings": asdict(settings), "command": command}
     write_table(out, LINES, {"rows": [asdict(row) for row in rows], **about}, table)
+    print(write_line_pages(out, rows, about, pictures))
     for name, row in zip(samplers, rows[1:], strict=True):
         new = {
             LINES: {

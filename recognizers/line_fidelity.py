@@ -35,7 +35,7 @@ from recognizers.text_metrics import score_texts
 from recognizers.text_mixing import LabelledLines, TextRecipe, mixed_lines
 from recognizers.text_sources import that_fit
 
-__all__ = ["LineJudge", "LineRow", "format_line_table", "nearest_grid", "style_grid"]
+__all__ = ["FIGURES", "LineJudge", "LineRow", "format_line_table", "nearest_grid", "style_grid"]
 
 PICTURE = (32, 96)
 """Size, in pixels, at which lines of all widths are compared as pictures."""
@@ -288,33 +288,37 @@ def nearest_grid(drawn: Sequence[Pixels], train: Sequence[Pixels], columns: int 
     return tile(pairs.reshape(-1, *shown.shape[1:]), 2 * columns)
 
 
-def format_line_table(rows: Sequence[LineRow]) -> str:
-    """The rows as a Markdown table."""
-    columns: dict[str, Callable[[LineRow], str]] = {
-        "read": lambda row: f"{row.read:.1%}",
-        "characters": lambda row: f"{row.characters:.1%}",
-        "FID": lambda row: "–" if row.fid is None else f"{row.fid:.2f}",
-        "KID × 1,000": lambda row: f"{row.kid_thousandfold:.2f}",
-        "precision": lambda row: f"{row.precision:.2f}",
-        "recall": lambda row: f"{row.recall:.2f}",
-        "density": lambda row: f"{row.density:.2f}",
-        "coverage": lambda row: f"{row.coverage:.2f}",
-        "drawn": lambda row: f"{row.drawn:,}",
-        "near-copies": lambda row: f"{row.near_copies:.1%}",
-        "attack, AUC": lambda row: _in_words(row.attack),
-        "pupil's n": lambda row: f"{row.learned:,}",
-        "teaches": lambda row: f"{row.teaches:.1%} of {row.tested:,}",
-    }
-    return markdown_table(
-        ("lines", "n", *columns),
-        [(row.name, f"{row.lines:,}", *(show(row) for show in columns.values())) for row in rows],
-    )
-
-
 def _in_words(attack: Attack | None) -> str:
     if attack is None:
         return "trained on others"
     return f"{attack.auc:.3f} ({attack.ci95[0]:.3f} to {attack.ci95[1]:.3f})"
+
+
+FIGURES: dict[str, Callable[[LineRow], str]] = {
+    "n": lambda row: f"{row.lines:,}",
+    "read": lambda row: f"{row.read:.1%}",
+    "characters": lambda row: f"{row.characters:.1%}",
+    "FID": lambda row: "–" if row.fid is None else f"{row.fid:.2f}",
+    "KID × 1,000": lambda row: f"{row.kid_thousandfold:.2f}",
+    "precision": lambda row: f"{row.precision:.2f}",
+    "recall": lambda row: f"{row.recall:.2f}",
+    "density": lambda row: f"{row.density:.2f}",
+    "coverage": lambda row: f"{row.coverage:.2f}",
+    "drawn": lambda row: f"{row.drawn:,}",
+    "near-copies": lambda row: f"{row.near_copies:.1%}",
+    "attack, AUC": lambda row: _in_words(row.attack),
+    "pupil's n": lambda row: f"{row.learned:,}",
+    "teaches": lambda row: f"{row.teaches:.1%} of {row.tested:,}",
+}
+"""What is told of a row, by title, in the order told."""
+
+
+def format_line_table(rows: Sequence[LineRow]) -> str:
+    """The rows as a Markdown table."""
+    return markdown_table(
+        ("lines", *FIGURES),
+        [(row.name, *(show(row) for show in FIGURES.values())) for row in rows],
+    )
 
 
 def _solid(text: str) -> str:

@@ -1,6 +1,7 @@
 """``python -m jobs.evaluate`` on bundles that write lines."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from augment.generators.line_saae import CONFIGS, shape_for
 from augment.images import encode_png
 from jobs import evaluate
 from jobs.line_measures import open_lines
+from recognizers.line_fidelity import FIGURES
+from recognizers.line_report import MEANINGS
 
 QUICK = ("--set", "judge_steps=2", "--set", "generated=24")
 
@@ -65,10 +68,13 @@ def test_lines_are_measured_beside_held_out_ones_and_kept_in_the_card(
     assert real["attack"]["calibrated"] is False
     told = capsys.readouterr().out
     assert told.startswith("| lines | n | read |")
-    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {
-        "styles-plates.png",
-        "nearest-plates.png",
-    }
+    assert told.endswith(f"{tmp_path / 'out/report.html'}\n")
+    assert json.loads((tmp_path / "out/report.json").read_text()) == report
+    page = (tmp_path / "out/report.html").read_text()
+    assert page.count("<img") == 2
+    assert "://" not in page.replace("http://www.w3.org", "")
+    assert f"{row['read']:.1%}" in page
+    assert len(FIGURES) == len(re.findall(r'<th scope="row">', page))
     card = (registry / "plates" / "1" / "MODEL_CARD.md").read_text()
     assert "### Lines" in card
     assert "--data csv:" in card
@@ -112,3 +118,7 @@ def test_training_lines_and_those_held_out_are_parted(plates: Path) -> None:
     train, held_out = open_lines(f"csv:{plates}")
     assert (len(train), len(held_out)) == (40, 30)
     assert texts_of(train).isdisjoint(texts_of(held_out))
+
+
+def test_every_figure_of_lines_is_explained() -> None:
+    assert MEANINGS.keys() == FIGURES.keys()
