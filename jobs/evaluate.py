@@ -36,7 +36,8 @@ into OUT/MEASURE.json, OUT/MEASURE.md and pictures:
 | lines | line_saae | readable, near to real lines, copies, attack, what they teach |
 
 Bundles that write lines have ``lines`` alone: text of held-out lines in the style of training ones,
-and neither ``--seeds`` nor ``--workers``.
+and neither ``--seeds`` nor ``--workers``. Their table is OUT/lines.md, in OUT/report.html and
+OUT/report.json.
 """
 
 import argparse

@@ -12,10 +12,11 @@ from augment.data.texts import TextImages, open_texts
 from augment.errors import ConfigError
 from augment.generators.line_saae import load_line_sampler
 from jobs.cli import absolute_uri, annotate_bundle
-from jobs.evaluation import DRAW, EvaluateSettings, write_table
+from jobs.evaluation import DRAW, EvaluateSettings
 from recognizers.cards import card_files
 from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid, style_grid
 from recognizers.line_report import LinePictures, write_line_pages
+from recognizers.pages import write_whole
 from recognizers.text_scenarios import TEXT_SCENARIOS
 
 __all__ = ["LINES", "measure_lines", "open_lines"]
@@ -36,7 +37,7 @@ def measure_lines(
     out: Path,
     command: str,
 ) -> None:
-    """Print lines.md; write it with lines.json, report.html and .json, and the bundles' cards.
+    """Print lines.md; write it with report.html, report.json and the bundles' cards.
 
     Args:
         folders: bundle's reference to its local folder.
@@ -76,7 +77,8 @@ def measure_lines(
         )
     table = format_line_table(rows)
     about = {"data": uri, "seed": seed, "settings": asdict(settings), "command": command}
-    write_table(out, LINES, {"rows": [asdict(row) for row in rows], **about}, table)
+    write_whole(out / f"{LINES}.md", table)
+    print(table, end="")
     print(write_line_pages(out, rows, about, pictures))
     for name, row in zip(samplers, rows[1:], strict=True):
         new = {

@@ -59,7 +59,7 @@ def test_lines_are_measured_beside_held_out_ones_and_kept_in_the_card(
 ) -> None:
     command = [f"{registry}/plates", "--data", f"csv:{plates}", *QUICK]
     evaluate.main([*command, "--out", str(tmp_path / "out")])
-    report = json.loads((tmp_path / "out/lines.json").read_text())
+    report = json.loads((tmp_path / "out/report.json").read_text())
     real, row = report["rows"]
     assert (real["name"], row["drawn"]) == ("real, held out", 24)
     assert row["lines"] == real["lines"] == 15
@@ -69,7 +69,7 @@ def test_lines_are_measured_beside_held_out_ones_and_kept_in_the_card(
     told = capsys.readouterr().out
     assert told.startswith("| lines | n | read |")
     assert told.endswith(f"{tmp_path / 'out/report.html'}\n")
-    assert json.loads((tmp_path / "out/report.json").read_text()) == report
+    assert told.startswith((tmp_path / "out/lines.md").read_text())
     page = (tmp_path / "out/report.html").read_text()
     assert page.count("<img") == 2
     assert "://" not in page.replace("http://www.w3.org", "")
