@@ -16,10 +16,12 @@ from augment.errors import DataError, RequestError
 from augment.images import to_tensor
 from augment.restoration.autoencoder import Autoencoder
 
-__all__ = ["MAX_STRENGTH", "attribute_vectors", "edit"]
+__all__ = ["MAX_CONDITIONAL_STRENGTH", "MAX_STRENGTH", "attribute_vectors", "edit"]
 
 MAX_STRENGTH = 4.0
 """Largest strength of an edit; 1 goes from "has it not" to "has it" as images do on average."""
+MAX_CONDITIONAL_STRENGTH = 1.0
+"""The same with a model conditioned on attributes: on and off are all that it is told."""
 
 
 @torch.no_grad()
@@ -86,7 +88,7 @@ def edit(
         model: in eval mode, on the device of the images.
         images: (N, C, H, W) in [-1, 1].
         strengths: attribute to strength in [-MAX_STRENGTH, MAX_STRENGTH], without ``vectors``
-            in [-1, 1]; negative takes away.
+            in ±MAX_CONDITIONAL_STRENGTH; negative takes away.
         names: (A,) the attributes the model knows.
         vectors: (A, latent_dim) from ``attribute_vectors``; None for a conditional model.
         attributes: (N, A) of the images, in [-1, 1], for a conditional model; None: unknown, 0,
@@ -101,7 +103,7 @@ def edit(
     Raises:
         RequestError: an unknown attribute, or a strength that is not finite or out of range.
     """
-    limit = 1.0 if vectors is None else MAX_STRENGTH  # on and off are all a model is told
+    limit = MAX_CONDITIONAL_STRENGTH if vectors is None else MAX_STRENGTH
     amounts = _amounts(strengths, names, limit).to(images.device)
     old, new, shift = None, None, torch.zeros(())
     if vectors is not None:

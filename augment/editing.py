@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from augment.attributes import edit
+from augment.attributes import MAX_CONDITIONAL_STRENGTH, MAX_STRENGTH, edit
 from augment.autoencoders import ClassCoder, Coder, coder_of
 from augment.bundle import BundleInfo, open_bundle
 from augment.errors import RequestError
@@ -318,6 +318,13 @@ class Editor:
             paste_enlarged(image, box, face, scale)
             for image, box, face in zip(images, boxes, to_uint8(drawn), strict=True)
         ]
+
+    @property
+    def max_strength(self) -> float | None:
+        """Largest strength of an edit, either way; None: the bundle does not edit."""
+        if "edit" not in self.capabilities:
+            return None
+        return MAX_CONDITIONAL_STRENGTH if self._is_conditional else MAX_STRENGTH
 
     @property
     def _is_conditional(self) -> bool:

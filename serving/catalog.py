@@ -7,7 +7,7 @@ from pathlib import Path
 from augment.bundle import READER_FOLDER, SAMPLES_FILE, BundleInfo, Registry, load_bundle
 from augment.errors import BundleError, LabelError, RequestError
 from recognizers.reader_files import read_band
-from serving.models import capabilities_of
+from serving.models import Abilities, abilities_of
 from serving.schemas import ModelDetail, ModelSummary
 
 __all__ = ["Catalog", "Entry"]
@@ -24,12 +24,17 @@ class Entry:
     version: int
     info: BundleInfo
     folder: Path
-    capabilities: tuple[str, ...]
+    abilities: Abilities
 
     @property
     def bundle(self) -> str:
         """NAME/VERSION."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the bundle can be asked for."""
+        return self.abilities.capabilities
 
     @property
     def samples(self) -> Path:
@@ -112,7 +117,7 @@ class Catalog:
             if key not in self._entries:
                 folder = self.registry.fetch("{}/{}".format(*key))
                 info = load_bundle(folder)
-                self._entries[key] = Entry(*key, info, folder, capabilities_of(info, folder))
+                self._entries[key] = Entry(*key, info, folder, abilities_of(info, folder))
             return self._entries[key]
 
     def summaries(self) -> list[ModelSummary]:
@@ -155,6 +160,7 @@ class Catalog:
             channels=info.channels,
             capabilities=list(entry.capabilities),
             attributes=list(info.attributes),
+            max_strength=entry.abilities.max_strength,
             reader=entry.has_reader,
             reader_band=read_band(entry.folder / READER_FOLDER) if entry.has_reader else None,
             published=self.registry.published(entry.bundle),

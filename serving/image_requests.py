@@ -175,8 +175,8 @@ class EditRequest(OneImageRequest):
     task: ClassVar[type[ImageTask]] = Edit
     attributes: dict[str, Strength] = Field(
         min_length=1,
-        description="Attribute to strength: 1 adds it, -1 takes it away, and a conditional model "
-        "goes no further.",
+        description="Attribute to strength: 1 adds it, -1 takes it away; at most the model's "
+        "max_strength.",
         examples=[{"Eyeglasses": 1.0, "Smiling": -0.5}],
     )
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from recognizers.reader import load_reader
 from recognizers.text_reader import load_text_reader
 from serving.schemas import Health, ServeArguments
 
-__all__ = ["LoadModel", "LoadedModel", "Models", "capabilities_of", "load_model"]
+__all__ = ["Abilities", "LoadModel", "LoadedModel", "Models", "abilities_of", "load_model"]
 
 logger = logging.getLogger("labelmint.serving")
 
@@ -52,6 +53,18 @@ class LoadedModel:
     lines: LineSampler | None = None
     line_reader: LineReader | None = None
     identities: OrderedDict[tuple[int, int], Sampler] = field(default_factory=OrderedDict)
+
+
+class Abilities(NamedTuple):
+    """What a bundle can be asked for.
+
+    Attributes:
+        capabilities: of "generate", "new-identities", LINE_CAPABILITIES and those of ``Editor``.
+        max_strength: see ``Editor.max_strength``.
+    """
+
+    capabilities: tuple[str, ...]
+    max_strength: float | None = None
 
 
 LINE_CAPABILITIES = ("texts", "stylize")
@@ -127,22 +140,19 @@ def _load_lines(
     return lines
 
 
-def capabilities_of(info: BundleInfo, folder: Path) -> tuple[str, ...]:
+def abilities_of(info: BundleInfo, folder: Path) -> Abilities:
     """What a bundle can be asked for, read from its description without its weights.
 
     Args:
         info: the bundle's description.
         folder: of the bundle.
 
-    Returns:
-        Of "generate", "new-identities", LINE_CAPABILITIES and ``Editor.capabilities``.
-
     Raises:
         BundleError: the bundle is not sound.
     """
     if info.architecture == LineSAAEGenerator.architecture:
         LineForm.of(info)
-        return LINE_CAPABILITIES
+        return Abilities(LINE_CAPABILITIES)
     kind = _sampler_class(info)
     able = [] if kind is None else ["generate"]
     if kind is CVAEGANSampler:
@@ -150,7 +160,7 @@ def capabilities_of(info: BundleInfo, folder: Path) -> tuple[str, ...]:
     banks = {name: bank.to("meta") for name, bank in load_tensors(folder).items()}
     with torch.device("meta"):  # shapes alone, no memory
         editor = Editor(info, info.build_model(), banks, device="meta", half=False)
-    return (*able, *editor.capabilities)
+    return Abilities((*able, *editor.capabilities), editor.max_strength)
 
 
 def _sampler_class(info: BundleInfo) -> type[Sampler] | None:

@@ -318,6 +318,9 @@ class ModelDetail(BaseModel):
     channels: int
     capabilities: list[str] = Field(description="What it can be asked for.")
     attributes: list[str] = Field(description="What edit knows.")
+    max_strength: float | None = Field(
+        description="Largest strength of an edit, either way; null: the model does not edit."
+    )
     reader: bool = Field(description="Whether images can be read back.")
     reader_band: tuple[float, float] | None = Field(
         description="Confidences that the reader keeps unless a request says otherwise."

@@ -20,7 +20,8 @@ function showImageTools() {
 
 function slider(name) {
   const label = element("label", name.replaceAll("_", " "));
-  const input = element("input", "", { type: "range", min: -2, max: 2, step: 0.1, value: 0, name });
+  const max = Math.min(model.max_strength, 2); // beyond, faces come apart
+  const input = element("input", "", { type: "range", min: -max, max, step: 0.1, value: 0, name });
   const value = element("output", "0");
   input.addEventListener("input", () => (value.textContent = input.value));
   input.addEventListener("change", () => work(edit));

@@ -302,6 +302,7 @@ def test_an_edit_keeps_the_detail_that_the_model_cannot_draw(level):
 
 def test_a_conditional_vae_gan_edits_without_vectors():
     editor = editor_of(lambda: vae_gan(conditional=True))
+    assert editor.max_strength == 1
     assert "edit" in editor.capabilities
     image = pictures(1)[0]
     wanted = [{"Smiling": strength} for strength in (0.5, 1.0, -0.5, -1.0)]

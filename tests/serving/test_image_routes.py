@@ -22,6 +22,8 @@ def test_models_say_what_they_offer_and_which_attributes_they_know(face_client: 
         *("generate", "reconstruct", "morph", "inpaint", "super-resolve", "edit")
     ]
     assert detail["attributes"] == ["Smiling", "Eyeglasses"]
+    assert detail["max_strength"] == 4
+    assert face_client.get("/v1/models/digits").json()["max_strength"] is None
     listed = {m["name"]: m for m in face_client.get("/v1/models").json()["models"]}
     assert listed["faces"]["capabilities"] == detail["capabilities"]
     assert listed["faces"]["attributes"] == detail["attributes"]

@@ -22,7 +22,7 @@ from serving.app import build, create_app
 from serving.catalog import Catalog
 from serving.fulfilment import LocalBackend
 from serving.generation import Chunk
-from serving.models import Models, capabilities_of, load_model
+from serving.models import Models, abilities_of, load_model
 from serving.schemas import ServeArguments
 
 TINY = {
@@ -83,7 +83,7 @@ def test_what_a_bundle_offers_is_what_is_loaded_over_one_network(
     real_registry: Path, backend: LocalBackend, name: str
 ) -> None:
     folder = real_registry / name / "1"
-    assert capabilities_of(load_bundle(folder), folder) == OFFERED[name]
+    assert abilities_of(load_bundle(folder), folder).capabilities == OFFERED[name]
     model = backend.models.model(f"{name}/1")
     assert (model.sampler is not None) == ("generate" in OFFERED[name])
     able = () if model.editor is None else model.editor.capabilities
