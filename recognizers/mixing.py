@@ -65,17 +65,27 @@ class Mixture:
         """Share of each batch that is real, while others come too."""
         return 1 - self.rendered - self.generated
 
-    def shares(self, sources: Collection[str]) -> dict[str, float]:
-        """Shares of each batch that are not real, by source.
+    def check(self, sources: Collection[str]) -> None:
+        """Refuse sources that do not have what the recipe mixes.
 
         Raises:
             ConfigError: a share without its source.
         """
-        shares = {"rendered": self.rendered, "generated": self.generated}
-        for name, share in shares.items():
+        for name, share in self._shares.items():
             if share and name not in sources:
                 raise ConfigError(f"the recipe wants a share of {share} {name} images, got none.")
-        return shares
+
+    def sizes(self, batch_size: int, done: float) -> dict[str, int]:
+        """Images of each source in a batch, none of them 0; ``done`` is the share of the steps."""
+        if done >= self.real_only_after:
+            return {"real": batch_size}
+        sizes = {name: round(share * batch_size) for name, share in self._shares.items()}
+        sizes["real"] = batch_size - sum(sizes.values())
+        return {name: size for name, size in sizes.items() if size}
+
+    @property
+    def _shares(self) -> dict[str, float]:
+        return {"rendered": self.rendered, "generated": self.generated}
 
 
 MixtureT = TypeVar("MixtureT", bound=Mixture)
@@ -118,7 +128,7 @@ def mixed_stream(
     Raises:
         ConfigError: a share without its source.
     """
-    shares = recipe.shares(sources)
+    recipe.check(sources)
     num_classes = 1 + max(int(source.labels.max()) for source in sources.values())
     counts = np.bincount(sources["real"].labels, minlength=num_classes)
     rarity = np.maximum(counts, 1.0) ** -recipe.towards_rare  # new identities count as one image
@@ -126,13 +136,11 @@ def mixed_stream(
         name: _Pool(source, recipe.balance_classes, None if name == "real" else rarity)
         for name, source in sources.items()
     }
-    last_mixed = recipe.real_only_after * steps
 
     def stream(step: int) -> Batch:
         rng = np.random.default_rng((seed, step))
-        sizes = {n: round(s * batch_size) for n, s in shares.items() if s and step < last_mixed}
-        sizes["real"] = batch_size - sum(sizes.values())
-        drawn = [pools[name].draw(size, rng) for name, size in sizes.items() if size]
+        sizes = recipe.sizes(batch_size, step / steps)
+        drawn = [pools[name].draw(size, rng) for name, size in sizes.items()]
         images = np.concatenate([images for images, _ in drawn])
         labels = np.concatenate([labels for _, labels in drawn])
         batch = Batch(augment(images, int(rng.integers(2**31))), labels)

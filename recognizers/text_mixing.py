@@ -99,23 +99,19 @@ def mixed_lines(
         ConfigError: a share without its source.
         LabelError: a text that the charset does not know.
     """
-    shares = recipe.shares(sources)
+    recipe.check(sources)
     if recipe.most_generated and "generated" in sources:
         generated = sources["generated"]
         first = np.arange(min(recipe.most_generated, len(generated)))
         sources = sources | {"generated": generated.subset(first)}
     targets = {name: charset.encode(source.texts)[0] for name, source in sources.items()}
     weights = {"real": _rarity(sources["real"].texts, recipe.towards_rare)}
-    last_mixed = recipe.real_only_after * steps
 
     def stream(step: int) -> TextBatch:
         rng = np.random.default_rng((seed, step))
-        sizes = {n: round(s * batch_size) for n, s in shares.items() if s and step < last_mixed}
-        sizes["real"] = batch_size - sum(sizes.values())
         rows = {
             name: rng.choice(len(sources[name]), size, p=weights.get(name))
-            for name, size in sizes.items()
-            if size
+            for name, size in recipe.sizes(batch_size, step / steps).items()
         }
         lines = Lines(
             np.concatenate([sources[name].lines.pixels[some] for name, some in rows.items()]),
