@@ -38,7 +38,8 @@ def from_mapping(kind: type[T], mapping: Mapping[str, Any], where: str = "") -> 
         ConfigError: unknown key, wrong type, or a range refused by ``__post_init__``.
     """
     if not isinstance(mapping, Mapping):
-        raise ConfigError(f"expected a section for {where or kind.__name__}, got {mapping!r}.")
+        section = where.removesuffix(".") or kind.__name__
+        raise ConfigError(f"expected a section for {section}, got {mapping!r}.")
     hints = get_type_hints(kind)
     valid = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for key in mapping:
@@ -62,7 +63,8 @@ def merged(config: T, changes: Any, where: str = "") -> T:
         ConfigError: unknown key, wrong type, or a range refused by ``__post_init__``.
     """
     if not isinstance(changes, Mapping):
-        raise ConfigError(f"expected a section for {where or 'the settings'}, got {changes!r}.")
+        section = where.removesuffix(".") or "the settings"
+        raise ConfigError(f"expected a section for {section}, got {changes!r}.")
     present: dict[str, Any] = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)  # type: ignore[arg-type]
@@ -73,7 +75,7 @@ def merged(config: T, changes: Any, where: str = "") -> T:
         path = f"{where}{key}"
         if key not in present:
             raise ConfigError(f"unknown setting {path}; valid settings here: {', '.join(present)}.")
-        if dataclasses.is_dataclass(present[key]):
+        if dataclasses.is_dataclass(present[key]) and change is not None:  # None: taken out
             values[key] = merged(present[key], change, f"{path}.")
         elif isinstance(present[key], Mapping) and isinstance(change, Mapping):
             values[key] = _merged_entries(hints[key], present[key], change, path)

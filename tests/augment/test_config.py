@@ -23,6 +23,7 @@ class Settings:
     averaged: bool = True
     sizes: tuple[int, ...] = (8, 16)
     optimizer: Optimizer = field(default_factory=Optimizer)
+    second: Optimizer | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -48,6 +49,14 @@ def test_overrides_reach_nested_sections_and_leave_the_original_alone() -> None:
     )
     assert isinstance(changed.optimizer.rate, float)
     assert settings == Settings()
+
+
+def test_an_optional_section_can_be_put_in_and_taken_out() -> None:
+    both = with_overrides(Settings(), ['second={"rate": 2}'])
+    assert both == Settings(second=Optimizer(rate=2.0))
+    assert with_overrides(both, ["second=null"]) == Settings()
+    with pytest.raises(ConfigError, match="expected a section for optimizer, got None"):
+        with_overrides(Settings(), ["optimizer=null"])
 
 
 def test_an_unknown_key_lists_the_valid_ones() -> None:
