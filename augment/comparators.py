@@ -48,10 +48,15 @@ class Comparator(Protocol):
 
 @dataclass(frozen=True)
 class PerceptualConfig:
-    """A feature distance as one more reconstruction term of a generator."""
+    """A feature distance as one more reconstruction term of a generator.
+
+    Weight 1: missing all of the real features' squared norm costs what the generator's own
+    reconstruction term, with its weight and its reduction, asks for a mean squared error of 1 in
+    pixels on [-1, 1]; where that term is relative, or a mean, a share of 1.
+    """
 
     comparator: str  # see ``augment.feature_networks``
-    weight: float = 1.0  # of the share of the real features' squared norm that is missed
+    weight: float = 1.0  # see above
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -167,7 +172,7 @@ class FrozenNetwork(nn.Module):
         try:
             with torch.no_grad():
                 features = self(torch.zeros(1, channels, *image_size, device=device))
-        except RuntimeError as error:
+        except (AssertionError, RuntimeError, ValueError) as error:  # as the network refuses
             raise ConfigError(
                 f"{self.name} does not take images of {image_size[0]}×{image_size[1]}×{channels}: "
                 f"{error}; choose another layer or image size."

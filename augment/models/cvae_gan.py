@@ -201,8 +201,8 @@ class CVAEGAN(nn.Module):
             with torch.set_grad_enabled(self._is_joint):
                 mu, log_var = self.encode_with(batch.images, vectors.detach())
             x_f = self(sample_posterior(mu, log_var, draws), vectors)
-            terms["pairwise"] = self._pairwise(batch, vectors, x_f)
-            total = total + config.pairwise_weight * terms["pairwise"].mean()  # λ2 L_G
+            pairwise = self._pairwise(batch, vectors, x_f, terms)
+            total = total + config.pairwise_weight * pairwise.mean()  # λ2 L_G
             if self._is_joint:
                 terms["kl"] = self._kl(mu, log_var)
                 total = total + config.kl_weight * terms["kl"].mean()  # λ1 L_KL
@@ -240,9 +240,10 @@ class CVAEGAN(nn.Module):
     def _encode(self, batch: Batch, draws: torch.Generator) -> Losses:
         vectors = self.vectors(batch.labels)
         x_f, mu, log_var = self._reconstruct(batch, vectors, draws)
-        kl, pairwise = self._kl(mu, log_var), self._pairwise(batch, vectors, x_f)
-        total = self.config.kl_weight * kl.mean() + self.config.pairwise_weight * pairwise.mean()
-        return Losses(total, {"kl": kl, "pairwise": pairwise})
+        terms = {"kl": self._kl(mu, log_var)}
+        pairwise = self._pairwise(batch, vectors, x_f, terms)
+        total = self.config.kl_weight * terms["kl"].mean()  # λ1 L_KL
+        return Losses(total + self.config.pairwise_weight * pairwise.mean(), terms)  # + λ2 L_G
 
     def _reconstruct(
         self, batch: Batch, vectors: Tensor, draws: torch.Generator
@@ -263,8 +264,13 @@ class CVAEGAN(nn.Module):
             z_p[:swapped] = sample_posterior(mu, log_var, draws)
         return z_p
 
-    def _pairwise(self, batch: Batch, vectors: Tensor, x_f: Tensor) -> Tensor:
-        """L_G: distances of pixels, f_D and f_C between x and x_f (Eq. 7)."""
+    def _pairwise(
+        self, batch: Batch, vectors: Tensor, x_f: Tensor, terms: dict[str, Tensor]
+    ) -> Tensor:
+        """L_G: distances of pixels, f_D and f_C between x and x_f (Eq. 7), noted in ``terms``.
+
+        The perceptual term, if there is one, is noted by itself and added with its weight.
+        """
         x = batch.images
         total = self._reduce(feature_distance(x_f, x), x)
         if self.config.pairwise_features:
@@ -272,10 +278,12 @@ class CVAEGAN(nn.Module):
                 with torch.no_grad():
                     real = f(x)
                 total = total + self._reduce(feature_distance(f(x_f), real), real)
+        terms["pairwise"] = total
         perceptual = self.config.perceptual
         if perceptual is not None:
-            share = perceptual_term(perceptual, self.comparator, x_f, x)
-            total = total + perceptual.weight * share
+            terms["perceptual"] = perceptual_term(perceptual, self.comparator, x_f, x)
+            unit = x[0].numel() / 2 if self.config.reduction == "sum" else 1.0
+            total = total + perceptual.weight * unit * terms["perceptual"]
         return total
 
     def _kl(self, mu: Tensor, log_var: Tensor) -> Tensor:

@@ -282,8 +282,9 @@ class SAAE(nn.Module):
 
     def _reconstruct(self, batch: Batch, draws: torch.Generator) -> Losses:
         x_tilde = self(batch.contents, self.encode_style(batch.styles))
-        rec = self._distance(x_tilde, batch.images)
-        return Losses(rec.mean(), {"reconstruction": rec})
+        terms: dict[str, Tensor] = {}
+        rec = self._distance(x_tilde, batch.images, terms)
+        return Losses(rec.mean(), terms)
 
     def _discriminate(self, batch: Batch, draws: torch.Generator) -> Losses:
         with torch.no_grad():
@@ -302,13 +303,14 @@ class SAAE(nn.Module):
 
     def _generate(self, batch: Batch, draws: torch.Generator) -> Losses:
         images, z_s, unpaired = self._mix_pairs(batch, draws)
-        rec = self._distance(images[unpaired:], batch.images[unpaired:])
+        terms: dict[str, Tensor] = {}
+        rec = self._distance(images[unpaired:], batch.images[unpaired:], terms)
         adv = self._wants_real(self.discriminator(self._seen(images, draws)), batch.labels)
         total = (
             self.config.reconstruction_weight * (rec.mean() if len(rec) else images.sum() * 0)
             + self.config.adversarial_weight * adv.mean()
         )
-        terms = {"reconstruction": rec, "adversarial": adv}
+        terms["adversarial"] = adv
         if self.config.style_weight and unpaired:
             read_back = self.encode_style(images[:unpaired])
             style = (read_back - z_s[:unpaired].detach()).square().mean(dim=1)
@@ -328,13 +330,15 @@ class SAAE(nn.Module):
         z_s = z_s[order.to(z_s.device)]
         return self(batch.contents, z_s), z_s, unpaired
 
-    def _distance(self, images: Tensor, targets: Tensor) -> Tensor:
+    def _distance(self, images: Tensor, targets: Tensor, terms: dict[str, Tensor]) -> Tensor:
+        """Reconstruction, with the perceptual term if there is one; each noted in ``terms``."""
         measure = l1_distance if self.config.reconstruction == "l1" else l2_distance
-        distance, perceptual = measure(images, targets), self.config.perceptual
+        terms["reconstruction"] = measure(images, targets)
+        perceptual = self.config.perceptual
         if perceptual is None or not len(images):
-            return distance
-        share = perceptual_term(perceptual, self.comparator, images, targets)
-        return distance + perceptual.weight * share
+            return terms["reconstruction"]
+        terms["perceptual"] = perceptual_term(perceptual, self.comparator, images, targets)
+        return terms["reconstruction"] + perceptual.weight * terms["perceptual"]
 
     def _seen(self, images: Tensor, draws: torch.Generator) -> Tensor:
         return diff_augment(images, draws) if self.config.diff_augment else images

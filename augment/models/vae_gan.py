@@ -288,7 +288,7 @@ class VAEGAN(nn.Module):
         if perceptual is None:
             return 0.0
         terms["perceptual"] = perceptual_term(perceptual, self.comparator, x_tilde, x)
-        return perceptual.weight * x[0].numel() * terms["perceptual"]  # as large as other sums
+        return perceptual.weight * x[0].numel() / 2 * terms["perceptual"]  # as ½‖x − x̃‖²
 
     def _generate(self, batch: Batch, draws: torch.Generator) -> list[Tensor]:
         """x̃ = Dec(Enc(x)), if there is an encoder, and x_p = Dec(z_p) with z_p ~ N(0, I)."""

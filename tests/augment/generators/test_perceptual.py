@@ -13,15 +13,28 @@ from augment.config import to_mapping, with_overrides
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError
 from augment.generators import GENERATORS
+from augment.phases import Losses
 
 SIZE = (32, 32)
 NETWORK = "untrained:squeezenet1_1:features.0"
+PIXELS = 3 * SIZE[0] * SIZE[1]
 PHASES = [
     ("cvae_gan", "generator"),
     ("masked_vae", "autoencoder"),
     ("saae", "reconstruct"),
+    ("saae", "generator"),
     ("vae_gan", "encoder"),
     ("vae_gan", "decoder"),
+]
+SUMS = ["model.reduction=sum", "model.pairwise_weight=3"]
+UNITS = [  # what a share of 1 costs: (architecture, phase, settings, cost)
+    ("cvae_gan", "generator", ["model.pairwise_weight=3"], 3),
+    ("cvae_gan", "generator", SUMS, 3 * PIXELS / 2),
+    ("cvae_gan", "encoder", [*SUMS, "model.joint=false"], 3 * PIXELS / 2),
+    ("masked_vae", "autoencoder", [], 1),
+    ("saae", "reconstruct", [], 1),
+    ("saae", "generator", ["model.reconstruction_weight=5"], 5),
+    ("vae_gan", "encoder", [], PIXELS / 2),
 ]
 TINY = {
     "cvae_gan": ("model.width=4", "model.classifier_steps=0"),
@@ -45,13 +58,17 @@ def make_config(architecture: str, weight: float | None = None):
     )
 
 
-def total_of(config, data, phase: str, comparator: nn.Module | None = None) -> torch.Tensor:
+def losses_of(config, data, phase: str, comparator: nn.Module | None = None) -> Losses:
     model = config.build_model(data)
     if comparator is not None:
         model.comparator = FrozenNetwork("mine", comparator, "output")
     phases = {p.name: p for stage in model.stages() for p in stage.phases}
     batch = config.batches(data)(0, 0, 1)
-    return phases[phase].losses(batch, torch.Generator().manual_seed(1)).total
+    return phases[phase].losses(batch, torch.Generator().manual_seed(1))
+
+
+def total_of(config, data, phase: str, comparator: nn.Module | None = None) -> float:
+    return float(losses_of(config, data, phase, comparator).total.detach())
 
 
 class Nothing(nn.Module):
@@ -66,15 +83,23 @@ class Nothing(nn.Module):
 
 
 @pytest.mark.parametrize(("architecture", "phase"), PHASES)
-def test_the_term_adds_its_weight_times_what_is_missed(data, architecture, phase):
-    plain, once, twice = (
-        float(total_of(make_config(architecture, weight), data, phase).detach())
-        for weight in (None, 1.0, 2.0)
-    )
-    assert once > plain
-    assert twice - plain == pytest.approx(2 * (once - plain), rel=0.01)
+def test_the_term_adds_nothing_where_the_features_are_alike(data, architecture, phase):
+    plain = total_of(make_config(architecture), data, phase)
     blind = total_of(make_config(architecture, 2.0), data, phase, Nothing())
-    assert float(blind.detach()) == pytest.approx(plain, rel=1e-6)
+    assert blind == pytest.approx(plain, rel=1e-6)
+
+
+@pytest.mark.parametrize(("architecture", "phase", "settings", "cost"), UNITS)
+def test_the_term_costs_its_weight_in_the_unit_of_the_reconstruction(
+    data, architecture, phase, settings, cost
+):
+    config = make_config(architecture, 0.5)
+    losses = losses_of(with_overrides(config, settings), data, phase)
+    share = float(losses.terms["perceptual"].detach().mean())
+    assert share > 0.01
+    without = with_overrides(config, [*settings, "model.perceptual=null"])
+    added = float(losses.total.detach()) - total_of(without, data, phase)
+    assert added == pytest.approx(0.5 * cost * share, rel=0.01)
 
 
 @pytest.mark.parametrize(("architecture", "phase"), PHASES)

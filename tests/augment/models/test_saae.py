@@ -108,7 +108,7 @@ def test_discriminator_and_generator_pull_the_same_images_in_opposite_directions
 def test_reconstruction_of_the_target_itself_costs_nothing():
     model = make_model(PAPER)
     images = make_batch().images
-    assert torch.equal(model._distance(images, images), torch.zeros(8))
+    assert torch.equal(model._distance(images, images, {}), torch.zeros(8))
 
 
 @pytest.mark.parametrize(
