@@ -11,6 +11,8 @@ tries recipes for every arm alike, on training images, and writes the best for `
 
 A perceptual term, ``--set 'generator.model.perceptual={"comparator": "reader:PATH:LAYER"}'``, is
 clean where that recognizer has seen no other image than the draw's: the gain is its training's too.
+``{seed}`` in PATH is each seed's number, as in ``runs/plain/seeds/{seed}/bundle``, whose reader was
+trained on the same draw by a benchmark without the term.
 """
 
 import argparse
@@ -160,12 +162,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = quicken(plan) if arguments.quick else plan
     offer_readers()
     plan = replace(plan, generator=absolute_paths(plan.generator))
-    check_comparator(plan, scenario, arguments.seed)
     device = choose_device(arguments.device, "--device")
     out = results_folder(arguments)
-    if arguments.dry_run:
-        print_plan("benchmark", arguments, plan)
-        return
     if isinstance(scenario, ReportingView):
         count = scenario.num_sets()
     else:
@@ -175,6 +173,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         SeedTask(scenario, seed, plan, out, arguments.recognizer, device)
         for seed in range(arguments.seed, arguments.seed + count)
     ]
+    check_comparators(tasks)
+    if arguments.dry_run:
+        print_plan("benchmark", arguments, plan)
+        return
     with alone_at(out):
         print("\n" + carry_out(tasks, arguments, command=command, out=out))
 
@@ -238,14 +240,16 @@ def choose_scenario(arguments: argparse.Namespace) -> Scenario:
     return scenario.with_shots(arguments.shots) if arguments.shots else scenario
 
 
-def check_comparator(plan: Plan, scenario: Scenario, seed: int) -> None:
+def check_comparators(tasks: Sequence[SeedTask]) -> None:
     """Open what a perceptual term compares by, if there is one, before anything is trained.
 
     Raises:
         ConfigError, BundleError: it cannot be opened, or does not take the scenario's images.
     """
-    if getattr(plan.generator.model, "perceptual", None) is not None:
-        plan.generator.build_model(scenario.draw(seed).train)
+    for task in tasks:
+        plan = task.own_plan()
+        if getattr(plan.generator.model, "perceptual", None) is not None:
+            plan.generator.build_model(task.scenario.draw(task.seed).train)
 
 
 def quicken(plan: Plan) -> Plan:

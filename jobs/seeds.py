@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 import torch
 
+from augment.config import merged
 from augment.errors import AugmentError
 from recognizers.arms import Plan, SeedRun
 from recognizers.base import find_recognizer
@@ -83,10 +84,19 @@ class SeedTask:
         """Where the seed's finished pieces are kept."""
         return self.out / "seeds" / str(self.seed)
 
+    def own_plan(self) -> Plan:
+        """The plan with this seed's number for ``{seed}`` in the name of a comparator."""
+        perceptual = getattr(self.plan.generator.model, "perceptual", None)
+        if perceptual is None:
+            return self.plan
+        name = perceptual.comparator.replace("{seed}", str(self.seed))
+        return merged(self.plan, {"generator": {"model": {"perceptual": {"comparator": name}}}})
+
     def _open(self, draw: Draw, folder: Path) -> SeedRun:
         offer_readers()  # a perceptual term may compare by one; this may be another process
         build = find_recognizer(self.recognizer) if self.recognizer else None
-        return SeedRun(draw, self.seed, self.plan, folder, build=build, say=say, device=self.device)
+        plan = self.own_plan()
+        return SeedRun(draw, self.seed, plan, folder, build=build, say=say, device=self.device)
 
 
 def say(text: str) -> None:

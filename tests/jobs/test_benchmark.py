@@ -255,6 +255,21 @@ def test_seeds_in_other_processes_and_folders_open_the_comparator(
     assert seed.plan.generator.build_model(seed.draw.train).comparator.name == found
 
 
+def test_each_seed_may_compare_by_a_network_of_its_own(comparator: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").rename(tmp_path / "mine-0")
+    own = compare_by("reader:mine-{seed}:body")
+    run(tmp_path / "out", *own, "--dry-run", "--seeds", "1")
+    with pytest.raises(AugmentError, match="mine-1"):
+        run(tmp_path / "out", *own, "--dry-run", "--seeds", "2")
+    plan = merged(
+        plan_for("tiny"),
+        {"generator": {"model": {"perceptual": {"comparator": "reader:mine-{seed}:body"}}}},
+    )
+    seeds = [SeedTask(scenarios.SCENARIOS["tiny"], seed, plan, tmp_path) for seed in (3, 4)]
+    names = [seed.own_plan().generator.model.perceptual.comparator for seed in seeds]
+    assert names == ["reader:mine-3:body", "reader:mine-4:body"]
+
+
 def test_quick_divides_all_steps_by_ten() -> None:
     plan, quick = Plan(), benchmark.quicken(Plan())
     assert quick.budget.steps == plan.budget.steps // 10
