@@ -31,7 +31,8 @@ class Referee:
         kind: of the recognizers, "character" or "face".
         budget: of each recognizer.
         seed: of everything random.
-        folder: where recognizers are kept; several processes may share it once it is filled.
+        folder: where recognizers are kept, those of other data, splits, image sizes, budgets and
+            seeds apart; several processes may share it once it is filled.
         inception: file of torchvision's Inception weights; None: domain features alone.
         labelled: whether any generator draws the data's classes. If none does, an attribute takes
             their place where they cannot be told; see ``that_can_be_told``.
@@ -87,8 +88,9 @@ class Referee:
             part.subset(np.flatnonzero(np.isin(part.labels, shared))) for part in (one, two)
         )
         self.members, self.non_members = match_classes(self.train, self.real, seed)
-        key = f"{data.digest()} {kind} {budget} {seed}"
-        self.folder = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
+        seen = (data.digest(), data.classes, data.image_size, data.channels)
+        dealt = (data.splits.tolist(), data.groups.tolist(), kind, budget, seed)
+        self.folder = folder / hashlib.sha256(repr((seen, dealt)).encode()).hexdigest()[:16]
         self.inception = inception
 
     @cached_property

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from augment.data.datasets import LabelledImages
+from augment.data.datasets import LabelledImages, open_data
 from augment.errors import DataError, RequestError
 from augment.generate import Samples
 from recognizers import referee as referees
@@ -153,6 +153,29 @@ def test_recognizers_are_kept_for_the_next_process(referee, data, evaluated):
         np.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy())
     other_seed = Referee(data, "character", referee.budget, 1, referee.folder.parent)
     assert other_seed.folder != referee.folder
+
+
+def test_recognizers_of_other_splits_groups_and_forms_are_kept_apart(tmp_path: Path):
+    digits = open_data("digits:", image_size=(16, 16))
+    pixels, labels, train = digits.images(), digits.labels, digits.splits == "train"
+
+    def folder(data: LabelledImages) -> Path:
+        return Referee(data, "character", Budget(), 0, tmp_path).folder
+
+    def of(train: np.ndarray, **more) -> LabelledImages:
+        splits = np.where(train, "train", "test")
+        return LabelledImages.from_arrays(pixels, labels, digits.classes, splits=splits, **more)
+
+    pairs = [str(number // 2) for number in range(len(labels))]
+    larger, colored = (
+        open_data("digits:", **{"image_size": (16, 16), **form})
+        for form in ({"image_size": (24, 24)}, {"channels": 3})
+    )
+    turned = {name: name for name in reversed(digits.classes)}
+    others = [of(train), of(~train), of(train, groups=pairs), larger, colored]
+    kept = [folder(data) for data in (digits, digits.relabel(turned), *others)]
+    assert len(set(kept)) == len(kept)
+    assert folder(of(train)) == kept[2]
 
 
 def test_a_class_without_training_images_is_named(data, tmp_path: Path):
