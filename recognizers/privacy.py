@@ -109,7 +109,6 @@ class Attack:
         auc: chance that a member scores above a non-member, ties counting half: 0.5 when
             members cannot be told, 1 when all can.
         ci95: its 95 % interval over groups of images, for the generated images at hand.
-        found: share of members found when one in a hundred non-members is accused.
         members: number of training images attacked.
         non_members: number of other real images.
         over_real: by how much ``auc`` is above that of the plain attack with real images; None
@@ -121,7 +120,6 @@ class Attack:
     calibrated: bool
     auc: float
     ci95: tuple[float, float]
-    found: float
     members: int
     non_members: int
     over_real: float | None = None
@@ -204,8 +202,7 @@ def attack_members(
         usual = nearest_distances(targets, reference)
         both = usual + near
         scores = np.divide(usual, both, out=np.full_like(near, 0.5), where=both > 0)
-    inside, outside = np.split(scores, [count])
-    auc, pulls = _area(inside, outside)
+    auc, pulls = _area(*np.split(scores, [count]))
     over_real, pair = None, None
     if real is not None:
         rival, others = _area(*np.split(-nearest_distances(targets, real), [count]))
@@ -216,7 +213,6 @@ def attack_members(
         calibrated=reference is not None,
         auc=auc,
         ci95=_inside_unit(auc, _reach(pulls, groups)),
-        found=float((inside > np.quantile(outside, 0.99)).mean()),
         members=count,
         non_members=len(non_members),
         over_real=over_real,

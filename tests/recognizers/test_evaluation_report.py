@@ -33,7 +33,7 @@ def attack(auc: float, reach: float, real: float, **more: object) -> dict[str, o
     over = auc - real
     return {
         "space": "pixels", "calibrated": False, "auc": auc, "ci95": [auc - reach, auc + reach],
-        "found": 0.01, "members": 20, "non_members": 20, "over_real": over,
+        "members": 20, "non_members": 20, "over_real": over,
         "over_real_ci95": [over - reach / 2, over + reach / 2], **more,
     }  # fmt: skip
 
