@@ -135,9 +135,12 @@ def _eight_bits(picture: Image.Image, name: str) -> Image.Image:
 
 
 def encode_png(image: Pixels) -> bytes:
-    """Encode (H, W, 1 or 3) uint8 as PNG, at the compression that is fastest to write."""
-    pixels = image if image.shape[2] == 1 else np.ascontiguousarray(image[:, :, ::-1])
-    ok, data = cv2.imencode(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, 1))
+    """Encode (H, W, 1 or 3) uint8 as PNG, as fast as OpenCV does unless it is told how.
+
+    Its least compression, named, takes nearly twice as long for a tenth fewer bytes.
+    """
+    pixels = image if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    ok, data = cv2.imencode(".png", pixels)
     if not ok:
         raise ImageError(f"cannot encode an image of shape {image.shape} as PNG.")
     encoded: bytes = data.tobytes()
