@@ -106,6 +106,7 @@ def check_plate(text: str, layout: Layout) -> None:
     check_line(text.replace(EMPTY_PLACE, ""))
 
 
+@lru_cache(maxsize=4096)  # a line's width is asked for to choose its image and to draw it
 def line_width(text: str, height: int = 32) -> int:
     """Width of the image that a free text needs, pixels: a multiple of 8.
 
