@@ -43,6 +43,7 @@ def measure_bundles(
     strict: bool,
     command: str,
     others: Sequence[str] = (),
+    left_out: Mapping[str, str] | None = None,
 ) -> None:
     """Measure, print the tables, and write report.json, report.html and the cards.
 
@@ -54,6 +55,7 @@ def measure_bundles(
         strict: a measure that cannot be taken is an error, otherwise a note.
         command: measures it again.
         others: further tables in the same folder.
+        left_out: further tables that could not be made, and why.
 
     Raises:
         AugmentError: of a measure, if ``strict``.
@@ -91,7 +93,7 @@ def measure_bundles(
             }
             for name in wanted
         },
-        "left_out": real["left_out"],
+        "left_out": {**(left_out or {}), **real["left_out"]},
         "others": list(others),
         "seconds": round(time.monotonic() - started, 1),
         "device": _device(evaluation.settings.device),

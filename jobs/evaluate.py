@@ -2,9 +2,10 @@ r"""Measure generators against real images: one report of several bundles side b
 
     python -m jobs.evaluate registry/digits registry/mnist --data idx:mnist --out runs/evaluation
 
-takes every measure that fits each bundle. ``--only MEASURE``, given once or several times,
-takes these alone. Of any bundle that draws the data's classes, into OUT/report.html,
-OUT/report.json and the bundle's MODEL_CARD.md, over ``--seeds`` seeds and on ``--workers`` workers:
+takes every measure that fits each bundle, and says which could not be taken. ``--only MEASURE``,
+given once or several times, takes these alone. Of any bundle that draws the data's classes, into
+OUT/report.html, OUT/report.json and the bundle's MODEL_CARD.md, over ``--seeds`` seeds and on
+``--workers`` workers:
 
 | --only | says |
 |---|---|
@@ -50,7 +51,7 @@ from typing import Any
 
 from augment.bundle import BundleInfo, load_bundle
 from augment.data.datasets import LabelledImages, open_data
-from augment.errors import ConfigError
+from augment.errors import AugmentError, ConfigError, DataError
 from augment.generators.line_saae import LineSAAEGenerator
 from augment.generators.unlabelled import draws_unlabelled
 from jobs.alone import alone_at
@@ -174,16 +175,29 @@ def measure(
 ) -> None:
     """Make the papers' tables, then what is measured of any bundle.
 
+    What cannot be measured is told, and the rest goes on; where it was asked for, it is an error.
+
     Args:
         evaluation: of all bundles.
         wanted: names of the measures of each.
         arguments: of the command line.
         command: the whole of it.
+
+    Raises:
+        AugmentError: of a measure that ``--only`` names.
+        DataError: none can be taken, and why.
     """
     tables = {table: [n for n in wanted if table in wanted[n]] for table in MEASURES}
     tables = {table: names for table, names in tables.items() if names}
+    left_out = {}
     for table, names in tables.items():
-        MEASURES[table](evaluation.only(names))
+        try:
+            MEASURES[table](evaluation.only(names))
+        except AugmentError as error:
+            if arguments.only:
+                raise
+            print(f"{table}: not measured. {error}")
+            left_out[table] = str(error)
     of_any = {n: [m for m in BUNDLE_MEASURES if m in names] for n, names in wanted.items()}
     of_any = {name: names for name, names in of_any.items() if names}
     if of_any:
@@ -194,8 +208,11 @@ def measure(
             workers=arguments.workers,
             strict=bool(arguments.only),
             command=command,
-            others=list(tables),
+            others=[table for table in tables if table not in left_out],
+            left_out=left_out,
         )
+    elif left_out.keys() == tables.keys():
+        raise DataError(f"no measure can be taken of {', '.join(wanted)}; see above why.")
 
 
 def writes_lines(infos: Mapping[str, BundleInfo], only: Sequence[str] | None) -> bool:

@@ -16,6 +16,8 @@ from augment.generators.saae import CONFIGS
 from augment.images import encode_png
 from augment.training import PlainContext
 from jobs import evaluate
+from jobs.evaluation import Evaluation
+from jobs.measures import MEASURES as TABLES
 
 QUICK = ("judge_steps=6", "generated=30", "samples=20", "validation_images=20", "pairs=3")
 
@@ -71,6 +73,25 @@ def test_everything_that_fits_is_measured_by_default(registry, images, tmp_path,
     assert attack["members"]["mean"] == attack["non_members"]["mean"] == 24  # of the half, all
     assert "| real, held out |" in capsys.readouterr().out
     assert "digits" in (tmp_path / "report.html").read_text()
+
+
+def test_a_table_that_cannot_be_made_is_told_and_stops_nothing_unless_asked_for(
+    registry, images, tmp_path, monkeypatch, capsys
+):
+    def refuse(evaluation: Evaluation) -> None:
+        raise DataError("no window fits")
+
+    monkeypatch.setitem(TABLES, "parzen", refuse)
+    report = run(registry, images, tmp_path / "a")
+    assert (report["others"], report["left_out"]) == ([], {"parzen": "no window fits"})
+    assert "labels" in report["bundles"]["digits"]["measures"]
+    assert "parzen: not measured. no window fits" in capsys.readouterr().out
+    assert "Parzen was not measured: no window fits" in (tmp_path / "a/report.html").read_text()
+    with pytest.raises(DataError, match="no window fits"):
+        run(registry, images, tmp_path / "b", "--only", "parzen")
+    monkeypatch.setattr(evaluate, "fitting", lambda info, data: ["parzen"])
+    with pytest.raises(DataError, match="no measure can be taken of digits"):
+        run(registry, images, tmp_path / "c")
 
 
 def test_the_card_is_kept_in_the_bundle_whose_digest_stays(registry, images, tmp_path):
