@@ -9,6 +9,8 @@ __all__ = ["NearestImages", "nearest_images"]
 
 CANDIDATES = 4
 """Images that are compared exactly."""
+CHUNK = 256
+"""Images looked for at a time; bounds the memory at CHUNK × M distances."""
 
 
 def nearest_images(
@@ -46,7 +48,18 @@ class NearestImages:
             indices: (N,) in [0, M).
             distances: (N,) in [0, 1]: 0 = the same picture, 1 = black against white.
         """
-        flat, rows = images.reshape(len(images), -1), np.arange(len(images))
+        flat, found = images.reshape(len(images), -1), []
+        for start in range(0, len(flat), CHUNK):
+            rows = slice(start, start + CHUNK)
+            found.append(self._search(flat[rows], None if besides is None else besides[rows]))
+        indices, squares = (np.concatenate(part) for part in zip(*found, strict=True))
+        return indices, np.sqrt(squares)
+
+    def _search(
+        self, flat: Pixels, besides: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """(N,) index and mean squared difference of the nearest to each of (N, D) levels."""
+        rows = np.arange(len(flat))
         squared = self._squares - 2 * (flat - self._centre) @ self._points.T
         if besides is not None:
             squared[rows, besides] = np.inf
@@ -58,7 +71,7 @@ class NearestImages:
         if besides is not None:
             exact[candidates == besides[:, None]] = np.inf
         best = exact.argmin(axis=1)
-        return candidates[rows, best], np.sqrt(exact[rows, best])
+        return candidates[rows, best], exact[rows, best]
 
 
 def _mean_square(first: Pixels, second: Pixels) -> NDArray[np.float64]:

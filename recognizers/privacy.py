@@ -66,12 +66,9 @@ class NearCopies:
             raise DataError(
                 f"expected at least 2 training images to tell near-copies by, got {len(train)}."
             )
-        self._nearest, every = NearestImages(train), np.arange(len(train))
-        distances = [
-            self._nearest(train[rows], besides=rows)[1]
-            for rows in np.array_split(every, -(-len(train) // CHUNK))
-        ]
-        self.limit = float(np.quantile(np.concatenate(distances), NEAR))
+        self._nearest = NearestImages(train)
+        distances = self._nearest(train, besides=np.arange(len(train)))[1]
+        self.limit = float(np.quantile(distances, NEAR))
 
     def __call__(self, images: Pixels) -> NDArray[np.bool_]:
         """(N,) whether each of (N, H, W, C) images is a near-copy; a training image always is."""

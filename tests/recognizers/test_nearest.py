@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -26,3 +28,18 @@ def test_images_a_level_apart_in_one_pixel_are_told_apart() -> None:
 def test_what_is_no_answer_is_never_given() -> None:
     among = np.random.default_rng(1).integers(0, 256, (2, 4, 4, 1), dtype=np.uint8)
     assert nearest_images(among, among, besides=np.arange(2))[0].tolist() == [1, 0]
+
+
+def test_no_more_distances_are_held_than_those_of_a_few_images() -> None:
+    """3,000 × 3,000 distances and their order in memory would be over 100 MB, a chunk's are under 15."""
+    images = np.random.default_rng(2).integers(0, 256, (3000, 3, 3, 1), dtype=np.uint8)
+    itself = np.arange(len(images))
+    tracemalloc.start()
+    indices, distances = nearest_images(images, images)
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < 30e6
+    assert (indices.tolist(), distances.max()) == (itself.tolist(), 0)
+    others, apart = nearest_images(images, images, besides=itself)
+    assert (others != itself).all()
+    assert apart.min() > 0
