@@ -78,7 +78,10 @@ def total_variation(images: Tensor, beta: float = 2.0) -> Tensor:
     x = images.float()
     across = (x[:, :, :-1, 1:] - x[:, :, :-1, :-1]).square()
     down = (x[:, :, 1:, :-1] - x[:, :, :-1, :-1]).square()
-    return (across + down).pow(beta / 2).sum(dim=(1, 2, 3))
+    squares = across + down
+    rises = squares > 0  # elsewhere a power below 1 has no finite gradient
+    slopes = torch.where(rises, torch.where(rises, squares, 1.0).pow(beta / 2), 0.0)
+    return slopes.sum(dim=(1, 2, 3))
 
 
 def alpha_norm(images: Tensor, alpha: float = 6.0) -> Tensor:

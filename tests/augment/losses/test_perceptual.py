@@ -56,6 +56,12 @@ def test_total_variation_of_a_step_counts_the_pixels_along_it() -> None:
     assert total_variation(torch.ones(2, 3, 4, 4)).tolist() == [0.0, 0.0]
 
 
+def test_flat_images_have_no_gradient_of_total_variation_whatever_its_power() -> None:
+    image = torch.zeros(1, 1, 3, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(total_variation(image, beta=1.0).sum(), image)
+    assert torch.equal(gradient, torch.zeros_like(image))
+
+
 def test_alpha_norm_punishes_values_beyond_1() -> None:
     image = torch.tensor([[[[1.0, -2.0], [0.0, 0.5]]]])
     torch.testing.assert_close(alpha_norm(image), torch.tensor([1 + 64 + 1 / 64]))
