@@ -9,6 +9,7 @@ Departures from the paper:
                 ones: our images are as small as its patches.
     colours     brightness, contrast, saturation and shift come from ``diff_augment``; no PCA of
                 colours, no powers in HSV.
+    mirroring   of half of the images, where a mirrored one shows the same.
     batch norm  which the paper's network lacks, and average pooling before the head; no dropout.
 """
 
@@ -49,7 +50,7 @@ class ExemplarConfig:
     rotation: float = 20.0  # degrees, at most, either way; as the paper
     scale: float = 1.4  # times, at most, larger or smaller; as the paper
     shift: float = 0.2  # of a side, at most; as the paper
-    mirror: bool = True  # half of the images
+    mirror: bool | None = None  # half of the images; None: as ``looks_alike_mirrored`` says
     steps: int = 3000
 
     def __post_init__(self) -> None:
@@ -145,7 +146,7 @@ def transform(images: Tensor, config: ExemplarConfig, draws: torch.Generator) ->
 
     Args:
         images: (N, C, H, W) in [-1, 1].
-        config: how strongly.
+        config: how strongly; a ``mirror`` of None mirrors nothing.
         draws: source of randomness, on the CPU.
 
     Returns:
@@ -154,7 +155,7 @@ def transform(images: Tensor, config: ExemplarConfig, draws: torch.Generator) ->
     uniforms = torch.rand(5, len(images), generator=draws) * 2 - 1
     angles = uniforms[0] * (config.rotation * pi / 180)
     scales = torch.exp(uniforms[1] * log(config.scale))
-    signs = torch.where((uniforms[4] < 0) & config.mirror, -1.0, 1.0)
+    signs = torch.where((uniforms[4] < 0) & bool(config.mirror), -1.0, 1.0)
     cos, sin = scales * angles.cos(), scales * angles.sin()
     shifts = uniforms[2:4] * (2 * config.shift)  # the image spans [-1, 1]
     rows = [torch.stack([cos * signs, -sin, shifts[0]]), torch.stack([sin * signs, cos, shifts[1]])]

@@ -21,9 +21,9 @@ SETTINGS = (
 CONFIG = with_overrides(CONFIGS["labelmint"], SETTINGS)
 
 
-def make_data(count: int = 9) -> LabelledImages:
+def make_data(count: int = 9, **about) -> LabelledImages:
     images = np.random.default_rng(0).integers(0, 256, (count, 16, 12, 3)).astype(np.uint8)
-    return LabelledImages.from_arrays(images, np.arange(count) % 2, ("a", "b"))
+    return LabelledImages.from_arrays(images, np.arange(count) % 2, ("a", "b"), **about)
 
 
 def test_batches_number_evenly_spread_images_and_not_their_labels():
@@ -53,3 +53,11 @@ def test_it_trains_into_a_bundle_that_shows_exemplars_beside_their_changes(tmp_p
     sheet = cv2.imread(str(tmp_path / "bundle" / "samples.png"))[..., ::-1]
     assert sheet.shape == (6 * 18 - 2, 11 * 14 - 2, 3)
     assert np.array_equal(sheet[:16, :12], make_data().images([0])[0])
+
+
+def test_images_are_mirrored_where_that_is_known_to_show_the_same():
+    faces = make_data(uri="lfw:faces.zip")
+    mirrors = [CONFIG.build_model(data).config.mirror for data in (make_data(), faces)]
+    assert mirrors == [False, True]
+    told = with_overrides(CONFIG, ["model.mirror=true"]).build_model(make_data())
+    assert CONFIG.describe_model(told)["mirror"] is True
