@@ -1,5 +1,6 @@
 """Lines that read as their text: candidates are drawn until an independent reader agrees."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -11,7 +12,7 @@ from augment.errors import ConfigError
 from augment.generators.line_sampler import LineSampler, LineSamples
 from augment.images import Pixels
 
-__all__ = ["Judged", "LineReader", "draw_lines"]
+__all__ = ["CountingReader", "Judged", "LineReader", "draw_lines"]
 
 
 class Judged(NamedTuple):
@@ -41,6 +42,44 @@ class LineReader(Protocol):
 
         ``bands`` (N, 2) stand in for ``band``, one for each line.
         """
+
+
+class CountingReader:
+    """A reader that counts by character what it keeps, for a mean hides what is never kept.
+
+    Args:
+        reader: that judges.
+
+    Attributes:
+        band: the reader's.
+        judged: lines that it has judged, by the characters of their texts.
+        kept: those that it kept.
+    """
+
+    def __init__(self, reader: LineReader) -> None:
+        self.reader, self.band = reader, reader.band
+        self.judged: Counter[str] = Counter()
+        self.kept: Counter[str] = Counter()
+
+    def judge(
+        self,
+        images: Sequence[Pixels],
+        texts: Sequence[str],
+        folds: NDArray[np.int64] | None = None,
+        bands: NDArray[np.float32] | None = None,
+    ) -> Judged:
+        """As the reader does."""
+        judged = self.reader.judge(images, texts, folds, bands)
+        for text, kept in zip(texts, judged.kept.tolist(), strict=True):
+            characters = set(text)
+            self.judged.update(characters)
+            if kept:
+                self.kept.update(characters)
+        return judged
+
+    def by_yield(self) -> list[str]:
+        """The characters, those whose lines are kept least often first."""
+        return sorted(self.judged, key=lambda c: (self.kept[c] / self.judged[c], -self.judged[c]))
 
 
 def draw_lines(

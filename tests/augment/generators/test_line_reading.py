@@ -8,7 +8,7 @@ import pytest
 
 from augment.errors import ConfigError
 from augment.generate import Tally
-from augment.generators.line_reading import Judged, draw_lines
+from augment.generators.line_reading import CountingReader, Judged, draw_lines
 from augment.generators.line_sampler import LineSamples
 from augment.images import Pixels
 
@@ -35,10 +35,14 @@ class KnownSampler:
 class KnownReader:
     """Keeps samples from ``least`` on, but of the text "never" none."""
 
+    band = (0.0, 1.0)
+
     def __init__(self, least: int = 0) -> None:
         self.least, self.folds = least, list[int]()
 
-    def judge(self, images: Sequence[Pixels], texts: Sequence[str], folds: Any) -> Judged:
+    def judge(
+        self, images: Sequence[Pixels], texts: Sequence[str], folds: Any, bands: Any = None
+    ) -> Judged:
         self.folds += folds.tolist()
         levels = np.array([image.item() for image in images])
         said = np.array([text != "never" for text in texts])
@@ -88,3 +92,13 @@ def test_the_reader_hears_of_folds_and_its_confidence_is_kept() -> None:
 def test_numbers_below_one_are_refused(how: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         drawn(["a"], **how)
+
+
+def test_characters_are_counted_whose_lines_are_never_kept() -> None:
+    reader = CountingReader(KnownReader())  # type: ignore[arg-type]
+    lines, tally = drawn(["a1", "never", "aa"], reader=reader, max_factor=3)
+    assert ([text for text, _ in lines], tally.made) == (["a1", "aa"], 5)
+    assert (reader.judged["a"], reader.kept["a"]) == (2, 2)
+    assert (reader.judged["v"], reader.kept["v"]) == (3, 0)
+    assert set(reader.by_yield()[:4]) == set("never")
+    assert set(reader.by_yield()[4:]) == set("a1")
