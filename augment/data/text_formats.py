@@ -6,8 +6,9 @@ images read when they are asked for.
 | URI | what lies there |
 |---|---|
 | ``csv:FILE`` | columns file and text (or filename and words) [, split][, source] |
-| ``folder:DIR`` | an ImageFolder: TEXT/FILE or SPLIT/TEXT/FILE, as ``--format folder`` writes it |
-| ``zip:FILE`` | as csv, by labels.csv at the root of a zip; without one, as folder |
+| ``folder:DIR`` | as csv, by the labels.csv in it with a row for every image; without one, an |
+| | ImageFolder: TEXT/FILE or SPLIT/TEXT/FILE, as ``--format folder`` writes it |
+| ``zip:FILE`` | the same, packed |
 | ``lmdb:DIR`` | the deep-text-recognition benchmark's keys, from 1 on; local |
 | ``paddleocr:PATH`` | rec_gt_train.txt and its like: a path, a tab and a text in each line |
 | ``ccpd:PATH`` | pictures with CCPD's names; an item is the plate, cut out by its box |
@@ -25,17 +26,17 @@ import posixpath
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
 from augment.data.ccpd import PlateName, parse_name
-from augment.data.formats import list_folders
 from augment.data.key_value import LmdbStore
-from augment.data.listing import is_image, some
+from augment.data.listing import some
 from augment.data.sources import FolderStore, Store, ZipStore, open_file_system, read_all
-from augment.data.tables import SPLIT_ALIASES, check_files, parse_splits, parse_words
+from augment.data.tables import SPLIT_ALIASES, check_files, parse_splits
+from augment.data.text_folders import list_store
 from augment.data.text_listing import TextListing, checked_texts, read_named
+from augment.data.text_lists import list_paddleocr, list_table
 from augment.data.tree import Tree
 from augment.errors import DataError, ImageError
 from augment.images import MIN_SIDE, decode_image, encode_png
@@ -48,13 +49,10 @@ __all__ = [
     "read_folder",
     "read_iiit5k",
     "read_lmdb",
-    "read_paddleocr",
     "read_parquet",
     "read_zip",
 ]
 
-_COLUMNS = (("file", "text"), ("filename", "words"))
-_PADDLE_PREFIX = "rec_gt_"
 _HDF5 = 2  # what scipy calls MATLAB's version 7.3, which it does not read
 _IIIT5K_PARTS = {"train": "traindata", "test": "testdata"}
 
@@ -69,7 +67,7 @@ def read_csv(path: str) -> TextListing:
     file_system, absolute = open_file_system(path)
     store = FolderStore(file_system, posixpath.dirname(absolute))
     present = set(store.names())
-    return _list_table(
+    return list_table(
         read_all(file_system, absolute),
         store,
         lambda name: name in present or store.has(name),
@@ -78,40 +76,27 @@ def read_csv(path: str) -> TextListing:
 
 
 def read_zip(path: str) -> TextListing:
-    """Read a zip with a labels.csv at its root and a row there for every image, or an ImageFolder.
+    """Read a zip by the labels.csv in it, or as an ImageFolder; see ``list_store``.
 
     Raises:
-        DataError: as ``read_csv`` or ``read_folder``, a damaged archive, or an image without a row.
+        DataError: as ``list_store``, or a damaged archive.
     """
-    store = ZipStore(*open_file_system(path))
-    members = set(store.names())
-    if "labels.csv" not in members:
-        return _list_folders(store, path)
-    where = f"{path}/labels.csv"
-    listing = _list_table(store.read("labels.csv"), store, members.__contains__, where)
-    unlabelled = sorted(set(filter(is_image, members)) - set(listing.names))
-    if unlabelled:
-        raise DataError(
-            f"expected a row in labels.csv for every image of {path}, got none for "
-            f"{some(unlabelled)}; add rows or remove the images."
-        )
-    return listing
+    return list_store(ZipStore(*open_file_system(path)), path)
 
 
 def read_folder(path: str) -> TextListing:
     """Read an ImageFolder whose folders are named after the texts of their images.
 
     What no file name may hold is percent-encoded in these names, as our own exports do; their
-    manifest.jsonl, where there is one, tells the texts instead.
+    manifest.jsonl, where there is one, tells the texts instead, and so does a labels.csv.
 
     Raises:
-        DataError: a file instead of a folder, no image, one outside the folders, a folder without
-            any, a blank text, or a manifest that lacks an image.
+        DataError: a file instead of a folder, or as ``list_store``.
     """
     file_system, root = open_file_system(path)
     if not file_system.isdir(root):
         raise DataError(f"folder: expects a folder, got the file {path!r}; try zip: or csv:.")
-    return _list_folders(FolderStore(file_system, root), path)
+    return list_store(FolderStore(file_system, root), path)
 
 
 def read_lmdb(path: str) -> TextListing:
@@ -155,53 +140,6 @@ def read_lmdb(path: str) -> TextListing:
         None,
         None,
         partial(read_named, store.read, names),
-    )
-
-
-def read_paddleocr(path: str) -> TextListing:
-    """Read PaddleOCR's recognition layout: every rec_gt_SPLIT.txt, and what it names.
-
-    Paths are relative to the lists. A split that is not train, val or test is an error, but
-    where there is one list alone, it says nothing of a split.
-
-    Raises:
-        DataError: no list, a line without exactly one tab, a repeated or missing file, or an
-            empty text.
-    """
-    tree = Tree(path)
-    lists = [
-        file
-        for file in tree.files
-        if posixpath.basename(file).startswith(_PADDLE_PREFIX) and file.endswith(".txt")
-    ]
-    if not lists:
-        raise DataError(f"expected rec_gt_train.txt or its like in {path}, got none.")
-    present = set(tree.files)
-    files: list[str] = []
-    texts: list[str] = []
-    splits: list[str] = []
-    for file in lists:
-        where = f"{path}/{file}"
-        for number, line in enumerate(tree.text(file).split("\n"), start=1):
-            if not line.rstrip("\r"):
-                continue
-            cells = line.rstrip("\r").split("\t")
-            if len(cells) != 2:
-                raise DataError(
-                    f"expected a path, a tab and a text in line {number} of {where}, got "
-                    f"{len(cells) - 1} tabs."
-                )
-            files.append(posixpath.normpath(posixpath.join(posixpath.dirname(file), cells[0])))
-            texts.append(cells[1])
-            splits.append(posixpath.basename(file)[len(_PADDLE_PREFIX) : -len(".txt")])
-    check_files(files, present.__contains__, path)
-    names = tuple(files)
-    return TextListing(
-        names,
-        checked_texts(names, texts, path),
-        tuple(parse_splits(splits, path)) if len(lists) > 1 else None,
-        None,
-        partial(read_named, tree.store.read, names),
     )
 
 
@@ -283,34 +221,11 @@ TEXT_FORMATS: dict[str, Callable[[str], TextListing]] = {
     "folder": read_folder,
     "iiit5k": read_iiit5k,
     "lmdb": read_lmdb,
-    "paddleocr": read_paddleocr,
+    "paddleocr": list_paddleocr,
     "parquet": read_parquet,
     "zip": read_zip,
 }
 """Data URI scheme -> reader of what follows the colon."""
-
-
-def _list_folders(store: Store, path: str) -> TextListing:
-    """List an ImageFolder of texts."""
-    found = list_folders(store)
-    texts = found.labels
-    if "manifest.jsonl" not in store.names():
-        texts = [_text_of_folder(folder) for folder in texts]
-    return TextListing(
-        names=found.names,
-        texts=checked_texts(found.names, texts, path),
-        splits=None if found.splits is None else tuple(found.splits),
-        sources=None,
-        read=partial(read_named, store.read, found.names),
-    )
-
-
-def _text_of_folder(folder: str) -> str:
-    """The text that a folder is named after; its own name where it is not one of our exports'."""
-    try:
-        return unquote(folder, errors="surrogatepass")
-    except UnicodeDecodeError:
-        return folder
 
 
 def _read_plate(
@@ -360,25 +275,3 @@ def _read_mat(tree: Tree, file: str, variable: str) -> list[tuple[str, str]]:
 def _text_of(cell: Any) -> str:
     """What a .mat file's cell says: a text, or an empty array for one that is empty."""
     return "".join(np.atleast_1d(cell))
-
-
-def _list_table(
-    data: bytes, store: Store, exists: Callable[[str], bool], where: str
-) -> TextListing:
-    """List the rows of a csv whose images lie in ``store``."""
-    columns, rows = parse_words(data, where)
-    known = [pair for pair in _COLUMNS if set(pair) <= set(columns)]
-    if not known:
-        wanted = " or ".join(" and ".join(pair) for pair in _COLUMNS)
-        raise DataError(f"expected the columns {wanted} in {where}, got {', '.join(columns)}.")
-    file, text = known[0]
-    files = tuple(row[file] for row in rows)
-    check_files(files, exists, where)
-    splits = parse_splits([row["split"] for row in rows], where) if "split" in columns else None
-    return TextListing(
-        names=files,
-        texts=checked_texts(files, [row[text] for row in rows], where),
-        splits=None if splits is None else tuple(splits),
-        sources=tuple(row["source"] for row in rows) if "source" in columns else None,
-        read=partial(read_named, store.read, files),
-    )

@@ -18,9 +18,9 @@ from augment.data.text_formats import (
     read_folder,
     read_iiit5k,
     read_lmdb,
-    read_paddleocr,
     read_zip,
 )
+from augment.data.text_lists import list_paddleocr
 from augment.errors import DataError, ImageError
 from augment.export import WRITERS, Record
 from augment.images import decode_image
@@ -60,7 +60,7 @@ def test_what_we_write_is_what_we_read(kind: str, tmp_path: Path) -> None:
     with WRITERS[kind](tmp_path / "out") as writer:
         for index, text in enumerate(texts):
             writer.add(Record(png(50 * index), text, index, seed=1))
-    readers = {"csv": read_csv, "lmdb": read_lmdb, "paddleocr": read_paddleocr}
+    readers = {"csv": read_csv, "lmdb": read_lmdb, "paddleocr": list_paddleocr}
     path = tmp_path / "out" / "labels.csv" if kind == "csv" else tmp_path / "out"
     listing = readers[kind](str(path))
     assert listing.texts == texts
@@ -130,6 +130,70 @@ def test_a_bad_image_folder_is_a_clear_error(name: str, tmp_path: Path) -> None:
         read_folder(str(lay_out(tmp_path, contents)))
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("inside", ["", "plates/", "sets/plates/"])
+def test_a_list_in_a_folder_or_zip_tells_the_texts_not_the_folders_that_hold_the_images(
+    inside: str, packed: bool, tmp_path: Path
+) -> None:
+    files = {
+        f"{inside}labels.csv": b"file,text\nimages/0.png,A1\nimages/1.png,B2\n",
+        f"{inside}images/0.png": png(0),
+        f"{inside}images/1.png": png(90),
+    }
+    listing = read_somewhere(files, tmp_path, packed)
+    assert listing.texts == ("A1", "B2")
+    assert listing.names == (f"{inside}images/0.png", f"{inside}images/1.png")
+    assert levels(listing) == [0, 90]
+
+
+def read_somewhere(files: dict[str, bytes], root: Path, packed: bool) -> TextListing:
+    """Read files as a folder, or as a zip of them."""
+    if not packed:
+        return read_folder(str(lay_out(root / "set", files)))
+    with zipfile.ZipFile(root / "set.zip", "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return read_zip(str(root / "set.zip"))
+
+
+UNFIT_LISTS = {
+    "two tables": (
+        {"a/labels.csv": b"file,text\n0.png,A\n", "b/labels.csv": b"", "a/0.png": b""},
+        "one labels.csv in .*, got a/labels.csv, b/labels.csv",
+    ),
+    "an image without a row": (
+        {"a/labels.csv": b"file,text\n0.png,A\n", "a/0.png": b"", "a/1.png": b""},
+        "a row in a/labels.csv for every image of .* none for a/1.png",
+    ),
+    "PaddleOCR's": (
+        {"rec/rec_gt_train.txt": b"a/0.png\tA\n", "rec/a/0.png": b"", "rec/b/0.png": b""},
+        "got rec/rec_gt_train.txt which tells other texts; .* paddleocr:",
+    ),
+    "Hugging Face's": (
+        {"set/metadata.jsonl": b"{}", "set/a/0.png": b"", "set/b/0.png": b""},
+        "got set/metadata.jsonl which tells other texts",
+    ),
+    "none, and one text": (
+        {"images/0.png": b"", "images/1.png": b""},
+        "named after the texts of their images in .*, got images for 2 images",
+    ),
+    "none, and splits": (
+        {"train/0.png": b"", "train/1.png": b"", "val/2.png": b""},
+        "got train and val for 3 images",
+    ),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", sorted(UNFIT_LISTS))
+def test_lists_that_would_not_be_read_are_named_not_passed_over(
+    name: str, packed: bool, tmp_path: Path
+) -> None:
+    files, message = UNFIT_LISTS[name]
+    with pytest.raises(DataError, match=message):
+        read_somewhere(files, tmp_path, packed)
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     lay_out(tmp_path, {"out.zip": b""})
     with pytest.raises(DataError, match=r"expects a folder, got the file .*; try zip:"):
@@ -185,7 +249,7 @@ def test_paddleocr_lists_of_several_splits_are_told_apart(tmp_path: Path) -> Non
         "rec/rec_gt_train.txt": "train/1.png\t简单 可\r\n\n".encode(),
         "rec/rec_gt_test.txt": b"test/2.png\tB",
     }
-    listing = read_paddleocr(str(lay_out(tmp_path, files)))
+    listing = list_paddleocr(str(lay_out(tmp_path, files)))
     assert dict(zip(listing.names, listing.texts, strict=True)) == {
         "rec/train/1.png": "简单 可",
         "rec/test/2.png": "B",
@@ -211,12 +275,12 @@ def test_paddleocr_lists_of_several_splits_are_told_apart(tmp_path: Path) -> Non
 def test_a_bad_paddleocr_list_is_a_clear_error(lines: str, message: str, tmp_path: Path) -> None:
     lay_out(tmp_path, {"1.png": png(1), "rec_gt_train.txt": lines.encode()})
     with pytest.raises(DataError, match=message):
-        read_paddleocr(str(tmp_path))
+        list_paddleocr(str(tmp_path))
 
 
 def test_a_folder_without_a_paddleocr_list_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"rec_gt_train.txt or its like"):
-        read_paddleocr(str(lay_out(tmp_path, {"labels.txt": b"1.png\tA"})))
+        list_paddleocr(str(lay_out(tmp_path, {"labels.txt": b"1.png\tA"})))
 
 
 def test_ccpd_items_are_plates_cut_out_of_their_pictures(tmp_path: Path) -> None:
