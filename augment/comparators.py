@@ -5,8 +5,10 @@ pass through. ``augment.feature_networks`` opens the frozen ones by name; a mode
 by a network that it trains itself, such as its discriminator.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, Self
 
 import torch
@@ -146,6 +148,15 @@ class FrozenNetwork(nn.Module):
     def network(self) -> nn.Module:
         """The network, whole."""
         return self._held[0]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the network's weights, in hexadecimal; which layer counts plays no part."""
+        found = hashlib.sha256()
+        for name, weights in sorted(self.network.state_dict().items()):
+            found.update(name.encode())
+            found.update(weights.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return found.hexdigest()
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) in [-1, 1] to the layer's output (N, …)."""

@@ -63,7 +63,7 @@ class DeePSiMGenerator(GeneratorConfig):
                 )
             network = open_comparator(config.network, data.image_size, data.channels)
             shape = network.shape_of_features(data.image_size, data.channels)
-            config = replace(config, features=shape)
+            config = replace(config, features=shape, network_digest=network.digest)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.training.seed)
             model = DeePSiM(
@@ -72,7 +72,7 @@ class DeePSiMGenerator(GeneratorConfig):
         return attach_networks(model, data.image_size, data.channels)
 
     def describe_model(self, model: nn.Module) -> dict[str, Any]:
-        """The settings, with the shape of the features that are inverted."""
+        """The settings, with shape of the features that are inverted and digest of their network."""
         assert isinstance(model, DeePSiM)
         return to_mapping(model.config)
 

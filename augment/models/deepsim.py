@@ -21,7 +21,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from augment.comparators import Comparator, LearningNetwork
+from augment.comparators import Comparator, FrozenNetwork, LearningNetwork
 from augment.diffaugment import diff_augment
 from augment.errors import ConfigError
 from augment.losses.adversarial import real_or_fake
@@ -105,7 +105,18 @@ class DeePSiM(nn.Module):
     def attach(
         self, *, comparator: Comparator | None = None, network: Comparator | None = None
     ) -> Self:
-        """Hand over the frozen networks: C to train with, Φ to invert. None leaves one as it is."""
+        """Hand over the frozen networks: C to train with, Φ to invert. None leaves one as it is.
+
+        Raises:
+            ConfigError: a Φ with other weights than the one that the model was trained to invert.
+        """
+        wanted = self.config.network_digest
+        if wanted is not None and isinstance(network, FrozenNetwork) and network.digest != wanted:
+            raise ConfigError(
+                f"expected {network.name} with the weights that this model learned to invert, "
+                f"{wanted[:12]}…, got {network.digest[:12]}…: they have changed since; give the "
+                "old ones, or train the inversion again."
+            )
         self.comparator = comparator or self.comparator
         self.network = network or self.network
         return self

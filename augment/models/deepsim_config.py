@@ -37,6 +37,7 @@ class DeePSiMConfig:
     comparator: str = "alexnet:conv5"  # see ``augment.feature_networks``; or "discriminator"
     network: str | None = None  # Φ, whose features are inverted; named like a comparator
     features: tuple[int, ...] | None = None  # shape of Φ(x); found out from the network
+    network_digest: str | None = None  # SHA-256 of Φ's weights; found out as well
     code_channels: int = 8  # Sec. 4.1: of the autoencoder's code, a map 8 times smaller
     latent_dim: int = 128  # of the VAE
     width: int = 32  # maps at full size; twice as many at each halving

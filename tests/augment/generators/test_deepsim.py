@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import cv2
@@ -7,6 +8,7 @@ import torch
 
 from augment.autoencoders import Coder, coder_of
 from augment.bundle import load_bundle, open_bundle
+from augment.comparators import FrozenNetwork
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, RequestError
@@ -68,6 +70,11 @@ def test_an_inversions_bundle_knows_the_shape_of_features_but_holds_no_foreign_n
     attach_networks(model.eval(), SIZE, 3)
     with torch.no_grad():
         torch.testing.assert_close(model(images), trained(images))
+    other = copy.deepcopy(model.network.network)
+    next(other.parameters()).data += 0.1
+    changed = FrozenNetwork(model.network.name, other, model.network.layer)
+    with pytest.raises(ConfigError, match="they have changed since"):
+        model.attach(network=changed)
 
 
 def test_a_frozen_comparator_is_opened_for_training(tmp_path, data):
