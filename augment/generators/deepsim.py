@@ -72,7 +72,7 @@ class DeePSiMGenerator(GeneratorConfig):
         return attach_networks(model, data.image_size, data.channels)
 
     def describe_model(self, model: nn.Module) -> dict[str, Any]:
-        """The settings, with shape of the features that are inverted and digest of their network."""
+        """The settings, with shape and network of the features that are inverted."""
         assert isinstance(model, DeePSiM)
         return to_mapping(model.config)
 
