@@ -138,7 +138,9 @@ def fitting(info: BundleInfo, data: LabelledImages) -> list[str]:
         found.append("attributes")
     if info.architecture == "masked_vae" and data.channels == 3:
         found.append("masked")
-    if info.architecture == "deepsim":
+    if info.architecture == "deepsim" and (
+        info.model.get("use") == "inversion" or _names_all_tested(data)
+    ):
         found.append("deepsim")
     restores = info.architecture in ("cvae_gan", "vae_gan", "masked_vae")
     if restores and info.model.get("variant") != "gan" and min(data.image_size) >= RESTORED_SIDE:
@@ -148,6 +150,12 @@ def fitting(info: BundleInfo, data: LabelledImages) -> list[str]:
         if attribute in data.attribute_names:
             found.append("transfer")
     return found
+
+
+def _names_all_tested(data: LabelledImages) -> bool:
+    """Whether training images have every class of the test images."""
+    train, test = (data.labels[data.splits == split] for split in ("train", "test"))
+    return bool(np.isin(test, train).all())
 
 
 def beside_nearest(samples: Pixels, train: LabelledImages) -> tuple[Pixels, NDArray[np.float64]]:

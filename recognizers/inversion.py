@@ -257,14 +257,21 @@ def code_accuracy(
         folds: rows of ``train``, for each SVM.
 
     Raises:
-        DataError: a fold with fewer than CV_FOLDS images of a class, or codes that are not finite.
+        DataError: a fold with fewer than CV_FOLDS images of a class or with none of a class that
+            is tested, or codes that are not finite.
     """
     codes, labels = train
     if not (np.isfinite(codes).all() and np.isfinite(test[0]).all()):
         raise DataError(f"{model}: expected finite codes, got NaN or infinity; train it again.")
     accuracies = []
     for rows in folds:
-        counts = np.unique(labels[rows], return_counts=True)[1]
+        known, counts = np.unique(labels[rows], return_counts=True)
+        missing = np.setdiff1d(test[1], known)
+        if len(missing):
+            raise DataError(
+                f"expected images of every class that is tested in a fold, got none of "
+                f"{len(missing)} classes; use data whose training images are of the same classes."
+            )
         if len(counts) < 2 or counts.min() < CV_FOLDS:
             raise DataError(
                 f"expected two classes and {CV_FOLDS} images of each in a fold, got {len(counts)} "

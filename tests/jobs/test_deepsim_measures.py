@@ -1,9 +1,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from augment.bundle import Registry
+from augment.bundle import Registry, load_bundle
 from augment.config import with_overrides
 from augment.data.datasets import open_data
 from augment.errors import RequestError
@@ -13,6 +14,7 @@ from augment.generators.deepsim import DeePSiMGenerator
 from augment.generators.vae_gan import VAEGANGenerator
 from augment.training import PlainContext
 from jobs import evaluate, train
+from jobs.measures import fitting
 
 SIDE = 16
 NETWORK = "model.network=untrained:squeezenet1_1:features.3"
@@ -81,6 +83,16 @@ def test_codes_and_inversions_are_measured_in_one_report(registry, pictures, tmp
         "deepsim-image-alone-again.png",
         "deepsim-inversions-0.png",
     }
+
+
+def test_codes_are_measured_by_default_only_where_the_classes_tested_have_training_images(
+    registry, pictures
+):
+    data = open_data(f"celeba:{pictures}", image_size=(SIDE, SIDE), channels=3)
+    apart = data.subset(np.flatnonzero((data.splits == "train") == (data.labels > 0)))
+    for name, measured in {"vae": [True, False], "inversion": [True, True]}.items():
+        info = load_bundle(registry / name / "1")
+        assert ["deepsim" in fitting(info, some) for some in (data, apart)] == measured
 
 
 def test_paths_of_feature_networks_are_absolute_before_workers_start(tmp_path, monkeypatch, capsys):

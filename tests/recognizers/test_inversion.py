@@ -153,6 +153,14 @@ def test_folds_too_small_to_choose_by_and_codes_that_are_not_finite_are_refused(
         code_accuracy("m", broken, train, draw_folds(train[1], 4, 1, seed=0))
 
 
+def test_classes_that_nobody_learned_are_no_0_percent():
+    codes, labels = separable(60)
+    known = labels < 2
+    folds = draw_folds(labels[known], 10, 1, seed=0)
+    with pytest.raises(DataError, match="in a fold, got none of 1 classes"):
+        code_accuracy("m", (codes[known], labels[known]), (codes, labels), folds)
+
+
 def test_tables_show_errors_in_percent():
     images = some_images()
     row = score_inversion("oracle", make_network(), images, images)
