@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from augment.models.line_saae import UNREAD, LineSAAE
+from augment.models.line_saae import SILENT, UNREAD, LineSAAE
 from recognizers.charset import Charset
 from recognizers.scene_text import TextConfig, TextRecognizer
 
@@ -52,6 +52,11 @@ def listener_size(reader: TextConfig) -> TextConfig:
 
 
 def numbers_of(characters: Sequence[str], charset: Charset) -> tuple[int, ...]:
-    """Class of each character, above 0; UNREAD of those that the charset does not know."""
-    known = [charset.encode([c])[0] if charset.knows(c) else [[UNREAD]] for c in characters]
-    return tuple(int(classes[0][0]) for classes in known)
+    """Class of each character, above 0; SILENT of spaces, UNREAD of what the charset lacks."""
+    return tuple(_number_of(character, charset) for character in characters)
+
+
+def _number_of(character: str, charset: Charset) -> int:
+    if character.isspace():
+        return SILENT
+    return int(charset.encode([character])[0][0][0]) if charset.knows(character) else UNREAD

@@ -30,10 +30,12 @@ from augment.models.line_saae_networks import (
 from augment.models.saae import ContentEncoder
 from augment.phases import Losses, Phase, Stage
 
-__all__ = ["LABELMINT", "PAPER", "UNREAD", "LineSAAE", "LineSAAEConfig"]
+__all__ = ["LABELMINT", "PAPER", "SILENT", "UNREAD", "LineSAAE", "LineSAAEConfig"]
 
 UNREAD = -1
 """Number of a character that a recognizer does not know."""
+SILENT = 0
+"""Number of a character that a recognizer passes over: a space."""
 INK_REACH = 2
 """Pixels around ink that are not called ground."""
 
@@ -80,8 +82,8 @@ class LineSAAE(nn.Module):
 
         Args:
             recognizer: (N, C, H, W) in [-1, 1] to log-probabilities (N, T, K), the blank first.
-            numbers: its class, above 0, for each of the k characters; UNREAD where it has none.
-                Lines with such a character are not weighed.
+            numbers: its class, above 0, for each of the k characters; SILENT for those that it
+                passes over, UNREAD where it has none. Lines with an UNREAD one are not weighed.
         """
         recognizer.eval().requires_grad_(False)
         self._listening = recognizer, torch.tensor(numbers)
@@ -209,7 +211,9 @@ class LineSAAE(nn.Module):
         present = labels != NO_CHARACTER
         targets = numbers.to(labels.device)[labels.clamp_min(0)]
         known = ((targets != UNREAD) | ~present).all(dim=1)
-        lengths = present.sum(dim=1) * known
+        spoken = present & (targets != SILENT)
+        targets = targets.gather(1, (~spoken).byte().argsort(dim=1, stable=True))  # these first
+        lengths = spoken.sum(dim=1) * known
         log_probs = recognizer.to(images.device)(images)
         return ctc_distance(log_probs, targets.clamp_min(1), lengths)
 

@@ -9,7 +9,7 @@ from augment.data.line_pairs import LineData
 from augment.data.texts import LineShape, TextImages
 from augment.errors import ConfigError
 from augment.generators.line_saae import CONFIGS, shape_for
-from augment.models.line_saae import UNREAD, LineSAAE
+from augment.models.line_saae import SILENT, UNREAD, LineSAAE
 from recognizers.charset import WORDS, Charset
 from recognizers.line_readers import fit_line_reader, fit_listener
 from recognizers.listening import listener_size, listens, numbers_of
@@ -25,7 +25,7 @@ def plates(some_plates: TextImages) -> LineData:
 
 
 def test_characters_are_numbered_as_the_recognizer_numbers_them() -> None:
-    assert numbers_of("0aA ö", WORDS) == (1, 11, 11, UNREAD, UNREAD)
+    assert numbers_of("0aA ö", WORDS) == (1, 11, 11, SILENT, UNREAD)
     assert numbers_of("aA", Charset("Aa")) == (2, 1)
 
 

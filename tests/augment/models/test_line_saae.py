@@ -8,6 +8,7 @@ from augment.errors import ConfigError
 from augment.models.line_saae import (
     LABELMINT,
     PAPER,
+    SILENT,
     UNREAD,
     LineSAAE,
     LineSAAEConfig,
@@ -188,6 +189,16 @@ def test_the_generator_hears_of_every_line_whose_characters_the_recognizer_knows
     assert torch.equal(misread > 0, ~unknown)
     (pull,) = torch.autograd.grad(misread.sum(), images)
     assert torch.equal(pull.abs().sum(dim=(1, 2, 3)) > 0, ~unknown)
+
+
+def test_a_line_with_a_space_is_heard_as_it_is_read_without():
+    model, images = make_model(EVERYTHING), make_batch().images[:2]
+    model.listen_to(Recognizer(), [1, 2, SILENT, 4, 5])
+    spaced = torch.tensor([[0, 2, 1, 4], [3, 2, 2, 1]])
+    without = torch.tensor([[0, 1, 4, NO_CHARACTER], [3, 1, NO_CHARACTER, NO_CHARACTER]])
+    heard = model._misread(images, spaced)
+    assert (heard > 0).all()
+    torch.testing.assert_close(heard, model._misread(images, without))
 
 
 def test_the_recognizer_is_no_part_of_the_model_and_stays_as_it_is():
