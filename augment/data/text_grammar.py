@@ -1,12 +1,13 @@
 r"""Patterns of texts, in a small part of the language of regular expressions.
 
-    abc          these characters; any other than \ [ ] { } ( ) | ? stands for itself
+    abc          these characters; any other than \ [ ] { } ( ) | ? * + . ^ $ stands for itself
     \d           a digit; before any other character \ takes away its meaning: \? \[ \\
     [A-Z05]      one of a set of characters and ranges
     (RED|BLUE)   one of several patterns
     X{3} X{2,4}  the character, set or group before it three times, two to four times
     X?           once or not at all
 
+Other habits of regular expressions, unescaped * + . ^ $ and a set that begins with ^, are refused.
 ``[A-Z]{2}-\d{3,4}`` gives HK-201 or AB-9314. Alternatives, numbers of repeats and characters
 of a set are equally likely.
 """
@@ -28,6 +29,7 @@ DEEPEST = 32
 _DIGITS = "0123456789"
 _MOST_DIGITS = 6  # of a number of repeats
 _SPECIAL = "\\[]{}()|?"
+_FOREIGN = "*+.^$"  # of regular expressions, not of these patterns
 
 Draw = Callable[[np.random.Generator], str]
 Part = tuple[Draw, int, int]  # how to draw it, the lengths of its shortest and longest text
@@ -147,6 +149,8 @@ class _Parser:
             return _one_of(self.escaped())
         if character in _SPECIAL:
             raise self.error("has nothing to belong to")
+        if character in _FOREIGN:
+            raise self.error("has no meaning in these patterns")
         return _one_of(self.take())
 
     def escaped(self) -> str:
@@ -164,6 +168,8 @@ class _Parser:
     def set(self) -> str:
         """The characters between [ and ], each once."""
         self.take()
+        if self.next() == "^":
+            raise self.error("cannot begin a set, which names what it allows")
         found = ""
         while self.next() != "]":
             if not self.next():
