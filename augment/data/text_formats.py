@@ -117,19 +117,19 @@ def read_lmdb(path: str) -> TextListing:
             f"expected the key num-samples with a number in {path}, got {total!r}; the database "
             "may lack its last transaction: make it anew."
         )
-    numbers = range(1, int(total) + 1)
-    labels = [store.get(f"label-{number:09d}") for number in numbers]
+    numbers = [f"{number:09d}" for number in range(1, int(total) + 1)]
+    names = tuple(f"image-{number}" for number in numbers)
+    labels = store.get_all([f"label-{number}" for number in numbers])
     missing = [
-        f"image-{number:09d} or its label"
-        for number, label in zip(numbers, labels, strict=True)
-        if label is None or store.get(f"image-{number:09d}") is None
+        f"{name} or its label"
+        for name, label, there in zip(names, labels, store.has_all(names), strict=True)
+        if label is None or not there
     ]
     if missing or not labels:
         raise DataError(
             f"expected an image and a label for each of {len(labels)} numbers from 1 on in {path}, "
             f"got none for {some(missing) or 'any'}; make the database anew."
         )
-    names = tuple(f"image-{number:09d}" for number in numbers)
     try:
         texts = [(label or b"").decode() for label in labels]
     except UnicodeDecodeError as error:

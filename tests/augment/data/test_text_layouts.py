@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from augment.data.key_value import LmdbStore
 from augment.data.text_formats import (
     TextListing,
     read_ccpd,
@@ -208,6 +209,18 @@ def test_lmdb_reads_on_after_a_fork(tmp_path: Path) -> None:
         os._exit(0 if listing.read(0) == png(9) else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert listing.read(0) == png(9)
+
+
+def test_an_lmdb_is_listed_without_a_transaction_or_a_copy_for_each_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"num-samples": b"20"}
+    for number in range(1, 21):
+        values |= {f"image-{number:09d}": png(number), f"label-{number:09d}": f"A{number}".encode()}
+    path, get, asked = put(tmp_path / "db", values), LmdbStore.get, list[str]()
+    monkeypatch.setattr(LmdbStore, "get", lambda self, key: asked.append(key) or get(self, key))
+    assert read_lmdb(str(path)).texts == tuple(f"A{number}" for number in range(1, 21))
+    assert asked == ["num-samples"]
 
 
 BAD_LMDB = {
