@@ -125,11 +125,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = absolute_settings(settings)
     settings = replace(settings, device=choose_device(settings.device))
     out = Path(absolute_location(arguments.out, "--out"))
-    folders = {_short(name): find_bundle(name) for name in arguments.bundles}
-    if len(folders) < len(arguments.bundles):
-        raise ConfigError(f"expected different bundles, got {', '.join(arguments.bundles)}.")
+    locations = short_names(arguments.bundles)
+    folders = {name: find_bundle(location) for name, location in locations.items()}
     infos = {name: load_bundle(folder) for name, folder in folders.items()}
-    locations = {_short(name): name for name in arguments.bundles}
     command = shlex.join(["python", "-m", "jobs.evaluate", *(argv or sys.argv[1:])])
     if writes_lines(infos, arguments.only):
         refuse_several(arguments)
@@ -305,10 +303,31 @@ def choose_measures(evaluation: Evaluation, name: str, info: BundleInfo) -> list
     return names
 
 
-def _short(reference: str) -> str:
-    """A bundle's name and, where it was given, its version, without the registry."""
-    words = reference.rstrip("/").split("/")
-    return "/".join(words[-2:]) if words[-1].isdigit() else words[-1]
+def short_names(references: Sequence[str]) -> dict[str, str]:
+    """What to call bundles: their name and, where it was given, their version.
+
+    Those that are alike so far keep as many of the words before as tell them from all others.
+
+    Args:
+        references: where each bundle was asked for.
+
+    Returns:
+        Name to reference.
+
+    Raises:
+        ConfigError: a bundle twice.
+    """
+    words = {reference: reference.rstrip("/").split("/") for reference in references}
+    if len({tuple(found) for found in words.values()}) < len(references):
+        raise ConfigError(f"expected different bundles, got {', '.join(references)}.")
+    names = {}
+    for reference, mine in words.items():
+        others = [found for one, found in words.items() if one != reference]
+        kept = 2 if mine[-1].isdigit() else 1
+        while any(found[-kept:] == mine[-kept:] for found in others):
+            kept += 1
+        names["/".join(mine[-kept:])] = reference
+    return names
 
 
 if __name__ == "__main__":

@@ -92,6 +92,20 @@ def test_paths_in_settings_are_made_absolute(
     assert evaluate.absolute_settings(EvaluateSettings()) == EvaluateSettings()
 
 
+def test_bundles_are_called_by_as_much_of_their_path_as_tells_them_apart() -> None:
+    given = ["runs/a/digits", "runs/b/digits/", "runs/b/digits/2", "s3://runs/b/faces/", "digits/2"]
+    assert evaluate.short_names(given) == {
+        "a/digits": given[0],
+        "b/digits": given[1],
+        "b/digits/2": given[2],
+        "faces": given[3],
+        "digits/2": given[4],
+    }
+    assert list(evaluate.short_names(["/a/digits", "a/digits"])) == ["/a/digits", "a/digits"]
+    with pytest.raises(ConfigError, match="different bundles"):
+        evaluate.short_names(["runs/digits", "runs/digits/"])
+
+
 def test_help_says_what_seeds_and_workers_concern(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")  # no line is broken inside a word
     told = " ".join(evaluate.parser().format_help().split())
