@@ -291,6 +291,44 @@ def test_a_bad_paddleocr_list_is_a_clear_error(lines: str, message: str, tmp_pat
         list_paddleocr(str(tmp_path))
 
 
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+@pytest.mark.parametrize("root", ["", "train_data", "train_data/rec"])
+@pytest.mark.parametrize("begins", ["", "rec/", "train_data/rec/"])
+def test_paths_of_paddleocr_may_begin_at_a_folder_above_their_list(
+    begins: str, root: str, kind: str, tmp_path: Path
+) -> None:
+    names = ("1.png", "2.png")
+    rows = [f"{begins}train/{name}\t{text}" for name, text in zip(names, "AB", strict=True)]
+    files = {f"train/{name}": png(int(name[0])) for name in names}
+    files = {f"train_data/rec/{name}": data for name, data in files.items()}
+    files["train_data/rec/rec_gt_train.txt"] = "\n".join(rows).encode()
+    path = lay_out(tmp_path, files) / root
+    if kind == "zip":
+        whole, path = path, tmp_path / f"{path.name}.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in files:
+                archive.write(tmp_path / name, (tmp_path / name).relative_to(whole))
+    listing = list_paddleocr(str(path))
+    assert listing.texts == ("A", "B")
+    assert levels(listing) == [1, 2]
+
+
+def test_paths_of_paddleocr_that_may_begin_at_several_folders_are_refused(tmp_path: Path) -> None:
+    files = {
+        "a/b/rec_gt_train.txt": b"c/1.png\tA",
+        "a/c/1.png": png(1),
+        "c/1.png": png(2),
+    }
+    with pytest.raises(DataError, match=r"got 2, from a/ and \./; write"):
+        list_paddleocr(str(lay_out(tmp_path, files)))
+
+
+def test_places_where_an_image_of_paddleocr_was_looked_for_are_named(tmp_path: Path) -> None:
+    files = {"a/b/rec_gt_train.txt": b"b/1.png\tA\nb/2.png\tB", "a/b/1.png": png(1)}
+    with pytest.raises(DataError, match=r"for b/1.png, b/2.png, looked .* a/b/, a/, ./, a/b/ with"):
+        list_paddleocr(str(lay_out(tmp_path, files)))
+
+
 def test_a_folder_without_a_paddleocr_list_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"rec_gt_train.txt or its like"):
         list_paddleocr(str(lay_out(tmp_path, {"labels.txt": b"1.png\tA"})))
