@@ -1,6 +1,7 @@
 """Which texts ``jobs.generate --texts`` writes: any, given ones, or those most needed."""
 
 from collections import Counter
+from itertools import chain
 
 from augment.data.layouts import Layout
 from augment.data.text_sampling import (
@@ -65,6 +66,6 @@ def choose_texts(
         lines = open_texts(absolute_uri(source.removeprefix(_CONFUSED), "--texts")).split("val")
         read = reader.read(lines.shaped(reader.shape)).texts
         errors = report_errors(read, lines.texts, reader.charset)
-        classes = (*errors.by_class, MISSING)
+        classes = sorted({MISSING, *errors.by_class, *chain(*errors.confusions)})
         return towards_confusions(layout, classes, errors.matrix(classes), seed)
     return from_list(absolute_location(source, "--texts"), seed)

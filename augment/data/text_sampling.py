@@ -21,6 +21,9 @@ TextSampler = Callable[[int], str]
 
 _LEAST_WEIGHT = 0.05
 """Of a character that is never confused, against one that always is."""
+_PRIOR = 3.0
+"""Occurrences at the mean rate of confusion that each character has besides its own: what was
+rarely or never measured is neither never nor always confused."""
 
 
 def uniform(layout: Layout, seed: int) -> TextSampler:
@@ -91,13 +94,14 @@ def towards_confusions(
 ) -> TextSampler:
     """Texts of a layout in which characters that a recognizer confuses are frequent.
 
-    A character's odds are 0.05 + the share of its occurrences read as another, plus the readings
-    of others as it, against its occurrences; measure the matrix on validation data.
+    A character's odds are 0.05 + its rate of confusion: the times it was read as another or
+    another as it, against its occurrences, shrunk to the mean rate of all as if three more
+    occurrences had it. Measure the matrix on validation data.
 
     Args:
         layout: whose texts to draw.
         alphabet: the k characters of the matrix; those it lacks count as their lower case, or
-            as never confused.
+            have the mean rate.
         confusion: (k, k), how often row i was read as column j.
         seed: of the draws.
 
@@ -112,9 +116,11 @@ def towards_confusions(
         )
     right = np.diag(matrix)
     wrong = matrix.sum(axis=1) + matrix.sum(axis=0) - 2 * right
-    rates = wrong / (matrix.sum(axis=1) + 1.0)
+    written = matrix.sum(axis=1)
+    mean = float(wrong.sum() / max(written.sum(), 1.0))
+    rates = (wrong + _PRIOR * mean) / (written + _PRIOR)
     found = dict(zip(alphabet, rates.tolist(), strict=True))
-    weights = {c: _LEAST_WEIGHT + found.get(c, found.get(c.lower(), 0.0)) for c in layout.alphabet}
+    weights = {c: _LEAST_WEIGHT + found.get(c, found.get(c.lower(), mean)) for c in layout.alphabet}
     return _weighted(layout, weights, seed)
 
 
