@@ -8,7 +8,7 @@ writes the recommended training set: the real images and 200 generated ones of e
 import argparse
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,114 +26,47 @@ from augment.network import should_compile
 from jobs.cli import (
     absolute_location,
     absolute_uri,
-    at_least,
     choose_device,
     find_bundle,
-    job_parser,
     print_plan,
     read_settings,
     run_job,
 )
-from jobs.exports import add_export_options, check_kept, open_writer
-from jobs.line_texts import check_options, write_lines
-from jobs.reading import add_reader_band, set_reader_band
-from jobs.rendering import RENDERER, add_rendering_options, render_lines
-from jobs.text_choice import TEXTS_HELP
+from jobs.exports import check_kept, open_writer
+from jobs.generate_options import (
+    CLASSES,
+    LINES,
+    RENDERER,
+    GenerateSettings,
+    check_options,
+    generate_parser,
+)
+from jobs.line_texts import write_lines
+from jobs.reading import reads_back, set_reader_band
+from jobs.rendering import RENDERER_PREFIX, render_lines
 from recognizers.privacy import NearCopies
 from recognizers.reader import load_reader
 
-__all__ = ["GenerateSettings", "main"]
-
-
-@dataclass(frozen=True)
-class GenerateSettings:
-    """How images are drawn; precision and compiling change pixels by a few levels at most."""
-
-    device: str = "auto"  # a GPU where there is one
-    half: bool | None = None  # bfloat16; None: where that is faster
-    compile: bool | None = None  # None: where there are images enough and a compiler
-    max_factor: int = 4  # candidates at most, per image asked for
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    options = job_parser(
-        "generate",
-        "Write labelled images drawn by a bundle.",
-        out=None,
-        config="default, or a JSON file of settings",
-    )
-    options.add_argument(
-        "bundle",
-        metavar="BUNDLE",
-        help="REGISTRY/NAME or REGISTRY/NAME/VERSION; or renderer:LAYOUT for lines drawn by fonts",
-    )
-    options.add_argument(
-        "--labels", default="all", help="all, A,B,… or a text file with a label a line"
-    )
-    options.add_argument(
-        "--new-identities",
-        type=at_least(1),
-        metavar="K",
-        help="instead of --labels, K people who do not exist, new-0001, …; CVAE-GAN bundles",
-    )
-    options.add_argument(
-        "--people-from",
-        metavar="URI",
-        help="instead of the bundle's classes those of this data, which it was not trained on, "
-        "as it sees them in a few photographs; CVAE-GAN bundles",
-    )
-    options.add_argument("--per-label", type=at_least(1), default=100, help="images of each label")
-    options.add_argument("--texts", metavar="TEXTS", help=TEXTS_HELP)
-    options.add_argument("--count", type=at_least(1), default=100, help="lines for --texts")
-    add_rendering_options(options)
-    add_export_options(options)
-    options.add_argument(
-        "--with-real", metavar="URI", help="add the real images of this data's train split"
-    )
-    options.add_argument(
-        "--read-back",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="keep only images that the bundle's reader, if it has one, reads as what they are to "
-        "show",
-    )
-    add_reader_band(options, unless="that of the reader")
-    options.add_argument(
-        "--drop-copies",
-        metavar="URI",
-        help="drop near-copies of the images the bundle was trained on: this data's train split",
-    )
-    return options
+__all__ = ["choose_labels", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
-    arguments = parser().parse_args(argv)
+    arguments = generate_parser().parse_args(argv)
     out = Path(absolute_location(arguments.out, "--out"))
     if arguments.format == "zip" and out.suffix != ".zip":
         out = out.with_name(out.name + ".zip")
-    if arguments.bundle.startswith(RENDERER):
-        render_lines(arguments, out)
+    if arguments.bundle.startswith(RENDERER_PREFIX):
+        render_lines(check_options(arguments, RENDERER), out)
         return
     settings = read_settings({"default": GenerateSettings()}, arguments.config, arguments.overrides)
     settings = replace(settings, device=choose_device(settings.device))
     folder = find_bundle(arguments.bundle)
     info = load_bundle(folder)
-    writes_lines = info.architecture == LineSAAEGenerator.architecture
-    check_options(arguments, writes_lines=writes_lines)
-    if writes_lines:
-        write_lines(
-            folder,
-            arguments,
-            out,
-            device=settings.device,
-            half=settings.half,
-            max_factor=settings.max_factor,
-        )
-        if arguments.dry_run:
-            print_plan("generate", arguments, settings)
+    if info.architecture == LineSAAEGenerator.architecture:
+        write_lines(folder, check_options(arguments, LINES), out, settings)
         return
+    arguments = check_options(arguments, CLASSES)
     people = _people(arguments, info)
     labels = choose_labels(arguments.labels, (people or info).classes)
     compile = settings.compile
@@ -149,11 +82,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     counts = {sampler.label_index(label): arguments.per_label for label in labels}
     real = _train_split(arguments.with_real, "--with-real", sampler)
     trained_on = _train_split(arguments.drop_copies, "--drop-copies", sampler)
+    knows = not (arguments.new_identities or people)  # no reader has seen such people
+    reads = knows and reads_back(folder, arguments.read_back)
     if arguments.dry_run:
         print_plan("generate", arguments, settings)
         return
-    knows = not (arguments.new_identities or people)  # no reader has seen such people
-    reads = arguments.read_back and knows and (folder / READER_FOLDER).is_dir()
     reader = load_reader(folder / READER_FOLDER, settings.device) if reads else None
     set_reader_band(reader, arguments.reader_band)
     is_copy = NearCopies(trained_on.images()) if trained_on else None

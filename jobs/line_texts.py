@@ -7,78 +7,51 @@ from pathlib import Path
 from tqdm import tqdm
 
 from augment.bundle import READER_FOLDER
-from augment.errors import ConfigError
 from augment.generate import Tally
 from augment.generators.line_reading import draw_lines
 from augment.generators.line_saae import load_line_sampler
 from augment.generators.line_sampler import line_records
+from jobs.cli import print_plan
 from jobs.exports import check_kept, open_writer
-from jobs.reading import set_reader_band
+from jobs.generate_options import GenerateSettings
+from jobs.reading import reads_back, set_reader_band
 from jobs.real_lines import open_real_lines, real_line_records
 from jobs.text_choice import asks_reader, choose_texts
 from recognizers.text_reader import load_text_reader
 
-__all__ = ["check_options", "write_lines"]
+__all__ = ["write_lines"]
 
 MOST_TOLD = 10
 """Texts named on the screen that lines are missing of; the export tells all."""
 
 
-def check_options(arguments: Namespace, *, writes_lines: bool) -> None:
-    """Refuse options that do not go with the kind of bundle.
-
-    Raises:
-        ConfigError: names them.
-    """
-    if writes_lines != (arguments.texts is not None):
-        raise ConfigError(
-            "--texts goes with bundles that write lines, and these with nothing else; got "
-            f"{arguments.bundle} and {arguments.texts or 'no --texts'}."
-        )
-    others = {
-        "--new-identities": arguments.new_identities,
-        "--people-from": arguments.people_from,
-        "--drop-copies": arguments.drop_copies,
-        "--labels": None if arguments.labels == "all" else arguments.labels,
-    }
-    given = [option for option, value in others.items() if value is not None]
-    if writes_lines and given:
-        raise ConfigError(f"{' and '.join(given)} does not go with lines; leave it out.")
-
-
-def write_lines(
-    folder: Path,
-    arguments: Namespace,
-    out: Path,
-    *,
-    device: str,
-    half: bool | None,
-    max_factor: int,
-) -> None:
+def write_lines(folder: Path, arguments: Namespace, out: Path, settings: GenerateSettings) -> None:
     """Run the job for a bundle of lines; see ``draw_lines``.
 
     Args:
         folder: of the bundle.
-        arguments: of ``jobs.generate``.
+        arguments: of ``jobs.generate``, checked.
         out: where the export goes.
-        device: where lines are drawn and read.
-        half: as for ``LineSampler``.
-        max_factor: candidates at most, per line.
+        settings: how lines are drawn, on a device that there is.
 
     Raises:
         BundleError: a reader that does not fit the bundle.
-        ConfigError, DataError: see ``choose_texts``, ``open_real_lines``, ``set_reader_band``.
+        ConfigError, DataError: see ``choose_texts``, ``open_real_lines``, ``reads_back``,
+            ``set_reader_band``.
         RequestError: a text that the bundle cannot write.
     """
-    sampler = load_line_sampler(folder, device=device, half=half)
+    device, half, compile = settings.device, settings.half, bool(settings.compile)
+    sampler = load_line_sampler(folder, device=device, half=half, compile=compile)
     count, seed, place = arguments.count, arguments.seed, folder / READER_FOLDER
-    reads = place.is_dir() and (arguments.read_back or asks_reader(arguments.texts))
-    reader = load_text_reader(place, device, info=sampler.info) if reads else None
+    reads = reads_back(folder, arguments.read_back)
+    asked = reads or (asks_reader(arguments.texts) and place.is_dir())
+    reader = load_text_reader(place, device, info=sampler.info) if asked else None
     text_of = choose_texts(arguments.texts, sampler.layout, seed, reader)
     real = open_real_lines(arguments.with_real)
-    judge = reader if arguments.read_back else None
+    judge = reader if reads else None
     set_reader_band(judge, arguments.reader_band)
     if arguments.dry_run:
+        print_plan("generate", arguments, settings)
         return
     tally = Tally()
     with (
@@ -90,7 +63,13 @@ def write_lines(
             for record in real_line_records(real, fit, channels=channels):
                 writer.add(record)
         for samples in draw_lines(
-            sampler, text_of, count, seed, reader=judge, tally=tally, max_factor=max_factor
+            sampler,
+            text_of,
+            count,
+            seed,
+            reader=judge,
+            tally=tally,
+            max_factor=settings.max_factor,
         ):
             rows = range(len(samples.texts))
             for record in line_records(samples, sampler.digest, rows):

@@ -1,13 +1,15 @@
-"""The option of jobs that train or ask a bundle's reader: the band of its confidences."""
+"""The options of jobs that train or ask a bundle's reader: whether, and the band it keeps."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from pathlib import Path
 
+from augment.bundle import READER_FOLDER
 from augment.errors import ConfigError
 from recognizers.reader import CrossFittedReader
 from recognizers.text_reader import CrossFittedTextReader
 
-__all__ = ["add_reader_band", "set_reader_band"]
+__all__ = ["add_reader_band", "reads_back", "set_reader_band"]
 
 
 def add_reader_band(options: ArgumentParser, *, unless: str) -> None:
@@ -25,6 +27,25 @@ def add_reader_band(options: ArgumentParser, *, unless: str) -> None:
         help="keep only images read with a confidence in this band of [0, 1]: below it are "
         f"doubtful ones, above it those too easy to teach anything; unless given, {unless}",
     )
+
+
+def reads_back(folder: Path, wanted: bool | None) -> bool:
+    """Whether images are read back.
+
+    Args:
+        folder: of the bundle.
+        wanted: what ``--read-back`` says; None: if the bundle has a reader.
+
+    Raises:
+        ConfigError: asked for, and there is no reader.
+    """
+    has_reader = (folder / READER_FOLDER).is_dir()
+    if wanted and not has_reader:
+        raise ConfigError(
+            f"--read-back asks the reader of a bundle, got none in {folder}; train it with one, or "
+            "leave the option out."
+        )
+    return has_reader if wanted is None else wanted
 
 
 def set_reader_band(

@@ -1,6 +1,6 @@
 """Write lines of text rendered by fonts, without a bundle: ``jobs.generate renderer:LAYOUT``."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,9 @@ from jobs.exports import writing_alone
 from jobs.real_lines import open_real_lines, real_line_records
 from jobs.text_choice import choose_texts
 
-__all__ = ["RENDERER", "RenderingSettings", "add_rendering_options", "render_lines"]
+__all__ = ["RENDERER_PREFIX", "RenderingSettings", "render_lines"]
 
-RENDERER = "renderer:"
+RENDERER_PREFIX = "renderer:"
 """How a BUNDLE argument begins that names a layout instead of a bundle."""
 
 _MOST_STYLES = 2000
@@ -42,32 +42,22 @@ class RenderingSettings:
             )
 
 
-def add_rendering_options(options: ArgumentParser) -> None:
-    """Add ``--style-from``."""
-    options.add_argument(
-        "--style-from",
-        metavar="URI",
-        help="of renderer:LAYOUT, images of text whose train split lends its looks",
-    )
-
-
 def render_lines(arguments: Namespace, out: Path) -> None:
     """Run the job for a renderer.
 
     Args:
-        arguments: of ``jobs.generate``.
+        arguments: of ``jobs.generate``, checked.
         out: where the export goes.
 
     Raises:
-        ConfigError: an option that does not go with a renderer, no such layout, a faulty grammar.
+        ConfigError: no such layout, a faulty grammar.
         DataError: texts, style images or real lines cannot be read, or no style image has a look.
         LabelError: a text that the layout does not allow.
     """
-    _check_options(arguments)
     presets = {"default": RenderingSettings()}
     settings = read_settings(presets, arguments.config, arguments.overrides)
-    layout = load_layout(arguments.bundle.removeprefix(RENDERER))
-    sampler = choose_texts(arguments.texts or "uniform", layout, arguments.seed)
+    layout = load_layout(arguments.bundle.removeprefix(RENDERER_PREFIX))
+    sampler = choose_texts(arguments.texts, layout, arguments.seed)
     styles = _style_images(arguments.style_from, settings.channels)
     real = open_real_lines(arguments.with_real)
     if arguments.dry_run:
@@ -124,16 +114,3 @@ def _describe_looks(renderer: LineRenderer, given: int, uri: str | None) -> str:
         )
     looks = f"the looks of {measured} real images"
     return looks if measured == given else f"{looks} ({given - measured} more have none)"
-
-
-def _check_options(arguments: Namespace) -> None:
-    others = {
-        "--new-identities": arguments.new_identities,
-        "--people-from": arguments.people_from,
-        "--drop-copies": arguments.drop_copies,
-        "--reader-band": arguments.reader_band,
-        "--labels": None if arguments.labels == "all" else arguments.labels,
-    }
-    given = [option for option, value in others.items() if value is not None]
-    if given:
-        raise ConfigError(f"{' and '.join(given)} does not go with a renderer; leave it out.")

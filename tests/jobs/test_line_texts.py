@@ -126,7 +126,8 @@ def test_a_text_that_cannot_be_written_is_named_and_nothing_is_left(
     ("options", "named"),
     [
         ([], "no --texts"),
-        (["--texts", "uniform", "--labels", "A"], "--labels"),
+        (["--texts", "uniform", "--per-label", "7"], "--per-label does not go with a bundle of l"),
+        (["--texts", "uniform", "--read-back"], "--read-back asks the reader of a bundle"),
     ],
     ids=str,
 )

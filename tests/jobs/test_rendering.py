@@ -108,6 +108,8 @@ def test_looks_come_from_the_style_images_given_and_real_lines_go_along(tmp_path
         ("plates-xx", (), "expected a layout"),
         ("plates-cn", ("--labels", "A"), "--labels does not go with a renderer"),
         ("plates-cn", ("--reader-band", "0.1", "1"), "--reader-band does not go"),
+        ("plates-cn", ("--read-back",), "--read-back does not go with a renderer"),
+        ("plates-cn", ("--no-read-back",), "--no-read-back does not go with a renderer"),
         ("plates-cn", ("--texts", "grammar:[A"), "grammar"),
         ("plates-cn", ("--texts", "grammar:ABC"), "7 characters"),
         ("words", ("--texts", "missing.txt"), "a text a line"),
