@@ -28,12 +28,21 @@ from augment.data.datasets import LabelledImages
 from augment.errors import RequestError
 from augment.generate import Reader, Sampler, Samples
 from augment.images import Pixels
-from recognizers.distribution import Features, compare_sets, describe_difference
+from recognizers.arrays import load_array, save_arrays
+from recognizers.distribution import compare_sets, describe_difference
 from recognizers.fidelity import class_diversity, read_and_embed, train_embedder
 from recognizers.fit import predict
 from recognizers.metrics import accuracy
 from recognizers.mixing import LabelledPixels
-from recognizers.privacy import attack_members, measure_memorisation
+from recognizers.nearest import nearest_distances
+from recognizers.privacy import (
+    Floats,
+    Images,
+    Sides,
+    attack_members,
+    measure_memorisation,
+    target_distances,
+)
 from recognizers.referee import Referee
 
 __all__ = ["MEASURES", "Evaluated", "draw_evenly", "draw_like"]
@@ -198,40 +207,79 @@ def measure_privacy(evaluated: Evaluated) -> Section:
                 f"{here[:12]}: who is a member is not known. Give the data it was trained on."
             )
 
-    def features(images: Pixels) -> Features:
-        return read_and_embed(referee.attacker, images)[1]
-
-    def points(images: Pixels) -> Features:
-        flat = images.reshape(len(images), -1)
-        scale = 255 * np.sqrt(flat.shape[1])  # distances are root mean squares
-        scaled: Features = (flat / scale).astype(np.float32)
-        return scaled
-
     attacks, memorisation = {}, {}
     groups = referee.clusters(referee.members), referee.clusters(referee.non_members)
-    for space, embed in (("pixels", points), ("features", features)):
-        trained_on, held_out, members, others, reference = (
-            embed(part.images())
-            for part in (
-                referee.train,
-                referee.real,
-                referee.members,
-                referee.non_members,
-                referee.other,
-            )
-        )
-        drawn = embed(evaluated.pixels.images)
-        memorisation[space] = vars(measure_memorisation(drawn, trained_on, held_out, space))
+    for space in (_Space(referee, "pixels"), _Space(referee, "features")):
+        drawn = space.embed(evaluated.pixels.images)
+        copied = nearest_distances(drawn, space.train)
+        memorisation[space.name] = vars(measure_memorisation(copied, space.held_out, space.name))
         if evaluated.sampler is None:  # the real half cannot be its own reference
-            attack = attack_members(members, others, drawn, space, groups=groups)
-            attacks[space] = attack.to_mapping()
+            attack = attack_members(space.usual, space.name, groups=groups)
+            attacks[space.name] = attack.to_mapping()
             continue
-        for name, beside in ((space, None), (f"{space}_calibrated", reference)):
+        near = space.targets(drawn)
+        for name, calibrated in ((space.name, False), (f"{space.name}_calibrated", True)):
             attack = attack_members(
-                members, others, drawn, space, beside, groups=groups, real=reference
+                near, space.name, real=space.usual, calibrated=calibrated, groups=groups
             )
             attacks[name] = attack.to_mapping()
     return {"memorisation": memorisation, "attacks": attacks}
+
+
+class _Space:
+    """What distances are measured in; what is the same for every generator is kept on disk.
+
+    Args:
+        referee: of the real images.
+        name: "pixels", or "features": those of the attacker's recognizer.
+    """
+
+    def __init__(self, referee: Referee, name: str) -> None:
+        self.referee, self.name = referee, name
+
+    def embed(self, images: Pixels) -> Images:
+        """The images themselves, or (N, D) features."""
+        return images if self.name == "pixels" else read_and_embed(self.referee.attacker, images)[1]
+
+    @cached_property
+    def train(self) -> Images:
+        """What generators were trained on."""
+        return self._embedded("train", self.referee.train)
+
+    @cached_property
+    def held_out(self) -> Floats:
+        """(K,) distances to the nearest training image, of the half compared with."""
+        return self._kept(
+            "held-out",
+            lambda: nearest_distances(self.embed(self.referee.real.images()), self.train),
+        )
+
+    @cached_property
+    def usual(self) -> Sides:
+        """Distances of members and non-members to the nearest image of the attacker's half."""
+        other = self.referee.other
+        both = self._kept("usual", lambda: np.concatenate(self.targets(self.embed(other.images()))))
+        count = len(self.referee.members)
+        return both[:count], both[count:]
+
+    def targets(self, images: Images) -> Sides:
+        """Distances of members and non-members to the nearest of these."""
+        referee = self.referee
+        members = self._embedded("members", referee.members)
+        non_members = self._embedded("non-members", referee.non_members)
+        return target_distances(members, non_members, images)
+
+    def _embedded(self, part: str, data: LabelledImages) -> Images:
+        if self.name == "pixels":
+            return data.images()
+        return self._kept(part, lambda: self.embed(data.images()))
+
+    def _kept(self, what: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        device = self.referee.device.replace(":", "-")  # another one rounds features otherwise
+        path = self.referee.folder / f"{self.name}-{what}-{device}.npz"
+        if not path.exists():
+            save_arrays(path, made=make())
+        return load_array(path, "made")
 
 
 MEASURES: dict[str, Callable[[Evaluated], Section]] = {

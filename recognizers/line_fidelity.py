@@ -26,8 +26,15 @@ from augment.images import Pixels, resize_image, tile
 from recognizers.distribution import compare_sets
 from recognizers.fit import Budget
 from recognizers.line_readers import charset_of, line_shape
-from recognizers.nearest import NearestImages
-from recognizers.privacy import Attack, attack_members, measure_memorisation
+from recognizers.nearest import NearestImages, nearest_distances
+from recognizers.privacy import (
+    Attack,
+    Floats,
+    Sides,
+    attack_members,
+    measure_memorisation,
+    target_distances,
+)
 from recognizers.scene_text import TextRecognizer
 from recognizers.tables import markdown_table
 from recognizers.text_fit import embed_lines, fit_texts, read_lines
@@ -172,14 +179,17 @@ class LineJudge:
         read = read_lines(self.model, self.shape.stack(alike)).texts
         score = score_texts(read, _solids(self.other.texts), self.charset)
         found = compare_sets(self._features, self._embedded(alike), self.seed)
-        points, members, others = _points(images), self._members, self._others
-        attack = None
-        if knows_members:  # the real half cannot be its own reference
-            reference = None if is_real else self._reference
+        shown, attack = _pictured(images), None
+        copied = nearest_distances(shown, self._members)
+        if knows_members:
             groups = self.train.texts.groups, self.compared.groups
-            attack = attack_members(
-                members, others, points, "pixels", reference, groups=groups, real=reference
-            )
+            if is_real:  # the real half cannot be its own reference
+                attack = attack_members(self._usual, "pixels", groups=groups)
+            else:
+                near = target_distances(self._members, self._others, shown)
+                attack = attack_members(
+                    near, "pixels", real=self._usual, calibrated=True, groups=groups
+                )
         tested = self._tested
         taught = score_texts(read_lines(pupil, tested.lines).texts, tested.texts, self.charset)
         return LineRow(
@@ -194,7 +204,7 @@ class LineJudge:
             density=found.density,
             coverage=found.coverage,
             drawn=len(images),
-            near_copies=measure_memorisation(points, members, others, "pixels").near_copies,
+            near_copies=measure_memorisation(copied, self._apart, "pixels").near_copies,
             attack=attack,
             learned=len(self.train),
             tested=len(self.tested),
@@ -206,16 +216,23 @@ class LineJudge:
         return self._pictures(self.compared)
 
     @cached_property
-    def _members(self) -> NDArray[np.float32]:
-        return _points(self._pictures(self.train.texts))
+    def _members(self) -> Pixels:
+        return _pictured(self._pictures(self.train.texts))
 
     @cached_property
-    def _others(self) -> NDArray[np.float32]:
-        return _points(self._compared)
+    def _others(self) -> Pixels:
+        return _pictured(self._compared)
 
     @cached_property
-    def _reference(self) -> NDArray[np.float32]:
-        return _points(self._pictures(self.other))
+    def _apart(self) -> Floats:
+        """(K,) distances of the half compared with to the nearest training line."""
+        return nearest_distances(self._others, self._members)
+
+    @cached_property
+    def _usual(self) -> Sides:
+        """Distances of training lines, and of that half, to the nearest of the other half."""
+        other = _pictured(self._pictures(self.other))
+        return target_distances(self._members, self._others, other)
 
     @cached_property
     def _tested(self) -> LabelledLines:
@@ -332,13 +349,6 @@ def _solids(texts: Sequence[str]) -> list[str]:
 
 def _pictured(images: Sequence[Pixels]) -> Pixels:
     return np.stack([resize_image(image, PICTURE) for image in images])
-
-
-def _points(images: Sequence[Pixels]) -> NDArray[np.float32]:
-    """(N, D), between which distances are root mean squares in [0, 1]."""
-    flat = _pictured(images).reshape(len(images), -1)
-    points: NDArray[np.float32] = (flat / (255 * np.sqrt(flat.shape[1]))).astype(np.float32)
-    return points
 
 
 def _padded(lines: Sequence[Pixels]) -> Pixels:

@@ -1,16 +1,18 @@
-"""Which of many images looks most like another one."""
+"""Which of many images, or of many points, lies nearest to another one."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augment.images import Pixels
 
-__all__ = ["NearestImages", "nearest_images"]
+__all__ = ["NearestImages", "NearestPoints", "nearest_distances", "nearest_images"]
+
+Points = NDArray[np.float32]
 
 CANDIDATES = 4
-"""Images that are compared exactly."""
+"""Points that are compared exactly."""
 CHUNK = 256
-"""Images looked for at a time; bounds the memory at CHUNK × M distances."""
+"""Points looked for at a time; bounds the memory at CHUNK × M distances."""
 
 
 def nearest_images(
@@ -20,20 +22,84 @@ def nearest_images(
     return NearestImages(among)(images, besides=besides)
 
 
-class NearestImages:
-    """Finds the nearest of many images, by root mean square difference of the pixels.
+def nearest_distances(one: Pixels | Points, among: Pixels | Points) -> NDArray[np.float64]:
+    """Distance of each to the nearest of others.
+
+    Args:
+        one: (N, H, W, C) levels, or (N, D) points in float32.
+        among: (M, H, W, C) or (M, D), the same.
+
+    Returns:
+        (N,) root mean square differences of the pixels, in [0, 1], or Euclidean distances.
+    """
+    flat = one.reshape(len(one), -1)
+    squares = NearestPoints(among.reshape(len(among), -1))(flat)[1]
+    distances: NDArray[np.float64] = np.sqrt(squares)
+    return _of_pixels(squares, flat.shape[1]) if one.dtype == np.uint8 else distances
+
+
+class NearestPoints:
+    """Finds the nearest of many points.
 
     The search runs in float32, whose best CANDIDATES are then compared exactly.
+
+    Args:
+        among: (M, D) uint8 or float32, to be searched.
+    """
+
+    def __init__(self, among: Pixels | Points) -> None:
+        self._centre = among.mean(axis=0, dtype=np.float32)  # small numbers lose little
+        self._among, self._points = among, among - self._centre
+        self._squares = np.einsum("md,md->m", self._points, self._points)
+
+    def __call__(
+        self, points: Pixels | Points, *, besides: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Look for each point's nearest.
+
+        Args:
+            points: (N, D) as those searched.
+            besides: (N,) index that is no answer for each point: itself, say.
+
+        Returns:
+            indices: (N,) in [0, M).
+            squares: (N,) squared Euclidean distances; equal points have 0.
+        """
+        found = []
+        for start in range(0, len(points), CHUNK):
+            rows = slice(start, start + CHUNK)
+            found.append(self._search(points[rows], None if besides is None else besides[rows]))
+        indices, squares = (np.concatenate(part) for part in zip(*found, strict=True))
+        return indices, squares
+
+    def _search(
+        self, points: Pixels | Points, besides: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The same for a few points."""
+        rows = np.arange(len(points))
+        squared = self._squares - 2 * (points - self._centre) @ self._points.T
+        if besides is not None:
+            squared[rows, besides] = np.inf
+        most = min(CANDIDATES, squared.shape[1])
+        candidates = np.sort(squared.argpartition(most - 1, axis=1)[:, :most], axis=1)
+        exact = np.stack(
+            [_squared_distances(points, self._among[column]) for column in candidates.T], axis=1
+        )
+        if besides is not None:
+            exact[candidates == besides[:, None]] = np.inf
+        best = exact.argmin(axis=1)
+        return candidates[rows, best], exact[rows, best]
+
+
+class NearestImages:
+    """Finds the nearest of many images, by root mean square difference of the pixels.
 
     Args:
         among: (M, H, W, C), to be searched.
     """
 
     def __init__(self, among: Pixels) -> None:
-        flat = among.reshape(len(among), -1)
-        self._centre = flat.mean(axis=0, dtype=np.float32)  # small numbers lose little
-        self._among, self._points = flat, flat - self._centre
-        self._squares = np.einsum("md,md->m", self._points, self._points)
+        self._nearest = NearestPoints(among.reshape(len(among), -1))
 
     def __call__(
         self, images: Pixels, *, besides: NDArray[np.int64] | None = None
@@ -48,34 +114,19 @@ class NearestImages:
             indices: (N,) in [0, M).
             distances: (N,) in [0, 1]: 0 = the same picture, 1 = black against white.
         """
-        flat, found = images.reshape(len(images), -1), []
-        for start in range(0, len(flat), CHUNK):
-            rows = slice(start, start + CHUNK)
-            found.append(self._search(flat[rows], None if besides is None else besides[rows]))
-        indices, squares = (np.concatenate(part) for part in zip(*found, strict=True))
-        return indices, np.sqrt(squares)
-
-    def _search(
-        self, flat: Pixels, besides: NDArray[np.int64] | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """(N,) index and mean squared difference of the nearest to each of (N, D) levels."""
-        rows = np.arange(len(flat))
-        squared = self._squares - 2 * (flat - self._centre) @ self._points.T
-        if besides is not None:
-            squared[rows, besides] = np.inf
-        most = min(CANDIDATES, squared.shape[1])
-        candidates = np.sort(squared.argpartition(most - 1, axis=1)[:, :most], axis=1)
-        exact = np.stack(
-            [_mean_square(flat, self._among[column]) for column in candidates.T], axis=1
-        )
-        if besides is not None:
-            exact[candidates == besides[:, None]] = np.inf
-        best = exact.argmin(axis=1)
-        return candidates[rows, best], exact[rows, best]
+        flat = images.reshape(len(images), -1)
+        indices, squares = self._nearest(flat, besides=besides)
+        return indices, _of_pixels(squares, flat.shape[1])
 
 
-def _mean_square(first: Pixels, second: Pixels) -> NDArray[np.float64]:
-    """(N,) mean squared difference of (N, D) levels, in [0, 1]."""
-    difference = (first.astype(np.float64) - second) / 255.0
-    square: NDArray[np.float64] = (difference**2).mean(axis=1)
-    return square
+def _of_pixels(squares: NDArray[np.float64], dimension: int) -> NDArray[np.float64]:
+    """(N,) root mean squares in [0, 1] of squared distances between D levels."""
+    distances: NDArray[np.float64] = np.sqrt(squares / dimension) / 255
+    return distances
+
+
+def _squared_distances(first: Pixels | Points, second: Pixels | Points) -> NDArray[np.float64]:
+    """(N,) squared Euclidean distances of (N, D) points."""
+    difference = first.astype(np.float64) - second
+    squares: NDArray[np.float64] = np.einsum("nd,nd->n", difference, difference)
+    return squares

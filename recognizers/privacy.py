@@ -12,37 +12,40 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata, t
 
 from augment.data.datasets import LabelledImages
 from augment.errors import DataError
 from augment.images import Pixels
-from recognizers.nearest import NearestImages
+from recognizers.nearest import NearestImages, nearest_distances
 
 __all__ = [
     "NEAR",
     "Attack",
+    "Floats",
+    "Images",
     "Memorisation",
     "NearCopies",
+    "Sides",
     "area_under_curve",
     "attack_members",
     "halves",
     "match_classes",
     "measure_memorisation",
-    "nearest_distances",
+    "target_distances",
 ]
 
 NEAR = 0.01
 """Share of real images that lie as near to another real image as a near-copy."""
 LEAST = 10
-"""Members, non-members and reference images, each at least, that an attack is measured on."""
-CHUNK = 256
-"""Points compared at a time; bounds the memory at CHUNK × M distances."""
+"""Members, non-members and images to attack with, each at least, that an attack takes."""
 
-Points = NDArray[np.float32]
+Images = Pixels | NDArray[np.float32]
+"""(N, H, W, C) levels, or (N, D) points in a space of features."""
 Floats = NDArray[np.float64]
+Sides = tuple[Floats, Floats]
+"""A figure of each member and of each non-member."""
 Groups = tuple[NDArray[Any], NDArray[Any]]
 """The group of each member and of each non-member: a plate, a source picture, a person."""
 
@@ -102,7 +105,7 @@ class Attack:
 
     Attributes:
         space: what distances are measured in.
-        calibrated: whether a reference took part; see ``attack_members``.
+        calibrated: whether the attacker had other real images; see ``attack_members``.
         auc: chance that a member scores above a non-member, ties counting half: 0.5 when
             members cannot be told, 1 when all can.
         ci95: its 95 % interval over groups of images, for the generated images at hand.
@@ -129,18 +132,14 @@ class Attack:
         return {**asdict(self), **ends}
 
 
-def measure_memorisation(
-    generated: Points, train: Points, held_out: Points, space: str
-) -> Memorisation:
+def measure_memorisation(drawn: Floats, real: Floats, space: str) -> Memorisation:
     """Compare distances to the nearest training image.
 
     Args:
-        generated: (M, D).
-        train: (N, D), of the images that the generator was trained on.
-        held_out: (K, D), of real images that nobody was trained on, nor what made the features.
-        space: what to call the features.
+        drawn: (M,) of generated images.
+        real: (K,) of real images that nobody was trained on, nor what made the features.
+        space: what distances are measured in.
     """
-    drawn, real = nearest_distances(generated, train), nearest_distances(held_out, train)
     limit = float(np.quantile(real, NEAR))
     return Memorisation(
         space=space,
@@ -151,70 +150,84 @@ def measure_memorisation(
     )
 
 
-def attack_members(
-    members: Points,
-    non_members: Points,
-    generated: Points,
-    space: str,
-    reference: Points | None = None,
-    *,
-    groups: Groups | None = None,
-    real: Points | None = None,
-) -> Attack:
-    """Guess who was trained on, from the generated images alone or with a reference.
-
-    A real image scores −d(x, generated), d being the distance to the nearest. Images of a
-    crowded region are near to everything, so a calibrated attack scores
-    d(x, reference) / (d(x, reference) + d(x, generated)) instead, with other real images as
-    reference: a half where nothing is nearer than it should be, 1 where a generated image is
-    the same.
+def target_distances(members: Images, non_members: Images, images: Images) -> Sides:
+    """Distances by which members are told: of each target to the nearest of a set of images.
 
     Args:
-        members: (N, D), of the training images.
-        non_members: (K, D), of real images drawn alike.
-        generated: (M, D).
-        space: what to call the features; they must come from no network that has seen members
-            but not non-members, or the other way round: it would tell them apart by itself.
-        reference: (R, D), of real images that are neither; None for the plain attack.
-        groups: of members and non-members; images of one group are alike and prove less than as
-            many of several. None: each image is its own.
-        real: (Q, D), of real images that are neither, what a perfect generator would draw.
+        members: training images, or points in a space of features. These must come from no
+            network that has seen members but not non-members, or the other way round: it would
+            tell them apart by itself.
+        non_members: real images drawn alike.
+        images: generated ones; or real ones that are neither, nor what made the features.
 
     Raises:
-        DataError: fewer than LEAST of something, or one group alone.
+        DataError: fewer than LEAST of something.
     """
-    sizes = {"members": members, "non-members": non_members, "generated images": generated}
-    for name, points in ({**sizes, "reference images": reference}).items():
-        if points is not None and len(points) < LEAST:
+    sizes = {"members": members, "non-members": non_members, "generated or other images": images}
+    for name, some in sizes.items():
+        if len(some) < LEAST:
             raise DataError(
-                f"expected at least {LEAST} {name} to attack with, got {len(points)}; use data "
+                f"expected at least {LEAST} {name} to attack with, got {len(some)}; use data "
                 "with more held-out images."
             )
+    distances = nearest_distances(np.concatenate([members, non_members]), images)
+    return distances[: len(members)], distances[len(members) :]
 
-    targets, count = np.concatenate([members, non_members]), len(members)
-    groups = groups or (np.arange(count), count + np.arange(len(non_members)))
-    near = nearest_distances(targets, generated)
-    scores = -near
-    if reference is not None:
-        usual = nearest_distances(targets, reference)
-        both = usual + near
-        scores = np.divide(usual, both, out=np.full_like(near, 0.5), where=both > 0)
-    auc, pulls = _area(*np.split(scores, [count]))
+
+def attack_members(
+    near: Sides,
+    space: str,
+    *,
+    real: Sides | None = None,
+    calibrated: bool = False,
+    groups: Groups | None = None,
+) -> Attack:
+    """Guess who was trained on, from the generated images alone or with other real ones.
+
+    A target scores −d(x, generated), d being the distance to the nearest. Images of a crowded
+    region are near to everything, so a calibrated attack scores
+    d(x, real) / (d(x, real) + d(x, generated)) instead: a half where nothing is nearer than it
+    should be, 1 where a generated image is the same.
+
+    Args:
+        near: ``target_distances`` to generated images.
+        space: what distances are measured in.
+        real: ``target_distances`` to other real images, what a perfect generator would draw.
+        calibrated: whether the attacker has these.
+        groups: of members and non-members; images of one group are alike and prove less than as
+            many of several. None: each image is its own.
+
+    Raises:
+        DataError: members or non-members of one group alone.
+    """
+    count = len(near[0])
+    groups = groups or (np.arange(count), count + np.arange(len(near[1])))
+    scores = [-side for side in near]
+    if calibrated:
+        assert real is not None, "a calibrated attack goes by other real images"
+        scores = [_share(*sides) for sides in zip(real, near, strict=True)]
+    auc, pulls = _area(*scores)
     over_real, pair = None, None
     if real is not None:
-        rival, others = _area(*np.split(-nearest_distances(targets, real), [count]))
+        rival, others = _area(*(-side for side in real))
         over_real, reach = auc - rival, _reach(pulls - others, groups)
         pair = (over_real - reach, over_real + reach)
     return Attack(
         space=space,
-        calibrated=reference is not None,
+        calibrated=calibrated,
         auc=auc,
         ci95=_inside_unit(auc, _reach(pulls, groups)),
         members=count,
-        non_members=len(non_members),
+        non_members=len(near[1]),
         over_real=over_real,
         over_real_ci95=pair,
     )
+
+
+def _share(usual: Floats, near: Floats) -> Floats:
+    """(N,) usual / (usual + near) in [0, 1], a half where both are 0."""
+    both = usual + near
+    return np.divide(usual, both, out=np.full_like(near, 0.5), where=both > 0)
 
 
 def area_under_curve(
@@ -271,18 +284,6 @@ def _reach(pulls: Floats, groups: Groups) -> float:
 
 def _inside_unit(auc: float, reach: float) -> tuple[float, float]:
     return max(0.0, auc - reach), min(1.0, auc + reach)
-
-
-def nearest_distances(points: Points, among: Points) -> NDArray[np.float64]:
-    """(N,) Euclidean distance of each of (N, D) points to the nearest of (M, D) others."""
-    others = torch.from_numpy(among)
-    mode = "donot_use_mm_for_euclid_dist"  # equal points are 0 apart, exactly
-    distances = [
-        torch.cdist(torch.from_numpy(part), others, compute_mode=mode).min(dim=1).values
-        for part in np.array_split(points, -(-len(points) // CHUNK))
-    ]
-    nearest: NDArray[np.float64] = torch.cat(distances).double().numpy()
-    return nearest
 
 
 def halves(data: LabelledImages, seed: int) -> tuple[LabelledImages, LabelledImages]:

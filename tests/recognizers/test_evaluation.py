@@ -9,6 +9,7 @@ import pytest
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import DataError, RequestError
 from augment.generate import Samples
+from recognizers import evaluation
 from recognizers import referee as referees
 from recognizers.evaluation import MEASURES, Evaluated, draw_evenly
 from recognizers.evaluation_pictures import take_bundle_pictures
@@ -92,6 +93,24 @@ def test_privacy_tells_a_memoriser_from_an_honest_generator(evaluated):
     real = MEASURES["privacy"](evaluated["real"])["attacks"]
     assert real.keys() == {"pixels", "features"}
     assert real["pixels"]["over_real"] is None
+
+
+def test_what_is_the_same_for_every_bundle_is_measured_once(
+    evaluated, generators, referee, data, monkeypatch
+):
+    asked: list[int] = []
+    MEASURES["privacy"](evaluated["real"])
+    expected = MEASURES["privacy"](evaluated["copies"])
+    read, search = evaluation.read_and_embed, evaluation.nearest_distances
+    monkeypatch.setattr(
+        evaluation, "read_and_embed", lambda model, x: (asked.append(len(x)), read(model, x))[1]
+    )
+    monkeypatch.setattr(
+        evaluation, "nearest_distances", lambda one, x: (asked.append(len(one)), search(one, x))[1]
+    )
+    again = Referee(data, "character", referee.budget, 0, referee.folder.parent)
+    assert MEASURES["privacy"](Evaluated(generators["copies"], again, 240)) == expected
+    assert asked == [240, 240, 240], "to the training images in both spaces, embedded in one"
 
 
 def test_privacy_of_a_bundle_trained_on_other_images_is_not_measured(evaluated, referee, data):

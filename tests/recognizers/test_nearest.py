@@ -2,8 +2,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
-from recognizers.nearest import NearestImages, nearest_images
+from recognizers.nearest import NearestImages, nearest_distances, nearest_images
 
 
 def test_the_nearest_is_the_one_that_a_search_in_float64_finds() -> None:
@@ -31,7 +32,7 @@ def test_what_is_no_answer_is_never_given() -> None:
 
 
 def test_no_more_distances_are_held_than_those_of_a_few_images() -> None:
-    """3,000 × 3,000 distances and their order in memory would be over 100 MB, a chunk's are under 15."""
+    """3,000 × 3,000 distances and their order would be over 100 MB, a chunk's are under 15."""
     images = np.random.default_rng(2).integers(0, 256, (3000, 3, 3, 1), dtype=np.uint8)
     itself = np.arange(len(images))
     tracemalloc.start()
@@ -43,3 +44,20 @@ def test_no_more_distances_are_held_than_those_of_a_few_images() -> None:
     others, apart = nearest_images(images, images, besides=itself)
     assert (others != itself).all()
     assert apart.min() > 0
+
+
+def test_distances_are_those_that_float64_finds() -> None:
+    rng = np.random.default_rng(3)
+    levels = rng.integers(0, 256, (700, 4, 4, 3), dtype=np.uint8)
+    exact = cdist(levels[:300].reshape(300, -1) / 255, levels[300:].reshape(400, -1) / 255)
+    found = nearest_distances(levels[:300], levels[300:])
+    assert found == pytest.approx(exact.min(axis=1) / np.sqrt(48), rel=1e-6)
+    points = rng.normal(size=(700, 64)) * np.where(rng.random((700, 1)) < 0.5, 0.05, 1) + 3
+    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    exact = cdist(points[:300].astype(float), points[300:].astype(float)).min(axis=1)
+    assert nearest_distances(points[:300], points[300:]) == pytest.approx(exact, rel=1e-6)
+
+
+def test_equal_points_are_exactly_no_distance_apart() -> None:
+    points = 1000 + np.random.default_rng(4).normal(size=(300, 8)).astype(np.float32)
+    assert nearest_distances(points, points[::-1].copy()).max() == 0

@@ -6,15 +6,17 @@ from sklearn.metrics import roc_auc_score
 
 from augment.data.datasets import LabelledImages
 from augment.errors import DataError
+from recognizers.nearest import nearest_distances
 from recognizers.privacy import (
     NEAR,
+    Attack,
     NearCopies,
     area_under_curve,
     attack_members,
     halves,
     match_classes,
     measure_memorisation,
-    nearest_distances,
+    target_distances,
 )
 
 
@@ -37,24 +39,31 @@ def memorised(noise: float) -> np.ndarray:
     return drawn + noise * rng.normal(size=drawn.shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("reference", [None, REFERENCE], ids=["plain", "calibrated"])
-def test_a_memoriser_gives_its_members_away(reference):
-    attack = attack_members(MEMBERS, OTHERS, memorised(0.0), "points", reference)
+def attack_with(
+    drawn: np.ndarray, real: np.ndarray | None = REFERENCE, *, calibrated: bool = False
+) -> Attack:
+    near = target_distances(MEMBERS, OTHERS, drawn)
+    usual = None if real is None else target_distances(MEMBERS, OTHERS, real)
+    return attack_members(near, "points", real=usual, calibrated=calibrated)
+
+
+@pytest.mark.parametrize("calibrated", [False, True], ids=["plain", "calibrated"])
+def test_a_memoriser_gives_its_members_away(calibrated):
+    attack = attack_with(memorised(0.0), calibrated=calibrated)
     assert attack.auc > 0.95
     assert attack.ci95[0] > 0.9
-    assert attack.calibrated == (reference is not None)
+    assert attack.calibrated == calibrated
 
 
 def test_a_memoriser_that_blurs_is_found_better_by_calibration():
     blurred = memorised(0.1)
-    plain = attack_members(MEMBERS, OTHERS, blurred, "points")
-    calibrated = attack_members(MEMBERS, OTHERS, blurred, "points", REFERENCE)
+    plain, calibrated = attack_with(blurred), attack_with(blurred, calibrated=True)
     assert calibrated.auc > plain.auc > 0.6
 
 
-@pytest.mark.parametrize("reference", [None, REFERENCE], ids=["plain", "calibrated"])
-def test_an_independent_generator_is_not_accused(reference):
-    attack = attack_members(MEMBERS, OTHERS, people(1200, 5), "points", reference)
+@pytest.mark.parametrize("calibrated", [False, True], ids=["plain", "calibrated"])
+def test_an_independent_generator_is_not_accused(calibrated):
+    attack = attack_with(people(1200, 5), calibrated=calibrated)
     assert attack.auc == pytest.approx(0.5, abs=0.07)
     assert attack.ci95[0] < 0.5 < attack.ci95[1]
 
@@ -113,14 +122,14 @@ def test_one_group_alone_has_no_interval():
 
 def test_what_real_images_tell_too_is_taken_off_in_pairs():
     real = people(300, 6)
-    same = attack_members(MEMBERS, OTHERS, real, "points", real=real)
+    same = attack_with(real, real)
     assert (same.over_real, same.over_real_ci95) == (0, (0, 0))
-    found = attack_members(MEMBERS, OTHERS, memorised(0.1), "points", REFERENCE, real=real)
+    found = attack_with(memorised(0.1), real, calibrated=True)
     assert 0 < found.over_real_ci95[0] < found.over_real < found.over_real_ci95[1]
     near = real + 0.01 * np.random.default_rng(0).normal(size=real.shape).astype(np.float32)
-    pair = attack_members(MEMBERS, OTHERS, near, "points", real=real)
+    pair = attack_with(near, real)
     assert np.ptp(pair.over_real_ci95) < 0.5 * np.ptp(pair.ci95)
-    assert attack_members(MEMBERS, OTHERS, real, "points").over_real_ci95 is None
+    assert attack_with(real, None).over_real_ci95 is None
 
 
 def test_members_are_matched_with_as_many_others_of_their_class():
@@ -135,17 +144,15 @@ def test_members_are_matched_with_as_many_others_of_their_class():
 
 
 def test_memorisation_is_seen_in_the_distances():
-    copied = measure_memorisation(memorised(0.0), MEMBERS, OTHERS, "points")
-    honest = measure_memorisation(people(1200, 5), MEMBERS, OTHERS, "points")
+    real = nearest_distances(OTHERS, MEMBERS)
+    copied, honest = (
+        measure_memorisation(nearest_distances(drawn, MEMBERS), real, "points")
+        for drawn in (memorised(0.0), people(1200, 5))
+    )
     assert (copied.generated, copied.near_copies) == (0, 1)
     assert honest.generated == pytest.approx(honest.held_out, rel=0.15)
     assert honest.near_copies < 3 * NEAR
     assert honest.limit == copied.limit
-
-
-def test_equal_points_are_exactly_no_distance_apart():
-    points = 1000 + people(300, 6)
-    np.testing.assert_array_equal(nearest_distances(points, points[::-1].copy()), 0)
 
 
 def test_near_copies_are_training_images_and_little_else():
@@ -169,9 +176,9 @@ def test_training_images_that_lie_twice_in_the_data_do_not_stop_the_rule():
 
 def test_an_attack_without_enough_images_is_refused():
     with pytest.raises(DataError, match="at least 10 non-members to attack with, got 9"):
-        attack_members(MEMBERS, OTHERS[:9], MEMBERS, "points")
-    with pytest.raises(DataError, match="at least 10 reference images"):
-        attack_members(MEMBERS, OTHERS, MEMBERS, "points", REFERENCE[:3])
+        target_distances(MEMBERS, OTHERS[:9], REFERENCE)
+    with pytest.raises(DataError, match="at least 10 generated or other images to attack with"):
+        target_distances(MEMBERS, OTHERS, REFERENCE[:3])
 
 
 def test_halves_share_no_group_and_all_classes():
