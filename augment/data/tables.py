@@ -30,8 +30,8 @@ def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]
         The columns, and the rows: each has a cell a column.
 
     Raises:
-        DataError: not UTF-8 or no csv, no rows, a column named twice, or a row of another width
-            than the header.
+        DataError: not UTF-8 or no csv, columns separated otherwise, no rows, a column named twice,
+            or a row of another width than the header.
     """
     try:
         reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
@@ -41,6 +41,11 @@ def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]
     twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
         raise DataError(f"expected each column once in {where}, got {some(twice)} repeated.")
+    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t"):
+        raise DataError(
+            f"expected columns separated by commas in {where}, got {columns[0]!r}; save it anew "
+            "with commas."
+        )
     if not rows:
         raise DataError(f"expected rows in {where}, got the header only.")
     for number, row in enumerate(rows, start=2):

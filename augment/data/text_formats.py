@@ -5,7 +5,7 @@ images read when they are asked for.
 
 | URI | what lies there |
 |---|---|
-| ``csv:FILE`` | columns file and text (or filename and words) [, split][, source] |
+| ``csv:FILE`` | columns file and text (or label; or filename and words) [, split][, source] |
 | ``folder:DIR`` | as csv, by the labels.csv in it with a row for every image; without one, an |
 | | ImageFolder: TEXT/FILE or SPLIT/TEXT/FILE, as ``--format folder`` writes it |
 | ``zip:FILE`` | the same, packed |
@@ -36,7 +36,7 @@ from augment.data.sources import FolderStore, Store, ZipStore, open_file_system,
 from augment.data.tables import SPLIT_ALIASES, check_files, parse_splits
 from augment.data.text_folders import list_store
 from augment.data.text_listing import TextListing, checked_texts, read_named
-from augment.data.text_lists import list_paddleocr, list_table
+from augment.data.text_lists import LABELS, list_paddleocr, list_table
 from augment.data.tree import Tree
 from augment.errors import DataError, ImageError
 from augment.images import MIN_SIDE, decode_image, encode_png
@@ -61,10 +61,15 @@ def read_csv(path: str) -> TextListing:
     """Read a csv beside its images.
 
     Raises:
-        DataError: no such file, no csv in UTF-8, unknown columns, a repeated or missing file, an
-            empty text, or an unknown split.
+        DataError: no such file, a folder, no csv in UTF-8, unknown columns, a repeated or missing
+            file, an empty text, or an unknown split.
     """
     file_system, absolute = open_file_system(path)
+    if file_system.isdir(absolute):
+        raise DataError(
+            f"csv: expects a file, got the folder {path!r}; try csv:{posixpath.join(path, LABELS)} "
+            "or folder:."
+        )
     store = FolderStore(file_system, posixpath.dirname(absolute))
     present = set(store.names())
     return list_table(

@@ -18,7 +18,7 @@ LABELS = "labels.csv"
 PADDLE_PREFIX = "rec_gt_"
 """How the lists of PaddleOCR begin; the split and .txt follow."""
 
-_COLUMNS = (("file", "text"), ("filename", "words"))
+_COLUMNS = (("file", "text"), ("filename", "words"), ("file", "label"))
 
 
 def list_table(
@@ -37,11 +37,15 @@ def list_table(
         DataError: no csv in UTF-8, unknown columns, a repeated or missing file, an empty text, or
             an unknown split.
     """
-    columns, rows = parse_words(data, where)
+    given, written = parse_words(data, where)
+    columns, rows = _plainly_named(given, written, where)
     known = [pair for pair in _COLUMNS if set(pair) <= set(columns)]
     if not known:
         wanted = " or ".join(" and ".join(pair) for pair in _COLUMNS)
-        raise DataError(f"expected the columns {wanted} in {where}, got {', '.join(columns)}.")
+        raise DataError(
+            f"expected the columns {wanted} in {where}, got {', '.join(given)}; write file,text "
+            "as its first line if it has none."
+        )
     file, text = known[0]
     files = tuple(posixpath.normpath(posixpath.join(folder, row[file])) for row in rows)
     check_files(files, exists, where)
@@ -53,6 +57,26 @@ def list_table(
         sources=tuple(row["source"] for row in rows) if "source" in columns else None,
         read=partial(read_named, store.read, files),
     )
+
+
+def _plainly_named(
+    columns: list[str], rows: list[dict[str, str]], where: str
+) -> tuple[list[str], list[dict[str, str]]]:
+    """The same with names of columns in lower case and without white space around them.
+
+    Cells below a name that begins with a space, as after a comma, lose theirs too.
+
+    Raises:
+        DataError: two columns of one name.
+    """
+    plain = {name: name.strip().lower() for name in columns}
+    if len(set(plain.values())) < len(plain):
+        raise DataError(f"expected each column once in {where}, got {', '.join(columns)}.")
+    spaced = {name for name in columns if name.startswith(" ")}
+    return list(plain.values()), [
+        {plain[name]: cell.lstrip(" ") if name in spaced else cell for name, cell in row.items()}
+        for row in rows
+    ]
 
 
 def list_paddleocr(path: str) -> TextListing:

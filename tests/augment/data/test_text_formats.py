@@ -86,8 +86,30 @@ def test_filename_and_words_beside_other_columns_are_an_ordinary_csv(tmp_path: P
     assert (listing.texts, listing.splits) == (('"OPEN" 24h, a',), ("test",))
 
 
+@pytest.mark.parametrize(
+    "table", ["file, text\na.png, A1\n", "File,Text\na.png,A1\n", "file,label\na.png,A1\n"]
+)
+def test_a_header_may_have_capitals_and_spaces_and_call_texts_labels(
+    table: str, tmp_path: Path
+) -> None:
+    lay_out(tmp_path, {"a.png": png(0), "labels.csv": table.encode()})
+    assert read_csv(str(tmp_path / "labels.csv")).texts == ("A1",)
+
+
+def test_a_folder_is_no_csv(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"got the folder .*; try csv:.*/labels\.csv or folder:"):
+        read_csv(str(tmp_path))
+
+
 BAD_TABLES = {
-    "unknown columns": (b"path,transcript\na.png,A\n", "columns file and text or filename and wor"),
+    "unknown columns": (
+        b"path,transcript\na.png,A\n",
+        "columns file and text or filename .* got path, transcript",
+    ),
+    "no header": (b"a.png,A1\nb.png,B2\n", "got a.png, A1; write file,text as its first line"),
+    "semicolons": (b"file;text\na.png;A, B\n", "separated by commas in .*, got 'file;text'"),
+    "tabs": (b"file\ttext\na.png\tA\n", r"separated by commas in .*, got 'file\\ttext'"),
+    "names that differ in case": (b"file,text,Text\na.png,A,B\n", "each column once .*, Text"),
     "missing file": (b"file,text\na.png,A\ngone.png,B\n", "got none for gone.png"),
     "a folder": (b"file,text\n.,A\n", "got none for ."),
     "no file": (b"file,text\n,A\n", "an image for every row"),
