@@ -54,6 +54,10 @@ def measure_deepsim(evaluation: Evaluation) -> None:
         codes = _measure_codes(evaluation, coders)
         report["codes"] = [asdict(row) for row in codes]
         text += format_code_table(codes) + "\n"
+        few = _few_images(evaluation)
+        if few:
+            report["few_images"] = few
+            text += f"{few}\n\n"
     if inversions:
         rows, rounds = _measure_inversions(evaluation, inversions)
         report |= {"inversions": [asdict(row) for row in rows], "reencoding": rounds}
@@ -107,6 +111,19 @@ def _measure_codes(evaluation: Evaluation, models: Mapping[str, DeePSiM]) -> lis
             decoded = torch.cat([shown, model(shown)])
         evaluation.show(f"deepsim-{name}", tile(to_uint8(decoded), len(shown)))
     return rows
+
+
+def _few_images(evaluation: Evaluation) -> str:
+    """That the folds have fewer images of some classes than was asked for; nothing if not so."""
+    asked = evaluation.settings.code_images
+    counts = np.bincount(evaluation.data.split("train").labels)
+    few = np.sum((counts > 0) & (counts < 2 * asked))
+    return (
+        f"Of {few} of {np.sum(counts > 0)} classes, with fewer than {2 * asked} training images "
+        f"each, an SVM has half of them instead of {asked}."
+        if few
+        else ""
+    )
 
 
 def _code(model: DeePSiM, images: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class EvaluateSettings:
     per_class: int = 20  # faces: generated images of each class
     judge_steps: int = 1500  # of the recognizers that judge, in all but parzen and masked
     test_images: int = 1000  # attributes, masked, restoration: of the test split, at most
-    code_images: int = 50  # deepsim: labelled images of each class that an SVM is trained on
+    code_images: int = 50  # deepsim: of each class that an SVM learns, at most half of them
     code_folds: int = 10  # deepsim: SVMs, each trained on its own images; as the paper
     inverted_images: int = 64  # deepsim: of the test split, at most
     inversion_steps: int = 300  # deepsim: of the optimisation

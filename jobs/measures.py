@@ -21,6 +21,7 @@ from jobs.transfer_measures import measure_transfer
 from recognizers.evaluation import MEASURES as BUNDLE_MEASURES
 from recognizers.evaluation import draw_like
 from recognizers.fidelity import format_fidelity_table, train_judge
+from recognizers.inversion import LEAST_IMAGES
 from recognizers.mixing import LabelledPixels
 from recognizers.nearest import nearest_images
 from recognizers.parzen import ParzenResult, parzen_score
@@ -139,7 +140,7 @@ def fitting(info: BundleInfo, data: LabelledImages) -> list[str]:
     if info.architecture == "masked_vae" and data.channels == 3:
         found.append("masked")
     if info.architecture == "deepsim" and (
-        info.model.get("use") == "inversion" or _names_all_tested(data)
+        info.model.get("use") == "inversion" or _has_folds(data)
     ):
         found.append("deepsim")
     restores = info.architecture in ("cvae_gan", "vae_gan", "masked_vae")
@@ -152,10 +153,12 @@ def fitting(info: BundleInfo, data: LabelledImages) -> list[str]:
     return found
 
 
-def _names_all_tested(data: LabelledImages) -> bool:
-    """Whether training images have every class of the test images."""
+def _has_folds(data: LabelledImages) -> bool:
+    """Whether folds of the training images have every class of the test images."""
     train, test = (data.labels[data.splits == split] for split in ("train", "test"))
-    return bool(np.isin(test, train).all())
+    counts = np.bincount(train, minlength=len(data.classes))
+    few = (counts > 0) & (counts < LEAST_IMAGES)
+    return bool(counts[test].all() and np.sum(counts > 0) > 1 and not few.any())
 
 
 def beside_nearest(samples: Pixels, train: LabelledImages) -> tuple[Pixels, NDArray[np.float64]]:

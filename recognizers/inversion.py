@@ -28,6 +28,7 @@ from augment.losses.perceptual import alpha_norm, squared_error, total_variation
 from recognizers.tables import markdown_table
 
 __all__ = [
+    "LEAST_IMAGES",
     "CodeRow",
     "InversionRow",
     "PriorConfig",
@@ -47,6 +48,9 @@ BATCH = 64
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """C of the linear SVM, chosen among these by cross-validation inside the training images."""
 CV_FOLDS = 3
+"""Of this cross-validation; as many as images of a class, where these are fewer."""
+LEAST_IMAGES = 4
+"""Training images of a class, of which ``draw_folds`` puts two into a fold."""
 MAX_ITERATIONS = 20_000
 """Of the SVM's solver."""
 
@@ -260,8 +264,8 @@ def code_accuracy(
         folds: rows of ``train``, for each SVM.
 
     Raises:
-        DataError: a fold with fewer than CV_FOLDS images of a class or with none of a class that
-            is tested, or codes that are not finite.
+        DataError: a fold with one image of a class or with none of a class that is tested, or
+            codes that are not finite.
     """
     codes, labels = train
     if not (np.isfinite(codes).all() and np.isfinite(test[0]).all()):
@@ -275,12 +279,13 @@ def code_accuracy(
         if len(missing):
             raise DataError(
                 f"expected images of every class that is tested in a fold, got none of "
-                f"{len(missing)} classes; use data whose training images are of the same classes."
+                f"{len(missing)} classes; use data with {LEAST_IMAGES} or more training images of "
+                "each class of the test images."
             )
-        if len(counts) < 2 or counts.min() < CV_FOLDS:
+        if len(counts) < 2 or counts.min() < 2:
             raise DataError(
-                f"expected two classes and {CV_FOLDS} images of each in a fold, got {len(counts)} "
-                f"and {counts.min()}; take larger folds."
+                f"expected two classes and two images of each in a fold, got {len(counts)} and "
+                f"{counts.min()}; take larger folds of classes of {LEAST_IMAGES} images or more."
             )
         scale = make_pipeline(StandardScaler(), PCA() if wide else "passthrough")
         scaled = scale.fit_transform(codes[rows])
@@ -288,7 +293,7 @@ def code_accuracy(
             search = GridSearchCV(
                 LinearSVC(dual=wide, max_iter=MAX_ITERATIONS, random_state=0),
                 {"C": STRENGTHS},
-                cv=StratifiedKFold(CV_FOLDS, shuffle=True, random_state=0),
+                cv=StratifiedKFold(min(CV_FOLDS, counts.min()), shuffle=True, random_state=0),
                 refit=False,
             )
             strength = search.fit(scaled, labels[rows]).best_params_["C"]
@@ -307,11 +312,28 @@ def code_accuracy(
 def draw_folds(
     labels: NDArray[np.int64], per_class: int, count: int, seed: int
 ) -> list[NDArray[np.int64]]:
-    """Draw ``count`` folds of ``per_class`` images of each class, or all of smaller classes."""
+    """Draw ``count`` folds of images of each class.
+
+    A fold has at most half of a class's images: with more, the folds would be the same images and
+    the deviation over them would mean nothing.
+
+    Args:
+        labels: (N,) of the images to draw from.
+        per_class: images of a class, in a class of twice as many or more.
+        count: of folds.
+        seed: of the draws.
+
+    Returns:
+        Rows of each fold, sorted.
+    """
     rng = np.random.default_rng(seed)
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     return [
-        np.sort(np.concatenate([rng.permutation(rows)[:per_class] for rows in groups]))
+        np.sort(
+            np.concatenate(
+                [rng.permutation(rows)[: min(per_class, len(rows) // 2)] for rows in groups]
+            )
+        )
         for _ in range(count)
     ]
 

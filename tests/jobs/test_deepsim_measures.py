@@ -33,7 +33,7 @@ TINY = (
     "training.log_every=2",
     "training.checkpoint_every=2",
 )
-FEW = ("code_images=6", "code_folds=2", "inverted_images=5", "inversion_steps=3")
+FEW = ("code_images=4", "code_folds=2", "inverted_images=5", "inversion_steps=3")
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ def registry(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "registry"
 
 
-def run(registry: Path, names: list[str], data: Path, out: Path) -> None:
-    sets = [word for setting in FEW for word in ("--set", setting)]
+def run(registry: Path, names: list[str], data: Path, out: Path, *more: str) -> None:
+    sets = [word for setting in (*FEW, *more) for word in ("--set", setting)]
     bundles = [f"{registry}/{name}" for name in names]
     where = ["--data", f"celeba:{data}", "--out", str(out), "--only", "deepsim"]
     evaluate.main([*bundles, *where, *sets])
@@ -61,7 +61,8 @@ def test_codes_and_inversions_are_measured_in_one_report(registry, pictures, tmp
     codes = {row["model"]: row for row in report["codes"]}
     assert list(codes) == ["pixels", "autoencoder", "l1", "vae"]
     assert [row["dim"] for row in codes.values()] == [3 * SIDE**2, 8 * 2 * 2, 8 * 2 * 2, 6]
-    assert {row["n_train"] for row in codes.values()} == {30}
+    assert {row["n_train"] for row in codes.values()} == {20}
+    assert "few_images" not in report
     assert codes["pixels"]["accuracy"] > 0.5  # the people differ in colour
     rows = {row["method"]: row for row in report["inversions"]}
     assert list(rows) == ["inversion", "image-alone", "optimisation"]
@@ -85,14 +86,26 @@ def test_codes_and_inversions_are_measured_in_one_report(registry, pictures, tmp
     }
 
 
+def test_folds_of_fewer_images_than_asked_for_are_told(registry, pictures, tmp_path, capsys):
+    counts = np.bincount(open_data(f"celeba:{pictures}").split("train").labels)
+    run(registry, ["vae"], pictures, tmp_path, "code_images=50")
+    report = json.loads((tmp_path / "deepsim.json").read_text())
+    assert {row["n_train"] for row in report["codes"]} == {int(np.sum(counts // 2))}
+    told = "Of 5 of 5 classes, with fewer than 100 training images each, an SVM has half of them"
+    assert report["few_images"].startswith(told)
+    assert told in capsys.readouterr().out
+
+
 def test_codes_are_measured_by_default_only_where_the_classes_tested_have_training_images(
     registry, pictures
 ):
     data = open_data(f"celeba:{pictures}", image_size=(SIDE, SIDE), channels=3)
     apart = data.subset(np.flatnonzero((data.splits == "train") == (data.labels > 0)))
-    for name, measured in {"vae": [True, False], "inversion": [True, True]}.items():
+    first = np.flatnonzero((data.splits == "train") & (data.labels == 0))[:-3]
+    few = data.subset(np.setdiff1d(np.arange(len(data)), first))
+    for name, measured in {"vae": [True, False, False], "inversion": [True] * 3}.items():
         info = load_bundle(registry / name / "1")
-        assert ["deepsim" in fitting(info, some) for some in (data, apart)] == measured
+        assert ["deepsim" in fitting(info, some) for some in (data, apart, few)] == measured
 
 
 def test_paths_of_feature_networks_are_absolute_before_workers_start(tmp_path, monkeypatch, capsys):

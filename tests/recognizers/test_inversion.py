@@ -167,19 +167,28 @@ def test_an_svm_sees_wide_codes_in_the_span_of_its_images_which_changes_nothing(
     assert 0.4 < row.accuracy < 1
 
 
-def test_folds_hold_as_many_of_each_class_and_differ():
-    labels = np.repeat([0, 1, 2], [10, 10, 4])
+def test_folds_have_as_many_of_each_class_or_half_of_few_and_differ():
+    labels = np.repeat([0, 1, 2], [10, 11, 6])
     one, two = draw_folds(labels, 5, 2, seed=0)
-    assert np.bincount(labels[one]).tolist() == [5, 5, 4]
-    assert len(np.unique(one)) == 14
+    assert np.bincount(labels[one]).tolist() == [5, 5, 3]
+    assert len(np.unique(one)) == 13
     assert not np.array_equal(one, two)
     assert np.array_equal(draw_folds(labels, 5, 1, seed=0)[0], one)
+    shared = len(np.intersect1d(*draw_folds(np.repeat([0, 1], 400), 1000, 2, seed=0)))
+    assert shared == pytest.approx(200, abs=40)  # not all 400
+
+
+def test_two_images_of_a_class_are_enough_to_choose_by():
+    train = separable(12)
+    row = code_accuracy("few", train, separable(90, seed=1), draw_folds(train[1], 50, 2, seed=0))
+    assert row.n_train == 6
+    assert row.accuracy > 0.9
 
 
 def test_folds_too_small_to_choose_by_and_codes_that_are_not_finite_are_refused():
     train = separable(12)
-    with pytest.raises(DataError, match="3 images of each in a fold, got 3 and 2"):
-        code_accuracy("m", train, train, draw_folds(train[1], 2, 1, seed=0))
+    with pytest.raises(DataError, match="two images of each in a fold, got 3 and 1; take larger"):
+        code_accuracy("m", train, train, draw_folds(train[1], 1, 1, seed=0))
     broken = (np.full_like(train[0], np.nan), train[1])
     with pytest.raises(DataError, match="m: expected finite codes"):
         code_accuracy("m", broken, train, draw_folds(train[1], 4, 1, seed=0))
