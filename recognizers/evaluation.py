@@ -11,7 +11,9 @@
 Real images that nobody was trained on are dealt into two halves. One is what generated images
 are compared with; the other is measured like a generated set and tells what a perfect generator
 would score. For privacy the first half are the non-members and the second is the attacker's; of
-each class as many members as non-members are attacked.
+each class as many members as non-members are attacked. In features the second half is dealt once
+more: its first part is what the features are learned from, its second tells what a perfect
+generator would score, so that no image is measured in features that had a part in making them.
 
 Generators that draw without labels have fidelity, diversity and privacy; "labels" and "utility"
 say that there are none.
@@ -194,6 +196,8 @@ def measure_utility(evaluated: Evaluated) -> Section:
 def measure_privacy(evaluated: Evaluated) -> Section:
     """Near-copies and membership inference, in pixels and in the attacker's features.
 
+    Features are left out where the attacker has too few images; see ``Referee.attackers``.
+
     Raises:
         RequestError: the bundle was trained on other images than the data's train split.
     """
@@ -209,11 +213,12 @@ def measure_privacy(evaluated: Evaluated) -> Section:
 
     attacks, memorisation = {}, {}
     groups = referee.clusters(referee.members), referee.clusters(referee.non_members)
-    for space in (_Space(referee, "pixels"), _Space(referee, "features")):
-        drawn = space.embed(evaluated.pixels.images)
+    for space in _spaces(referee):
+        real = evaluated.sampler is None
+        drawn = space.embed(space.other.images() if real else evaluated.pixels.images)
         copied = nearest_distances(drawn, space.train)
         memorisation[space.name] = vars(measure_memorisation(copied, space.held_out, space.name))
-        if evaluated.sampler is None:  # the real half cannot be its own reference
+        if real:  # they cannot be their own reference
             attack = attack_members(space.usual, space.name, groups=groups)
             attacks[space.name] = attack.to_mapping()
             continue
@@ -232,10 +237,12 @@ class _Space:
     Args:
         referee: of the real images.
         name: "pixels", or "features": those of the attacker's recognizer.
+        other: real images that stand in for a perfect generator, and belong to the attacker;
+            features were not made from them.
     """
 
-    def __init__(self, referee: Referee, name: str) -> None:
-        self.referee, self.name = referee, name
+    def __init__(self, referee: Referee, name: str, other: LabelledImages) -> None:
+        self.referee, self.name, self.other = referee, name, other
 
     def embed(self, images: Pixels) -> Images:
         """The images themselves, or (N, D) features."""
@@ -256,9 +263,10 @@ class _Space:
 
     @cached_property
     def usual(self) -> Sides:
-        """Distances of members and non-members to the nearest image of the attacker's half."""
-        other = self.referee.other
-        both = self._kept("usual", lambda: np.concatenate(self.targets(self.embed(other.images()))))
+        """Distances of members and non-members to the nearest of the other real images."""
+        both = self._kept(
+            "usual", lambda: np.concatenate(self.targets(self.embed(self.other.images())))
+        )
         count = len(self.referee.members)
         return both[:count], both[count:]
 
@@ -280,6 +288,13 @@ class _Space:
         if not path.exists():
             save_arrays(path, made=make())
         return load_array(path, "made")
+
+
+def _spaces(referee: Referee) -> list[_Space]:
+    spaces = [_Space(referee, "pixels", referee.other)]
+    if referee.attackers is not None:
+        spaces.append(_Space(referee, "features", referee.attackers[1]))
+    return spaces
 
 
 MEASURES: dict[str, Callable[[Evaluated], Section]] = {

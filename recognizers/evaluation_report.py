@@ -162,7 +162,8 @@ TABLES: tuple[Table, ...] = (
         "Are training images repeated?",
         "Median distance to the nearest training image, beside that of real images nobody was "
         "trained on. A near-copy is nearer than all but 1 % of those. Features are those of a "
-        "recognizer that has seen no training image.",
+        "recognizer of other real images, none of which is measured; they are left out where "
+        "these are too few.",
         (
             Column("in pixels", ("memorisation", "pixels", "generated"), "{:.4f}"),
             Column("real", ("memorisation", "pixels", "held_out"), "{:.4f}"),

@@ -21,6 +21,7 @@ from augment.images import Pixels
 from recognizers.nearest import NearestImages, nearest_distances
 
 __all__ = [
+    "LEAST",
     "NEAR",
     "Attack",
     "Floats",

@@ -17,7 +17,7 @@ from recognizers.distribution import Features, InceptionFeatures
 from recognizers.fidelity import Embedder, read_and_embed, train_embedder
 from recognizers.fit import Budget
 from recognizers.mixing import LabelledPixels
-from recognizers.privacy import halves, match_classes
+from recognizers.privacy import LEAST, halves, match_classes
 from recognizers.reader import CrossFittedReader, load_reader, save_reader
 
 __all__ = ["Referee", "that_can_be_told"]
@@ -100,8 +100,24 @@ class Referee:
 
     @cached_property
     def attacker(self) -> Embedder:
-        """Trained on the attacker's half: it has seen neither members nor non-members."""
-        return self._recognizer("attacker", self.other)
+        """Trained on a part of the attacker's half: it has seen nothing that it measures.
+
+        That is neither members nor non-members nor the rest of the half, and no image of a group
+        of that rest.
+        """
+        assert self.attackers is not None, "too few images to train it on"
+        return self._recognizer("attacker-of-part", self.attackers[0])
+
+    @cached_property
+    def attackers(self) -> tuple[LabelledImages, LabelledImages] | None:
+        """The attacker's half in two: what ``attacker`` learns, and what it has not seen.
+
+        None where either has fewer than LEAST images.
+        """
+        if len(np.unique(self.other.groups)) < 2:
+            return None
+        learned, unseen = halves(self.other, self.seed)
+        return (learned, unseen) if min(len(learned), len(unseen)) >= LEAST else None
 
     def clusters(self, part: LabelledImages) -> NDArray[Any]:
         """(N,) what else might have been photographed: the person, or the group of an image."""

@@ -13,6 +13,7 @@ from recognizers import evaluation
 from recognizers import referee as referees
 from recognizers.evaluation import MEASURES, Evaluated, draw_evenly
 from recognizers.evaluation_pictures import take_bundle_pictures
+from recognizers.evaluation_report import format_measures, in_words, summarize
 from recognizers.fit import Budget
 from recognizers.referee import Referee, that_can_be_told
 
@@ -93,6 +94,46 @@ def test_privacy_tells_a_memoriser_from_an_honest_generator(evaluated):
     real = MEASURES["privacy"](evaluated["real"])["attacks"]
     assert real.keys() == {"pixels", "features"}
     assert real["pixels"]["over_real"] is None
+
+
+def test_no_image_is_measured_in_features_that_were_learned_from_it(
+    data, generators, tmp_path, monkeypatch
+):
+    learned: set[bytes] = set()
+    measured: set[bytes] = set()
+    train, read = referees.train_embedder, evaluation.read_and_embed
+
+    def learn(kind, images, *rest, **more):
+        learned.update(image.tobytes() for image in images.images)
+        return train(kind, images, *rest, **more)
+
+    def embed(model, images):
+        measured.update(image.tobytes() for image in images)
+        return read(model, images)
+
+    monkeypatch.setattr(referees, "train_embedder", learn)
+    monkeypatch.setattr(evaluation, "read_and_embed", embed)
+    found = Referee(data, "character", Budget(steps=1, batch_size=24), 0, tmp_path)
+    for sampler in (None, generators["honest"]):
+        MEASURES["privacy"](Evaluated(sampler, found, 240))
+    assert len(learned) == 45
+    assert len(measured) == 180 + 90 + 45 + 240
+    assert not learned & measured
+
+
+def test_features_are_left_out_where_there_are_no_images_to_spare_for_them(
+    data, generators, tmp_path
+):
+    few = Referee(data.subset(range(180 + 24)), "character", Budget(steps=2), 0, tmp_path)
+    sections = [
+        MEASURES["privacy"](Evaluated(sampler, few, 30)) for sampler in (None, generators["honest"])
+    ]
+    for section in sections:
+        assert section["memorisation"].keys() == {"pixels"}
+    real, found = ({"privacy": summarize([section])} for section in sections)
+    assert "of 2 attacks (pixels" in in_words(found, real)[-1]
+    rows = format_measures({"real": real, "bundles": {"honest": {"measures": found}}})
+    assert "% | – | – | – |\n" in rows
 
 
 def test_what_is_the_same_for_every_bundle_is_measured_once(
