@@ -18,7 +18,7 @@ from jobs.evaluation import Evaluation
 from jobs.ray_context import ray_cluster
 from recognizers.cards import card_files
 from recognizers.evaluation import MEASURES, Evaluated
-from recognizers.evaluation_pictures import BundlePictures, take_bundle_pictures
+from recognizers.evaluation_pictures import take_bundle_pictures
 from recognizers.evaluation_report import format_measures, summarize, write_pages
 from recognizers.pages import write_whole
 from recognizers.reader import load_reader
@@ -63,14 +63,14 @@ def measure_bundles(
     started = time.monotonic()
     asked = [name for name in MEASURES if any(name in names for names in wanted.values())]
     kind = choose_recognizer(evaluation)
-    real_tasks = [(evaluation, kind, seed, None, asked, strict) for seed in seeds]
+    real_tasks = [(evaluation, kind, seed, None, asked, strict, False) for seed in seeds]
     real = _put_together(_spread(_judge, real_tasks, workers))
     possible = {
         name: [measure for measure in names if measure in real["measures"]]
         for name, names in wanted.items()
     }
     tasks = [
-        (evaluation, kind, seed, name, names, strict)
+        (evaluation, kind, seed, name, names, strict, seed == seeds[0])
         for name, names in possible.items()
         for seed in seeds
     ]
@@ -99,10 +99,7 @@ def measure_bundles(
         "device": _device(evaluation.settings.device),
         "command": command,
     }
-    pictures = {
-        name: _pictures(evaluation, referee, name, with_judge=set(names) != {"privacy"})
-        for name, names in wanted.items()
-    }
+    pictures = {cell["bundle"]: cell["pictures"] for cell in cells if cell["pictures"]}
     page = write_pages(evaluation.out, report, pictures)
     _write_cards(evaluation, report)
     print(f"{format_measures(report)}{page}")
@@ -162,10 +159,12 @@ def _judge(
     name: str | None,
     measures: Sequence[str],
     strict: bool,
+    pictured: bool,
 ) -> dict[str, Any]:
     """Measure one bundle, or the real half where ``name`` is None, in one seed.
 
-    The real half goes first: it trains the recognizers that the bundles need too.
+    The real half goes first: it trains the recognizers that the bundles need too. Of a bundle
+    that is ``pictured`` pictures are taken of the same images; nothing else knows them later.
     """
     referee = open_referee(evaluation, kind, seed)
     images = evaluation.settings.generated
@@ -182,7 +181,9 @@ def _judge(
             if strict:
                 raise
             left_out[measure] = str(error)
-    return {"bundle": name, "sections": sections, "left_out": left_out}
+    read = bool(set(measures) - {"privacy"})  # pictures alone are no reason to train a judge
+    pictures = take_bundle_pictures(evaluated, with_judge=read) if pictured else None
+    return {"bundle": name, "sections": sections, "left_out": left_out, "pictures": pictures}
 
 
 def _spread(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], workers: int) -> list[Any]:
@@ -239,12 +240,6 @@ def _describe(evaluation: Evaluation, name: str) -> dict[str, Any]:
         "image_size": list(info.image_size),
         "trained_on": info.data.get("images"),
     }
-
-
-def _pictures(
-    evaluation: Evaluation, referee: Referee, name: str, *, with_judge: bool
-) -> BundlePictures:
-    return take_bundle_pictures(_open(evaluation, referee, name), with_judge=with_judge)
 
 
 def _write_cards(evaluation: Evaluation, report: Mapping[str, Any]) -> None:

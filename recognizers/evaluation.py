@@ -47,7 +47,7 @@ from recognizers.privacy import (
 )
 from recognizers.referee import Referee
 
-__all__ = ["MEASURES", "Evaluated", "draw_evenly", "draw_like"]
+__all__ = ["MEASURES", "Evaluated", "Space", "draw_evenly", "draw_like"]
 
 Section = dict[str, Any]
 
@@ -231,7 +231,7 @@ def measure_privacy(evaluated: Evaluated) -> Section:
     return {"memorisation": memorisation, "attacks": attacks}
 
 
-class _Space:
+class Space:
     """What distances are measured in; what is the same for every generator is kept on disk.
 
     Args:
@@ -290,10 +290,10 @@ class _Space:
         return load_array(path, "made")
 
 
-def _spaces(referee: Referee) -> list[_Space]:
-    spaces = [_Space(referee, "pixels", referee.other)]
+def _spaces(referee: Referee) -> list[Space]:
+    spaces = [Space(referee, "pixels", referee.other)]
     if referee.attackers is not None:
-        spaces.append(_Space(referee, "features", referee.attackers[1]))
+        spaces.append(Space(referee, "features", referee.attackers[1]))
     return spaces
 
 

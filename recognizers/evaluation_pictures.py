@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from augment.generate import Sampler
 from augment.images import Pixels
-from recognizers.evaluation import Evaluated
+from recognizers.evaluation import Evaluated, Space
 from recognizers.nearest import nearest_images
 from recognizers.referee import Referee
 from recognizers.report import ClassPictures, Neighbour
@@ -86,21 +86,18 @@ def take_bundle_pictures(evaluated: Evaluated, *, with_judge: bool = True) -> Bu
     ]
     train = referee.train.images()
     nearest, distances = nearest_images(drawn.images, train)
+    rows = np.argsort(distances, kind="stable")[:NEIGHBOURS]
+    beside = zip(drawn.images[rows], train[nearest[rows]], strict=True)  # copies: few are kept
     neighbours = [
-        Neighbour(
-            classes[drawn.labels[row]],
-            drawn.images[row],
-            train[nearest[row]],
-            float(distances[row]),
-        )
-        for row in np.argsort(distances, kind="stable")[:NEIGHBOURS]
+        Neighbour(classes[drawn.labels[row]], *pair, float(distances[row]))
+        for row, pair in zip(rows, beside, strict=True)
     ]
     best, worst = _read(evaluated) if with_judge and evaluated.labelled else ([], [])
     return BundlePictures(
         by_class=by_class,
         walks=_walk(sampler, referee, shown[:WALKS]) if evaluated.labelled else [],
         neighbours=neighbours,
-        usual_distance=float(np.median(nearest_images(real.images, train)[1])),
+        usual_distance=float(np.median(Space(referee, "pixels", referee.other).held_out)),
         best=best,
         worst=worst,
     )
@@ -130,8 +127,7 @@ def _read(evaluated: Evaluated) -> tuple[list[ReadPicture], list[ReadPicture]]:
 
     def picture(row: int) -> ReadPicture:
         read = classes[int(probabilities[row].argmax())]
-        return ReadPicture(
-            evaluated.pixels.images[row], classes[labels[row]], read, float(own[row])
-        )
+        image = evaluated.pixels.images[row].copy()  # not all images with it
+        return ReadPicture(image, classes[labels[row]], read, float(own[row]))
 
     return [picture(row) for row in order[::-1][:READ]], [picture(row) for row in order[:READ]]

@@ -15,7 +15,7 @@ from augment.generators.base import train_generator, write_bundle
 from augment.generators.saae import CONFIGS
 from augment.images import encode_png
 from augment.training import PlainContext
-from jobs import evaluate
+from jobs import bundle_measures, evaluate
 from jobs.evaluation import Evaluation
 from jobs.measures import MEASURES as TABLES
 
@@ -120,11 +120,21 @@ def test_a_registry_that_cannot_be_written_to_stops_nothing(
     assert (tmp_path / f"digits-{CARD_FILE}").exists()
 
 
-def test_seeds_are_averaged_and_each_is_told(registry, images, tmp_path):
+def test_seeds_are_averaged_and_each_is_told_and_no_image_drawn_again_for_the_pictures(
+    registry, images, tmp_path, monkeypatch
+):
+    opened = []
+    opens = bundle_measures._open
+    monkeypatch.setattr(
+        bundle_measures, "_open", lambda *which: opened.append(which[2]) or opens(*which)
+    )
     report = run(registry, images, tmp_path, "--only", "labels", "--seeds", "2", "--seed", "3")
     assert report["seeds"] == [3, 4]
     top1 = report["bundles"]["digits"]["measures"]["labels"]["top1"]
-    assert len(top1["per_seed"]) == 2
+    assert len(top1["per_seed"]) == len(opened) == 2
+    page = (tmp_path / "report.html").read_text()
+    for shown in ("worst and best, read back", "is it copying?"):
+        assert page.count(f"digits: {shown}") == 1
     assert top1["mean"] == pytest.approx(sum(top1["per_seed"]) / 2)
 
 
