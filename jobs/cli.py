@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -255,10 +257,14 @@ def _in_registry(location: str) -> tuple[Registry, str]:
 
 
 def run_job(job: Callable[[Sequence[str] | None], None]) -> NoReturn:
-    """Run a job as a program: exit 2 with one line for bad input, 130 when interrupted."""
+    """Run a job as a program: exit 2 with one line for bad input, 130 when interrupted.
+
+    What data it opens, and how these are split, is told once.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        job(None)
+        with _telling_of_data():
+            job(None)
     except AugmentError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -266,6 +272,27 @@ def run_job(job: Callable[[Sequence[str] | None], None]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+@contextmanager
+def _telling_of_data() -> Iterator[None]:
+    """Print what ``augment.data`` logs, each line once."""
+    told = set[str]()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return message not in told and told.add(message) is None
+
+    logger, handler = logging.getLogger("labelmint.data"), logging.StreamHandler()
+    handler.addFilter(is_new)
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:

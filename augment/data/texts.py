@@ -300,7 +300,8 @@ def open_texts(uri: str, *, group_by: GroupBy = "text") -> TextImages:
         items=np.arange(count),
         read=listing.read,
     )
-    _LOG.info(data.describe())
+    given = listing.splits is not None
+    _LOG.info(f"{data.describe()} (split {'as given' if given else f'by hash of the {group_by}'})")
     return data
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from augment.config import to_mapping, with_overrides
+from augment.data.texts import open_texts
 from augment.errors import BundleNotFoundError, ConfigError
 from augment.generators import GENERATORS
 from jobs import cli
@@ -154,6 +155,27 @@ def test_bad_input_ends_a_job_with_code_2_and_one_line(capsys: pytest.CaptureFix
         cli.run_job(job)
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: expected this, got that.\n"
+
+
+def test_a_job_tells_once_how_the_data_are_split_that_it_opens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["file,text", *(f"{number}.png,A{number}" for number in range(40))]
+    for number in range(40):
+        (tmp_path / f"{number}.png").touch()
+    (tmp_path / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
+    trained_on = list[int]()
+
+    def job(argv: Sequence[str] | None) -> None:
+        for _ in range(2):
+            trained_on.append(len(open_texts(f"csv:{tmp_path}/labels.csv").split("train")))
+
+    with pytest.raises(SystemExit):
+        cli.run_job(job)
+    told = capsys.readouterr().err
+    assert told.count("40 images of text") == told.count("(split by hash of the text)") == 1
+    assert f"train {trained_on[0]}, val " in told
+    assert trained_on[0] < 40
 
 
 def test_sigterm_unwinds_a_job_like_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
