@@ -281,7 +281,9 @@ def _telling_of_data() -> Iterator[None]:
 
     def is_new(record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        return message not in told and told.add(message) is None
+        is_told = message in told
+        told.add(message)
+        return not is_told
 
     logger, handler = logging.getLogger("labelmint.data"), logging.StreamHandler()
     handler.addFilter(is_new)
