@@ -13,10 +13,8 @@ import torch
 from augment.bundle import CARD_FILE, READER_FOLDER, load_bundle
 from augment.errors import AugmentError
 from augment.generators.unlabelled import draws_unlabelled, load_unlabelled_sampler
-from jobs.cli import annotate_bundle
-from jobs.evaluation import Evaluation
+from jobs.evaluation import Evaluation, write_card
 from jobs.ray_context import ray_cluster
-from recognizers.cards import card_files
 from recognizers.evaluation import MEASURES, Evaluated
 from recognizers.evaluation_pictures import take_bundle_pictures
 from recognizers.evaluation_report import format_measures, summarize, write_pages
@@ -253,12 +251,8 @@ def _write_cards(evaluation: Evaluation, report: Mapping[str, Any]) -> None:
             }
             for measure, section in report["bundles"][name]["measures"].items()
         }
-        files = card_files(name, load_bundle(folder), folder, new)
-        write_whole(evaluation.out / f"{name.replace('/', '-')}-{CARD_FILE}", files[CARD_FILE])
-        try:
-            annotate_bundle(evaluation.locations[name], files)
-        except OSError as error:
-            print(f"{name}: its model card could not be written into the registry ({error})")
+        card = write_card(name, folder, evaluation.locations[name], new)
+        write_whole(evaluation.out / f"{name.replace('/', '-')}-{CARD_FILE}", card)
 
 
 def _device(device: str) -> str:

@@ -23,7 +23,7 @@ data for that seed's own bundle, OUT/seeds/SEED/bundle.
 
 ``--set inception=FILE`` adds fidelity in the features of torchvision's Inception v3, whose weights
 the file holds. Of the papers' tables, one after another in this process and on the one ``--seed``,
-into OUT/MEASURE.json, OUT/MEASURE.md and pictures:
+into OUT/MEASURE.json, OUT/MEASURE.md, the bundles' cards and pictures:
 
 | --only | of | table |
 |---|---|---|
@@ -189,13 +189,16 @@ def measure(
     tables = {table: names for table, names in tables.items() if names}
     left_out = {}
     for table, names in tables.items():
+        some = evaluation.only(names)
         try:
-            MEASURES[table](evaluation.only(names))
+            MEASURES[table](some)
         except AugmentError as error:
             if arguments.only:
                 raise
             print(f"{table}: not measured. {error}")
             left_out[table] = str(error)
+        else:
+            some.note(table, command)
     of_any = {n: [m for m in BUNDLE_MEASURES if m in names] for n, names in wanted.items()}
     of_any = {name: names for name, names in of_any.items() if names}
     if of_any:

@@ -8,14 +8,25 @@ from typing import Any, Literal
 
 import numpy as np
 
+from augment.bundle import CARD_FILE, load_bundle
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, LabelError
 from augment.generate import Sampler
 from augment.generators import load_sampler
 from augment.images import Pixels, encode_png
+from jobs.cli import annotate_bundle
+from recognizers.cards import card_files
 from recognizers.fit import Budget
+from recognizers.pages import write_whole
 
-__all__ = ["DRAW", "EvaluateSettings", "Evaluation", "write_picture", "write_table"]
+__all__ = [
+    "DRAW",
+    "EvaluateSettings",
+    "Evaluation",
+    "write_card",
+    "write_picture",
+    "write_table",
+]
 
 DRAW = "draw:"
 """How ``--data`` begins that names a seed of a benchmark instead of data."""
@@ -112,6 +123,19 @@ class Evaluation:
         about = {"data": self.data.uri, "seed": self.seed, "settings": asdict(self.settings)}
         write_table(self.out, name, {**report, **about}, table)
 
+    def note(self, measure: str, command: str) -> None:
+        """Add the kept table of a measure to the bundles' cards, with the command that made it."""
+        new = {
+            measure: {
+                "table": (self.out / f"{measure}.md").read_text(encoding="utf-8"),
+                "data": self.data.uri,
+                "seeds": [self.seed],
+                "command": command,
+            }
+        }
+        for name, folder in self.bundles.items():
+            write_card(name, folder, self.locations[name], new)
+
     def show(self, name: str, picture: Pixels) -> None:
         """Write NAME.png; see ``write_picture``."""
         write_picture(self.out, name, picture)
@@ -128,6 +152,25 @@ def write_table(out: Path, name: str, report: Mapping[str, Any], table: str) -> 
 def write_picture(out: Path, name: str, picture: Pixels) -> None:
     """Write OUT/NAME.png; slashes of a bundle's reference become dashes."""
     (out / f"{name.replace('/', '-')}.png").write_bytes(encode_png(picture))
+
+
+def write_card(name: str, folder: Path, location: str, new: Mapping[str, Any]) -> str:
+    """Add measures to a bundle's card, and return it; a registry that cannot be written to is told.
+
+    Args:
+        name: of the bundle.
+        folder: where it, or the copy of it that earlier measures are read from, is.
+        location: where it was asked for.
+        new: as of ``card_files``.
+    """
+    files = card_files(name, load_bundle(folder), folder, new)
+    try:
+        annotate_bundle(location, files)
+        for file, text in files.items():
+            write_whole(folder / file, text)
+    except OSError as error:
+        print(f"{name}: its model card could not be written into the registry ({error})")
+    return files[CARD_FILE]
 
 
 def _some(names: tuple[str, ...]) -> str:

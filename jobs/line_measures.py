@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from augment.bundle import load_bundle
 from augment.data.line_pairs import LineData
 from augment.data.texts import TextImages, open_texts
 from augment.errors import ConfigError
 from augment.generators.line_saae import load_line_sampler
-from jobs.cli import absolute_uri, annotate_bundle
-from jobs.evaluation import DRAW, EvaluateSettings
-from recognizers.cards import card_files
+from jobs.cli import absolute_uri
+from jobs.evaluation import DRAW, EvaluateSettings, write_card
 from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid, style_grid
 from recognizers.line_report import LinePictures, write_line_pages
 from recognizers.pages import write_whole
@@ -91,11 +89,7 @@ def measure_lines(
                 "command": command,
             }
         }
-        files = card_files(name, load_bundle(folders[name]), folders[name], new)
-        try:
-            annotate_bundle(locations[name], files)
-        except OSError as error:
-            print(f"{name}: its model card could not be written into the registry ({error})")
+        write_card(name, folders[name], locations[name], new)
 
 
 def open_lines(uri: str) -> tuple[TextImages, TextImages]:

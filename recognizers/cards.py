@@ -18,7 +18,10 @@ from recognizers.tables import markdown_table
 __all__ = ["card_files", "format_card", "read_measures"]
 
 Measured = Mapping[str, Mapping[str, Any]]
-"""Measure to {"section", "real", "data", "seeds", "command"}; "table", where it has its own."""
+"""Measure to {"section", "real", "data", "seeds", "command"}.
+
+A measure with a table of its own has "table", in Markdown, and may lack "section" and "real".
+"""
 
 CLASSES_NAMED = 100
 LIMITS = """\
@@ -103,20 +106,25 @@ def format_card(name: str, info: BundleInfo, measured: Measured) -> str:
 
 
 def _measures(measured: Measured) -> str:
-    sections = {measure: found["section"] for measure, found in measured.items()}
-    real = {measure: found["real"] for measure, found in measured.items()}
+    sections, real = (
+        {measure: found[key] for measure, found in measured.items() if key in found}
+        for key in ("section", "real")
+    )
     text = "".join(f"- {sentence}\n" for sentence in in_words(sections, real))
     report = {"real": real, "bundles": {"this bundle": {"measures": sections}}}
     for table in TABLES:
         rows = table.rows(report)
         if rows:
             columns = ("images", *(column.title for column in table.columns))
-            found = measured[table.measure]
-            seeds = ", ".join(map(str, found["seeds"]))
             text += f"\n### {table.title}\n\n{table.says}\n\n{markdown_table(columns, rows)}"
-            text += f"\nOn {found['data']}, seeds {seeds}:\n\n    {found['command']}\n"
+            text += _source(measured[table.measure])
     for measure, found in measured.items():
         if "table" in found:
-            text += f"\n### {measure.capitalize()}\n\n{found['table']}"
-            text += f"\nOn {found['data']}:\n\n    {found['command']}\n"
+            text += f"\n### {measure.capitalize()}\n\n{found['table']}{_source(found)}"
     return text
+
+
+def _source(found: Mapping[str, Any]) -> str:
+    """On what data and with what seeds something was measured, and how to measure it again."""
+    seeds = ", ".join(map(str, found["seeds"]))
+    return f"\nOn {found['data']}, seeds {seeds}:\n\n    {found['command']}\n"

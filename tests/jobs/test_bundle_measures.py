@@ -108,6 +108,19 @@ def test_the_card_is_kept_in_the_bundle_whose_digest_stays(registry, images, tmp
     assert measured.keys() == {"labels", "diversity"}
 
 
+def test_every_measure_stays_in_the_card_of_a_bundle_in_a_remote_registry(
+    registry, images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where copies of bundles are kept
+    remote = Registry(f"memory://{tmp_path}")
+    remote.publish("digits", registry / "digits/1")
+    for only in ("parzen", "labels"):
+        command = [f"{remote.root}/digits", "--data", images, "--out", str(tmp_path / only)]
+        evaluate.main([*command, "--only", only, *(w for s in QUICK for w in ("--set", s))])
+    measured = json.loads(remote.files.cat_file(f"{remote.path}/digits/1/{MEASURES_FILE}"))
+    assert measured.keys() == {"parzen", "labels"}
+
+
 def test_a_registry_that_cannot_be_written_to_stops_nothing(
     registry, images, tmp_path, monkeypatch, capsys
 ):
@@ -115,8 +128,9 @@ def test_a_registry_that_cannot_be_written_to_stops_nothing(
         raise PermissionError("read-only")
 
     monkeypatch.setattr(Registry, "annotate", refuse)
-    run(registry, images, tmp_path, "--only", "labels")
-    assert "could not be written into the registry (read-only)" in capsys.readouterr().out
+    run(registry, images, tmp_path, "--only", "labels", "--only", "parzen")
+    told = "could not be written into the registry (read-only)"
+    assert capsys.readouterr().out.count(told) == 2  # the table, and the report
     assert (tmp_path / f"digits-{CARD_FILE}").exists()
 
 

@@ -32,6 +32,11 @@ def test_faces_compares_bundles_with_real_images_held_out(picture_registry, pict
     held_out = np.sum(open_data(f"celeba:{pictures}").splits != "train")
     assert [row["images"] for row in report["rows"]] == [held_out, 15, 15]
     assert (tmp_path / "nearest-cvae-gan.png").exists()
+    for bundle in ("cvae", "cvae-gan"):
+        card = (picture_registry / bundle / "1/MODEL_CARD.md").read_text()
+        assert f"### Faces\n\n{(tmp_path / 'faces.md').read_text()}" in card
+        assert f"On celeba:{pictures}, seeds 0:\n\n    python -m jobs.evaluate" in card
+        assert "--only faces" in card
 
 
 def test_attributes_measures_what_conditional_models_draw_and_what_edits_change(
