@@ -7,6 +7,7 @@ from augment.errors import ConfigError
 from jobs.cli import at_least, job_parser
 from jobs.exports import add_export_options
 from jobs.reading import add_reader_band
+from jobs.style_choice import SELECT_HELP
 from jobs.text_choice import TEXTS_HELP
 
 __all__ = [
@@ -29,6 +30,7 @@ _TAKES_PART = {
     "--texts": (LINES, RENDERER),
     "--count": (LINES, RENDERER),
     "--style-from": (RENDERER,),
+    "--select": (LINES,),
     "--read-back": (CLASSES, LINES),
     "--reader-band": (CLASSES, LINES),
 }
@@ -84,6 +86,7 @@ def generate_parser() -> ArgumentParser:
         metavar="URI",
         help="of renderer:LAYOUT, images of text whose train split lends its looks",
     )
+    options.add_argument("--select", action="append", metavar="NAME=VALUE", help=SELECT_HELP)
     add_export_options(options)
     options.add_argument(
         "--with-real", metavar="URI", help="add the real images of this data's train split"

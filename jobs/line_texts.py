@@ -16,6 +16,7 @@ from jobs.exports import check_kept, open_writer
 from jobs.generate_options import GenerateSettings
 from jobs.reading import reads_back, set_reader_band
 from jobs.real_lines import open_real_lines, real_line_records
+from jobs.style_choice import choose_styles
 from jobs.text_choice import asks_reader, choose_texts
 from recognizers.text_reader import load_text_reader
 
@@ -37,8 +38,8 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
     Raises:
         BundleError: a reader that does not fit the bundle.
         ConfigError, DataError: see ``choose_texts``, ``open_real_lines``, ``reads_back``,
-            ``set_reader_band``.
-        RequestError: a text that the bundle cannot write.
+            ``set_reader_band``, ``choose_styles``.
+        RequestError: a text that the bundle cannot write, or styles that it does not have.
     """
     device, half, compile = settings.device, settings.half, bool(settings.compile)
     sampler = load_line_sampler(folder, device=device, half=half, compile=compile)
@@ -48,10 +49,13 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
     reader = load_text_reader(place, device, info=sampler.info) if asked else None
     text_of = choose_texts(arguments.texts, sampler.layout, seed, reader)
     real = open_real_lines(arguments.with_real)
+    select = choose_styles(arguments.select)
+    styles = sampler.num_styles if select is None else len(sampler.select(select))
     judge = reader if reads else None
     set_reader_band(judge, arguments.reader_band)
     if arguments.dry_run:
-        print_plan("generate", arguments, settings)
+        told = {"styles": f"{styles:,} of {sampler.num_styles:,}"}
+        print_plan("generate", Namespace(**vars(arguments), **told), settings)
         return
     tally = Tally()
     with (
@@ -68,6 +72,7 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
             count,
             seed,
             reader=judge,
+            select=select,
             tally=tally,
             max_factor=settings.max_factor,
         ):
@@ -78,6 +83,7 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
         check_kept(tally)
         writer.close({**asdict(tally), "real": len(real) if real else 0})
     print(f"{out}: {tally.kept} lines kept of {tally.made} made", end="")
+    print(f", in {styles:,} of {sampler.num_styles:,} styles" if select else "", end="")
     print(f", {len(real)} real ones" if real else "")
     for text, missing in list(tally.shortfall.items())[:MOST_TOLD]:
         print(f"{text}: {missing} fewer than asked for; too many were misread")

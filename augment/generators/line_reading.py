@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from augment.candidates import Tally, try_candidates
 from augment.errors import ConfigError
 from augment.generators.line_sampler import LineSampler, LineSamples
+from augment.generators.line_styles import StyleSelection
 from augment.images import Pixels
 
 __all__ = ["CountingReader", "Judged", "LineReader", "draw_lines"]
@@ -89,6 +90,7 @@ def draw_lines(
     seed: int,
     *,
     reader: LineReader | None = None,
+    select: StyleSelection | None = None,
     tally: Tally | None = None,
     max_factor: int = 4,
     chunk: int = 512,
@@ -104,6 +106,7 @@ def draw_lines(
         count: lines wanted.
         seed: of the request.
         reader: reads lines back; None keeps every line.
+        select: which styles of the bank may be drawn; None: all.
         tally: filled in while drawing.
         max_factor: candidates at most, per line.
         chunk: lines drawn at a time.
@@ -113,7 +116,7 @@ def draw_lines(
 
     Raises:
         ConfigError: ``max_factor`` or ``chunk`` below 1.
-        RequestError: a text that the bundle cannot write.
+        RequestError: a text that the bundle cannot write, or a selection of nothing.
     """
     if chunk < 1:
         raise ConfigError(f"chunk must be at least 1; got {chunk}.")
@@ -123,7 +126,7 @@ def draw_lines(
         lines: NDArray[np.int64], tries: NDArray[np.int64]
     ) -> tuple[LineSamples, NDArray[np.bool_]]:
         texts = [text_of(line) for line in lines.tolist()]
-        samples = sampler.draw_texts(texts, lines + count * tries, seed)
+        samples = sampler.draw_texts(texts, lines + count * tries, seed, select=select)
         if reader is None:
             return samples, np.ones(len(texts), np.bool_)
         kept, confidences = reader.judge(samples.images, texts, samples.folds)

@@ -147,6 +147,22 @@ def test_dry_run_writes_nothing(
     assert not (tmp_path / "set").exists()
 
 
+def test_styles_may_be_selected_as_in_the_service(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brightest = int(np.argmax(load_line_sampler(bundle).bank["brightness"]))
+    wanted = ["--texts", "uniform", "--count", "8", "--select"]
+    *rows, _ = run(bundle, tmp_path / "set", *wanted, "brightness=0.5:1")
+    assert {tuple(row["styles"]) for row in rows} == {(brightest, brightest)}  # type: ignore[arg-type]
+    assert "in 1 of 2 styles" in capsys.readouterr().out
+    given = [str(bundle), "--out", str(tmp_path / "dry"), "--dry-run", *wanted, "brightness=0.5:1"]
+    generate.main(given)
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["select"], plan["styles"]) == (["brightness=0.5:1"], "1 of 2")
+    with pytest.raises(RequestError, match="unknown source 'web'"):
+        run(bundle, tmp_path / "dry", *wanted, "sources=web", "--dry-run")
+
+
 def test_lines_that_read_wrong_are_drawn_again(
     read_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
