@@ -17,7 +17,7 @@ from jobs.generate_options import GenerateSettings
 from jobs.reading import reads_back, set_reader_band
 from jobs.real_lines import open_real_lines, real_line_records
 from jobs.style_choice import choose_styles
-from jobs.text_choice import asks_reader, choose_texts
+from jobs.text_choice import asks_reader, check_texts, choose_texts
 from recognizers.text_reader import load_text_reader
 
 __all__ = ["write_lines"]
@@ -47,8 +47,9 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
     reads = reads_back(folder, arguments.read_back)
     asked = reads or (asks_reader(arguments.texts) and place.is_dir())
     reader = load_text_reader(place, device, info=sampler.info) if asked else None
-    text_of = choose_texts(arguments.texts, sampler.layout, seed, reader)
+    text_of = choose_texts(arguments.texts, sampler.layout, seed, sampler.form.width_of, reader)
     real = open_real_lines(arguments.with_real)
+    check_texts(arguments, text_of, sampler.form.width_of, real)
     select = choose_styles(arguments.select)
     styles = sampler.num_styles if select is None else len(sampler.select(select))
     judge = reader if reads else None

@@ -16,7 +16,8 @@ from augment.images import Pixels, encode_png, resize_image
 from jobs.cli import absolute_uri, print_plan, read_settings
 from jobs.exports import writing_alone
 from jobs.real_lines import open_real_lines, real_line_records
-from jobs.text_choice import choose_texts
+from jobs.text_choice import check_texts, choose_texts
+from recognizers.text_sources import check_drawable
 
 __all__ = ["RENDERER_PREFIX", "RenderingSettings", "render_lines"]
 
@@ -57,9 +58,11 @@ def render_lines(arguments: Namespace, out: Path) -> None:
     presets = {"default": RenderingSettings()}
     settings = read_settings(presets, arguments.config, arguments.overrides)
     layout = load_layout(arguments.bundle.removeprefix(RENDERER_PREFIX))
-    sampler = choose_texts(arguments.texts, layout, arguments.seed)
+    check = partial(check_drawable, layout=layout, height=settings.height)
+    sampler = choose_texts(arguments.texts, layout, arguments.seed, check)
     styles = _style_images(arguments.style_from, settings.channels)
     real = open_real_lines(arguments.with_real)
+    check_texts(arguments, sampler, check, real)
     if arguments.dry_run:
         print_plan("generate", arguments, settings)
         return

@@ -1,10 +1,12 @@
 """Which texts ``jobs.generate --texts`` writes: any, given ones, or those most needed."""
 
+from argparse import Namespace
 from collections import Counter
 from itertools import chain
 
 from augment.data.layouts import Layout
 from augment.data.text_sampling import (
+    Check,
     TextSampler,
     balanced,
     from_list,
@@ -12,13 +14,14 @@ from augment.data.text_sampling import (
     towards_confusions,
     uniform,
 )
-from augment.data.texts import open_texts
+from augment.data.texts import TextImages, open_texts
 from augment.errors import ConfigError
+from augment.export import WRITERS
 from jobs.cli import absolute_location, absolute_uri
 from recognizers.text_metrics import MISSING, report_errors
 from recognizers.text_reader import CrossFittedTextReader
 
-__all__ = ["TEXTS_HELP", "asks_reader", "choose_texts"]
+__all__ = ["TEXTS_HELP", "asks_reader", "check_texts", "choose_texts"]
 
 TEXTS_HELP = (
     "of bundles of lines and of renderer:LAYOUT, what to write: uniform (random texts of the "
@@ -36,7 +39,11 @@ def asks_reader(source: str) -> bool:
 
 
 def choose_texts(
-    source: str, layout: Layout, seed: int, reader: CrossFittedTextReader | None = None
+    source: str,
+    layout: Layout,
+    seed: int,
+    check: Check | None = None,
+    reader: CrossFittedTextReader | None = None,
 ) -> TextSampler:
     """Read ``--texts``; see ``TEXTS_HELP``.
 
@@ -44,19 +51,21 @@ def choose_texts(
         source: what the option says.
         layout: whose texts are drawn, but for given ones.
         seed: of the draws.
+        check: random texts that it refuses are drawn again; those of a file are refused.
         reader: the bundle's, for ``confused:``.
 
     Raises:
         ConfigError: a faulty pattern, or no reader that could confuse anything.
         DataError: no such file or data, or without texts or split.
+        LabelError, RequestError: a text of a file that ``check`` refuses; its line is named.
     """
     if source == "uniform":
-        return uniform(layout, seed)
+        return uniform(layout, seed, check)
     if source.startswith(_GRAMMAR):
         return grammar(source.removeprefix(_GRAMMAR), seed)
     if source.startswith(_RARE):
         lines = open_texts(absolute_uri(source.removeprefix(_RARE), "--texts")).split("train")
-        return balanced(layout, Counter("".join(lines.texts)), seed)
+        return balanced(layout, Counter("".join(lines.texts)), seed, check)
     if asks_reader(source):
         if reader is None:
             raise ConfigError(
@@ -67,5 +76,26 @@ def choose_texts(
         read = reader.read(lines.shaped(reader.shape)).texts
         errors = report_errors(read, lines.texts, reader.charset)
         classes = sorted({MISSING, *errors.by_class, *chain(*errors.confusions)})
-        return towards_confusions(layout, classes, errors.matrix(classes), seed)
-    return from_list(absolute_location(source, "--texts"), seed)
+        return towards_confusions(layout, classes, errors.matrix(classes), seed, check)
+    return from_list(absolute_location(source, "--texts"), seed, check)
+
+
+def check_texts(
+    arguments: Namespace, text_of: TextSampler, check: Check, real: TextImages | None
+) -> None:
+    """Refuse, before anything is drawn, texts that cannot be written, or exported together.
+
+    Args:
+        arguments: of ``jobs.generate``.
+        text_of: what ``choose_texts`` gave for them.
+        check: as given to it, which saw all texts but those of a pattern.
+        real: lines that go along.
+
+    Raises:
+        LabelError, RequestError: names the text.
+    """
+    numbers = range(arguments.count)
+    if arguments.texts.startswith(_GRAMMAR):
+        for text in dict.fromkeys(map(text_of, numbers)):
+            check(text)
+    WRITERS[arguments.format].check_texts(chain(real.texts if real else (), map(text_of, numbers)))

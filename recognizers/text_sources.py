@@ -14,7 +14,7 @@ import torch
 
 from augment.data.layouts import Layout
 from augment.data.line_rendering import LineRenderer
-from augment.data.lines import line_width
+from augment.data.lines import check_plate, line_width
 from augment.data.texts import LineShape, TextImages
 from augment.errors import DataError, LabelError
 from recognizers.charset import Charset
@@ -22,7 +22,7 @@ from recognizers.ctc import columns_needed
 from recognizers.scene_text import COLUMN
 from recognizers.text_mixing import LabelledLines
 
-__all__ = ["is_drawable", "render_lines", "sample_texts", "that_fit"]
+__all__ = ["check_drawable", "is_drawable", "render_lines", "sample_texts", "that_fit"]
 
 MOST_LETTERS = 16
 """Characters of a new word."""
@@ -64,13 +64,30 @@ def sample_texts(
 
 
 def is_drawable(text: str, layout: Layout) -> bool:
-    """Whether the layout allows the text and, where its width is free, a line can hold it."""
+    """Whether ``check_drawable`` accepts a text."""
+    try:
+        check_drawable(text, layout)
+    except LabelError:
+        return False
+    return True
+
+
+def check_drawable(text: str, layout: Layout, height: int = 32) -> None:
+    """Refuse a text that no line can hold.
+
+    Args:
+        text: to be drawn.
+        layout: of plates, or free text.
+        height: of the line, pixels.
+
+    Raises:
+        LabelError: the layout does not allow it, or it is free text too wide for a line.
+        GlyphError: it cannot be drawn.
+    """
     if layout.is_free:
-        try:
-            line_width(text)
-        except LabelError:
-            return False
-    return layout.allows(text)
+        line_width(text, height)
+    else:
+        check_plate(text, layout)
 
 
 def render_lines(

@@ -13,11 +13,24 @@ from numpy.typing import NDArray
 
 from augment.data.layouts import Layout
 from augment.data.text_grammar import parse_grammar
-from augment.errors import ConfigError, DataError, LabelError
+from augment.errors import ConfigError, DataError, LabelError, RequestError
 
-__all__ = ["TextSampler", "balanced", "from_list", "grammar", "towards_confusions", "uniform"]
+__all__ = [
+    "Check",
+    "TextSampler",
+    "balanced",
+    "from_list",
+    "grammar",
+    "towards_confusions",
+    "uniform",
+]
 
 TextSampler = Callable[[int], str]
+Check = Callable[[str], object]
+"""Raises LabelError or RequestError for a text that cannot be written."""
+
+TRIES = 100
+"""Random texts drawn for one that can be written."""
 
 _LEAST_WEIGHT = 0.05
 """Of a character that is never confused, against one that always is."""
@@ -26,16 +39,28 @@ _PRIOR = 3.0
 rarely or never measured is neither never nor always confused."""
 
 
-def uniform(layout: Layout, seed: int) -> TextSampler:
-    """Any text of a layout: each character equally likely."""
-    return lambda index: layout.random_text(_generator(seed, index))
+def uniform(layout: Layout, seed: int, check: Check | None = None) -> TextSampler:
+    """Any text of a layout: each character equally likely.
+
+    Args:
+        layout: whose texts to draw.
+        seed: of the draws.
+        check: what it refuses is drawn again; a sampler raises LabelError if that does not help.
+    """
+    return _redrawn(layout.random_text, layout, seed, check)
 
 
-def from_list(path: str | Path, seed: int) -> TextSampler:
+def from_list(path: str | Path, seed: int, check: Check | None = None) -> TextSampler:
     """The lines of a text file, in another random order each time they are used up.
+
+    Args:
+        path: of the file; white space around a text is left out, and so are empty lines.
+        seed: of the order.
+        check: sees every text once.
 
     Raises:
         DataError: no such file, not UTF-8, or no line in it.
+        LabelError, RequestError: what ``check`` raises, with the number of the line.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
@@ -46,12 +71,26 @@ def from_list(path: str | Path, seed: int) -> TextSampler:
     texts = [line.strip() for line in lines if line.strip()]
     if not texts:
         raise DataError(f"{path}: expected a text a line, got none.")
+    if check is not None:
+        _check_lines(path, lines, check)
 
     @lru_cache(maxsize=2)
     def order(turn: int) -> NDArray[np.int64]:
         return _generator(seed, turn).permutation(len(texts))
 
     return lambda index: texts[order(index // len(texts))[index % len(texts)]]
+
+
+def _check_lines(path: str | Path, lines: Sequence[str], check: Check) -> None:
+    numbers: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        numbers.setdefault(line.strip(), number)
+    numbers.pop("", None)
+    for text, number in numbers.items():
+        try:
+            check(text)
+        except (LabelError, RequestError) as error:
+            raise type(error)(f"{path}:{number}: {error}") from error
 
 
 def grammar(pattern: str, seed: int) -> TextSampler:
@@ -65,7 +104,12 @@ def grammar(pattern: str, seed: int) -> TextSampler:
 
 
 def balanced(
-    layout: Layout, counts: Mapping[str, int], seed: int, *, strength: float = 0.5
+    layout: Layout,
+    counts: Mapping[str, int],
+    seed: int,
+    check: Check | None = None,
+    *,
+    strength: float = 0.5,
 ) -> TextSampler:
     """Texts of a layout in which characters that are rare in real data are frequent.
 
@@ -73,6 +117,7 @@ def balanced(
         layout: whose texts to draw.
         counts: how often each character occurs in the real data; missing ones do not.
         seed: of the draws.
+        check: as for ``uniform``.
         strength: a character's odds are (count + 1)^-strength: 0 is uniform, 1 makes up for the
             real data's frequencies.
 
@@ -86,11 +131,15 @@ def balanced(
     weights = {
         character: (counts.get(character, 0) + 1.0) ** -strength for character in layout.alphabet
     }
-    return _weighted(layout, weights, seed)
+    return _weighted(layout, weights, seed, check)
 
 
 def towards_confusions(
-    layout: Layout, alphabet: Sequence[str], confusion: NDArray[np.integer], seed: int
+    layout: Layout,
+    alphabet: Sequence[str],
+    confusion: NDArray[np.integer],
+    seed: int,
+    check: Check | None = None,
 ) -> TextSampler:
     """Texts of a layout in which characters that a recognizer confuses are frequent.
 
@@ -104,6 +153,7 @@ def towards_confusions(
             have the mean rate.
         confusion: (k, k), how often row i was read as column j.
         seed: of the draws.
+        check: as for ``uniform``.
 
     Raises:
         LabelError: a matrix of another shape, or with negative entries.
@@ -121,18 +171,19 @@ def towards_confusions(
     rates = (wrong + _PRIOR * mean) / (written + _PRIOR)
     found = dict(zip(alphabet, rates.tolist(), strict=True))
     weights = {c: _LEAST_WEIGHT + found.get(c, found.get(c.lower(), mean)) for c in layout.alphabet}
-    return _weighted(layout, weights, seed)
+    return _weighted(layout, weights, seed, check)
 
 
-def _weighted(layout: Layout, weights: Mapping[str, float], seed: int) -> TextSampler:
+def _weighted(
+    layout: Layout, weights: Mapping[str, float], seed: int, check: Check | None
+) -> TextSampler:
     """Draw the characters of each position by their weights."""
     bounds = []
     for allowed in layout.allowed:
         sums = np.cumsum([weights[character] for character in allowed])
         bounds.append(sums / sums[-1])
 
-    def draw(index: int) -> str:
-        rng = _generator(seed, index)
+    def draw(rng: np.random.Generator) -> str:
         positions = list(zip(layout.allowed, bounds, strict=True))
         if layout.lengths is not None:
             positions *= int(rng.integers(layout.lengths[0], layout.lengths[1] + 1))
@@ -142,7 +193,32 @@ def _weighted(layout: Layout, weights: Mapping[str, float], seed: int) -> TextSa
             for (allowed, bound), place in zip(positions, places, strict=True)
         )
 
-    return draw
+    return _redrawn(draw, layout, seed, check)
+
+
+def _redrawn(
+    draw: Callable[[np.random.Generator], str], layout: Layout, seed: int, check: Check | None
+) -> TextSampler:
+    """Draw until a text can be written."""
+
+    def sample(index: int) -> str:
+        rng = _generator(seed, index)
+        for _ in range(TRIES):
+            text = draw(rng)
+            if check is None:
+                return text
+            try:
+                check(text)
+            except (LabelError, RequestError) as error:
+                refused = error
+            else:
+                return text
+        raise LabelError(
+            f"none of {TRIES} random texts of layout {layout.name} can be written, the last as "
+            f"{refused} Give texts of your own."
+        )
+
+    return sample
 
 
 def _generator(seed: int, index: int) -> np.random.Generator:

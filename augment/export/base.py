@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -52,6 +52,14 @@ class Writer(ABC):
         self.partial = self.path.with_name(f"{self.path.name}.partial")
         self._clear()  # what an interrupted run left
         self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    @classmethod  # noqa: B027 - most layouts hold any texts together
+    def check_texts(cls, texts: Iterable[str]) -> None:
+        """Refuse texts that the layout cannot hold together, before anything is made of them.
+
+        Raises:
+            LabelError: it cannot.
+        """
 
     @abstractmethod
     def add(self, record: Record) -> None:

@@ -192,8 +192,23 @@ class EasyOCRWriter(_ListedExport):
         self, path: str | Path, *, classes: Sequence[str] | None = None, card: Card | None = None
     ) -> None:
         """As ``Writer``; LabelError if all classes are numbers."""
-        _check_words(classes or ())
+        self.check_texts(classes or ())
         super().__init__(path, classes=classes, card=card)
+
+    @classmethod
+    def check_texts(cls, texts: Iterable[str]) -> None:
+        """As ``Writer.check_texts``: refuse what pandas takes for numbers or truth values."""
+        kinds, text = [_NUMBER, _TRUTH], None
+        for text in texts:
+            kinds = [kind for kind in kinds if kind.fullmatch(text)]
+            if not kinds:
+                return
+        if text is not None:
+            raise LabelError(
+                f"the layout easyocr cannot hold labels all of which are like {text[:40]!r}: its "
+                "trainer takes them for numbers, not for texts; add a label with letters or choose "
+                "another layout, such as paddleocr."
+            )
 
     def heads(self) -> tuple[str, ...]:
         """The header."""
@@ -210,23 +225,8 @@ class EasyOCRWriter(_ListedExport):
 
     def finish(self) -> None:
         """End the list, unless it would not be read as texts."""
-        _check_words(label for label, _ in self.ledger.labels())
+        self.check_texts(label for label, _ in self.ledger.labels())
         super().finish()
-
-
-def _check_words(labels: Iterable[str]) -> None:
-    """Refuse labels that pandas takes for a column of numbers or of truth values."""
-    kinds, label = [_NUMBER, _TRUTH], None
-    for label in labels:
-        kinds = [kind for kind in kinds if kind.fullmatch(label)]
-        if not kinds:
-            return
-    if label is not None:
-        raise LabelError(
-            f"the layout easyocr cannot hold labels all of which are like {label[:40]!r}: its "
-            "trainer takes them for numbers, not for texts; add a label with letters or choose "
-            "another layout, such as paddleocr."
-        )
 
 
 def _csv_row(*cells: str) -> str:

@@ -124,6 +124,42 @@ def test_what_cannot_be_rendered_is_refused_and_leaves_nothing(
     assert not list(tmp_path.glob("set*"))
 
 
+@pytest.mark.parametrize(
+    ("layout", "lines", "options", "message"),
+    [
+        ("words", "one\n\ntwo\n\u200d\n", (), r"texts.txt:4: "),
+        ("plates-cn", "京A12345\n京A1234\n", (), r"texts.txt:2: plates-cn has 7 characters, got 6"),
+        ("words", "1\n2.5\n", ("--format", "easyocr"), "cannot hold labels all of which"),
+    ],
+    ids=["no glyph", "no plate", "numbers"],
+)
+def test_texts_that_cannot_be_written_are_told_before_anything_is_drawn(
+    tmp_path: Path, layout: str, lines: str, options: tuple[str, ...], message: str
+) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text(lines, encoding="utf-8")
+    with pytest.raises(AugmentError, match=message):
+        run(layout, tmp_path / "set", "--texts", str(texts), "--dry-run", *options)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "options", "message"),
+    [
+        (r"grammar:(one|W{60})", (), "may be 256 pixels wide"),
+        (r"grammar:\d{6}", ("--format", "easyocr"), "cannot hold labels all of which"),
+    ],
+)
+def test_patterns_are_tried_before_anything_is_drawn(
+    tmp_path: Path, pattern: str, options: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(AugmentError, match=message):
+        run("words", tmp_path / "set", "--texts", pattern, "--dry-run", *options)
+
+
+def test_numbers_are_no_trouble_beside_a_text_with_letters(tmp_path: Path) -> None:
+    run("words", tmp_path / "set", "--texts", r"grammar:(1|a)2", "--format", "easyocr", "--dry-run")
+
+
 def test_a_dry_run_prints_the_settings_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from augment.data.layouts import load_layout
 from augment.data.texts import Lines, LineShape
-from augment.errors import ConfigError, DataError
+from augment.errors import ConfigError, DataError, LabelError, RequestError
 from augment.images import encode_png
 from jobs.text_choice import choose_texts
 from recognizers.charset import Charset
@@ -43,7 +43,7 @@ class Misreader:
 
 
 def counted(source: str, reader: Any = None) -> Counter[str]:
-    text_of = choose_texts(source, PLATES, 0, reader)
+    text_of = choose_texts(source, PLATES, 0, reader=reader)
     return Counter("".join(text_of(index) for index in range(600)))
 
 
@@ -80,4 +80,29 @@ def test_nothing_is_confused_where_there_is_no_reader(tmp_path: Path) -> None:
 def test_lines_without_the_split_that_is_looked_at_are_refused(tmp_path: Path) -> None:
     uri = csv_of(tmp_path, "train", ["京A12345"])
     with pytest.raises(DataError, match="val"):
-        choose_texts(f"confused:{uri}", PLATES, 0, Misreader([]))
+        choose_texts(f"confused:{uri}", PLATES, 0, reader=Misreader([]))
+
+
+def test_random_texts_that_cannot_be_written_are_drawn_again(tmp_path: Path) -> None:
+    rare = f"rare:{csv_of(tmp_path, 'train', ['京A12345'])}"
+    texts = ["京A12345", "沪B67890"]
+    confused = f"confused:{csv_of(tmp_path, 'val', texts)}"
+
+    def check(text: str) -> None:
+        if "8" in text:
+            raise RequestError("an 8.")
+
+    for source in ("uniform", rare, confused):
+        free = choose_texts(source, PLATES, 0, reader=Misreader(texts))
+        text_of = choose_texts(source, PLATES, 0, check, Misreader(texts))
+        drawn = [text_of(index) for index in range(60)]
+        assert not any("8" in text for text in drawn)
+        assert {free(i) == text for i, text in enumerate(drawn) if "8" not in free(i)} == {True}
+
+
+def test_texts_that_can_never_be_written_are_an_error_that_says_why() -> None:
+    def check(text: str) -> None:
+        raise RequestError("too wide.")
+
+    with pytest.raises(LabelError, match=r"none of 100 .* plates-cn .* the last as too wide\."):
+        choose_texts("uniform", PLATES, 0, check)(0)
