@@ -8,7 +8,7 @@ named for an image, or found in it, is worked on at the model's size and put bac
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,8 +44,6 @@ Labels = Sequence[int | None] | None
 Boxes = Sequence[FaceBox | None] | None
 """The face box of each image; None: found by the detector, or the whole image without one and
 where the image is no larger than the model's."""
-
-K = TypeVar("K", bound=Hashable)
 
 MAX_FRAMES = 256
 """Longest morph."""
@@ -165,8 +163,7 @@ class Editor:
         _check_count("strengths", len(strengths), len(images))
         crops = self._crops(images, boxes)
         edited = crops.clone()
-        keys = [tuple(sorted(wanted.items())) for wanted in strengths]
-        for key, rows in _rows_of(keys).items():
+        for key, rows in _rows_of([tuple(sorted(wanted.items())) for wanted in strengths]).items():
             work = partial(
                 edit,
                 coder,
@@ -200,9 +197,7 @@ class Editor:
         """
         coder, boxes = self._prepare("morph", [first, second], None)
         crops, numbers = self._crops([first, second], boxes), _numbers(coder, labels, 2)
-        told = []
-        if isinstance(coder, ClassCoder):
-            told.append(self._apply(coder.condition, crops, numbers))
+        told = [self._apply(coder.condition, crops, numbers)] if isinstance(coder, ClassCoder) else []
         z = self._apply(lambda *columns: coder.encode(*columns)[0], crops, *told)
         return self._walk(coder, steps, z, *told)
 
@@ -322,9 +317,8 @@ class Editor:
     @property
     def max_strength(self) -> float | None:
         """Largest strength of an edit, either way; None: the bundle does not edit."""
-        if "edit" not in self.capabilities:
-            return None
-        return MAX_CONDITIONAL_STRENGTH if self._is_conditional else MAX_STRENGTH
+        limit = MAX_CONDITIONAL_STRENGTH if self._is_conditional else MAX_STRENGTH
+        return limit if "edit" in self.capabilities else None
 
     @property
     def _is_conditional(self) -> bool:
@@ -396,7 +390,7 @@ def _numbers(coder: Coder, labels: Labels, count: int) -> Tensor:
     return coder.numbers(labels)
 
 
-def _rows_of(keys: Sequence[K]) -> dict[K, list[int]]:
+def _rows_of(keys: Sequence[Hashable]) -> dict[Any, list[int]]:
     """Where each key stands."""
     return {key: [row for row, other in enumerate(keys) if other == key] for key in keys}
 
