@@ -47,7 +47,6 @@ where the image is no larger than the model's."""
 
 MAX_FRAMES = 256
 """Longest morph."""
-ATTRIBUTE_VECTORS = "bank.attribute_vectors"
 
 
 class Editor:
@@ -82,7 +81,7 @@ class Editor:
         self.model = model.eval().to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.half = is_faster_in_bf16(self.device) if half is None else half
         self.coder = coder_of(self.model, half=self.half)
-        self.attribute_vectors = banks.get(ATTRIBUTE_VECTORS)
+        self.attribute_vectors = banks.get("bank.attribute_vectors")
 
     @classmethod
     def load(
@@ -197,7 +196,8 @@ class Editor:
         """
         coder, boxes = self._prepare("morph", [first, second], None)
         crops, numbers = self._crops([first, second], boxes), _numbers(coder, labels, 2)
-        told = [self._apply(coder.condition, crops, numbers)] if isinstance(coder, ClassCoder) else []
+        is_told = isinstance(coder, ClassCoder)
+        told = [self._apply(coder.condition, crops, numbers)] if is_told else []
         z = self._apply(lambda *columns: coder.encode(*columns)[0], crops, *told)
         return self._walk(coder, steps, z, *told)
 
