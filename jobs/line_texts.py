@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from augment.bundle import READER_FOLDER
 from augment.generate import Tally
-from augment.generators.line_reading import draw_lines
+from augment.generators.line_reading import CountingReader, draw_lines
 from augment.generators.line_saae import load_line_sampler
 from augment.generators.line_sampler import line_records
 from jobs.cli import print_plan
@@ -23,7 +23,9 @@ from recognizers.text_reader import load_text_reader
 __all__ = ["write_lines"]
 
 MOST_TOLD = 10
-"""Texts named on the screen that lines are missing of; the export tells all."""
+"""Texts, or characters, named on the screen that lines are missing of; the export tells all."""
+LEAST_YIELD = 0.5
+"""Share of the candidates kept below which the screen tells which characters are not read."""
 
 
 def write_lines(folder: Path, arguments: Namespace, out: Path, settings: GenerateSettings) -> None:
@@ -58,7 +60,7 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
         told = {"styles": f"{styles:,} of {sampler.num_styles:,}"}
         print_plan("generate", Namespace(**vars(arguments), **told), settings)
         return
-    tally = Tally()
+    tally, counter = Tally(), None if judge is None else CountingReader(judge)
     with (
         open_writer(arguments, out, None, sampler.info) as writer,
         tqdm(total=count, desc="writing", unit="line") as bar,
@@ -72,7 +74,7 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
             text_of,
             count,
             seed,
-            reader=judge,
+            reader=counter,
             select=select,
             tally=tally,
             max_factor=settings.max_factor,
@@ -82,7 +84,13 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
                 writer.add(record)
             bar.update(len(rows))
         check_kept(tally)
-        writer.close({**asdict(tally), "real": len(real) if real else 0})
+        summary = {**asdict(tally), "real": len(real) if real else 0}
+        if counter is not None:
+            summary["by_character"] = {
+                character: {"kept": counter.kept[character], "made": made}
+                for character, made in sorted(counter.judged.items())
+            }
+        writer.close(summary)
     print(f"{out}: {tally.kept} lines kept of {tally.made} made", end="")
     print(f", in {styles:,} of {sampler.num_styles:,} styles" if select else "", end="")
     print(f", {len(real)} real ones" if real else "")
@@ -90,3 +98,16 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
         print(f"{text}: {missing} fewer than asked for; too many were misread")
     if len(tally.shortfall) > MOST_TOLD:
         print(f"and {len(tally.shortfall) - MOST_TOLD:,} more texts")
+    if counter is not None and tally.kept < LEAST_YIELD * tally.made:
+        print(describe_yield(counter, tally))
+
+
+def describe_yield(counter: CountingReader, tally: Tally) -> str:
+    """How few candidates were kept, and the characters whose lines hardly ever were."""
+    worst = counter.by_yield()[:MOST_TOLD]
+    told = ", ".join(f"{c} {counter.kept[c]} of {counter.judged[c]}" for c in worst)
+    return (
+        f"only {tally.kept / tally.made:.0%} of the candidates read as their text, least often "
+        f"those with {told}. Look at some by --no-read-back: if they can be read, the bundle's "
+        "reader has learned too little; jobs.train --reader-steps trains it longer."
+    )

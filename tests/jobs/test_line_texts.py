@@ -54,10 +54,14 @@ def read_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Only:
     """Keeps lines of one text."""
 
+    band = (0.0, 1.0)
+
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def judge(self, images: Sequence[Pixels], texts: Sequence[str], folds: Any) -> Judged:
+    def judge(
+        self, images: Sequence[Pixels], texts: Sequence[str], folds: Any, bands: Any = None
+    ) -> Judged:
         return Judged(np.array(texts) == self.text, np.ones(len(texts), np.float32))
 
 
@@ -66,7 +70,9 @@ class EveryOther:
 
     band = (0.0, 1.0)
 
-    def judge(self, images: Sequence[Pixels], texts: Sequence[str], folds: Any) -> Judged:
+    def judge(
+        self, images: Sequence[Pixels], texts: Sequence[str], folds: Any, bands: Any = None
+    ) -> Judged:
         assert len(folds) == len(texts)
         kept = np.arange(len(texts)) % 2 == 0
         return Judged(kept, np.full(len(texts), 0.75, np.float32))
@@ -213,8 +219,12 @@ def test_what_never_reads_right_is_missing_and_told(
     summary: Any = last["summary"]
     assert (summary["made"], summary["dropped"]) == (2 + 4 * 24, 4 * 24)
     assert summary["shortfall"] == {f"Shut{i}": 2 for i in range(12)}
+    counts = summary["by_character"]
+    assert (counts["O"], counts["S"]) == ({"kept": 2, "made": 2}, {"kept": 0, "made": 96})
     told = capsys.readouterr().out
     assert told.count("fewer than asked for; too many were misread") == line_texts.MOST_TOLD
+    assert "only 2% of the candidates read as their text" in told
+    assert "S 0 of 96" in told
     assert "and 2 more texts" in told
 
 
