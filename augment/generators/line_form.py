@@ -3,20 +3,17 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-import numpy as np
-
 from augment.bundle import BundleInfo
 from augment.config import from_mapping
 from augment.data.layouts import EMPTY_PLACE, Layout
-from augment.data.lines import line_width
+from augment.data.lines import LONGEST_LINE, line_width
+from augment.data.text_sampling import uniform
 from augment.data.texts import LineShape
 from augment.errors import BundleError, ConfigError, LabelError, RequestError
 from augment.models.line_saae_config import LineSampling
 
 __all__ = ["LineForm"]
 
-TRIES = 100
-"""Random texts drawn for one that fits the width."""
 MOST_SHOWN = 80
 """Characters of a text that an error quotes."""
 
@@ -47,12 +44,13 @@ class LineForm:
             BundleError: it lacks layout, shape or sources.
         """
         try:
+            shape = from_mapping(LineShape, info.data["shape"])
             return cls(
                 from_mapping(Layout, info.data["layout"]),
-                from_mapping(LineShape, info.data["shape"]),
+                shape,
                 info.classes,
                 tuple(info.data["sources"]),
-                from_mapping(LineSampling, info.sampling).max_width,
+                from_mapping(LineSampling, info.sampling).max_width or LONGEST_LINE * shape.height,
             )
         except (KeyError, TypeError, ConfigError) as error:
             raise BundleError(
@@ -95,19 +93,13 @@ class LineForm:
         return width
 
     def random_texts(self, count: int, seed: int, *, first: int = 0) -> list[str]:
-        """Draw random texts ``first``, … of the layout that fit; text i depends on (seed, i)."""
-        numbers = range(first, first + count)
-        return [self._random_text(np.random.default_rng((seed, i))) for i in numbers]
+        """Draw random texts ``first``, … of the layout that fit; text i depends on (seed, i).
 
-    def _random_text(self, rng: np.random.Generator) -> str:
-        for _ in range(TRIES):
-            text = self.layout.random_text(rng)
-            try:
-                self.width_of(text)
-            except RequestError:
-                continue
-            return text
-        raise RequestError(
-            f"none of {TRIES} random texts of layout {self.layout.name} fits {self.max_width} "
-            "pixels; send texts."
-        )
+        Raises:
+            RequestError: hardly any fits.
+        """
+        text_of = uniform(self.layout, seed, self.width_of)
+        try:
+            return [text_of(index) for index in range(first, first + count)]
+        except LabelError as error:
+            raise RequestError(str(error)) from error

@@ -86,13 +86,13 @@ class LineSampling:
 
     style_mix: float = 0.25  # share of samples whose style is a mix of two
     align: bool = True  # texts take the pose of the line that lends the style
-    max_width: int = 256  # pixels; of free text
+    max_width: int | None = None  # pixels, of free text; None: eight heights
 
     def __post_init__(self) -> None:
         """Check ranges."""
         if not 0 <= self.style_mix <= 1:
             raise ConfigError(f"style_mix must be in [0, 1]; got {self.style_mix}.")
-        if self.max_width < 8:
+        if self.max_width is not None and self.max_width < 8:
             raise ConfigError(f"max_width must be at least 8 pixels; got {self.max_width}.")
 
 

@@ -241,6 +241,16 @@ def test_random_texts_fit_and_are_a_function_of_seed_and_place(plates, words):
         assert form.random_texts(3, seed=6) != drawn[:3]
 
 
+def test_free_text_may_be_as_wide_as_its_height_allows_unless_a_bundle_says_otherwise(words):
+    info = load_bundle(words)
+    tall = {**info.data, "shape": {**info.data["shape"], "height": 48}}
+    form = LineForm.of(replace(info, data=tall))
+    assert form.max_width == 8 * 48
+    assert 256 < form.width_of("hIEQdLcWjxhIEQ") <= form.max_width
+    old = replace(info, data=tall, sampling={**info.sampling, "max_width": 256})
+    assert LineForm.of(old).max_width == 256
+
+
 def test_records_tell_text_index_seed_and_styles(sampler):
     samples = sampler.draw_texts(["京A12345", "沪C77777"], np.array([4, 0]), np.array([2, 3]))
     (record,) = line_records(samples, sampler.digest, [1])
