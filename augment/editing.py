@@ -152,8 +152,7 @@ class Editor:
             images: as in ``reconstruct``.
             strengths: for each image, attribute to strength; see ``augment.attributes.edit``.
             boxes: see ``Boxes``.
-            keep_detail: add what the edit changes to the image, at its full size, instead of
-                replacing the box by what the model draws.
+            keep_detail: add what changes to the image at its full size; else the box is redrawn.
 
         Raises:
             RequestError: as in ``reconstruct``; or an unknown attribute or unfit strength.
@@ -196,8 +195,9 @@ class Editor:
         """
         coder, boxes = self._prepare("morph", [first, second], None)
         crops, numbers = self._crops([first, second], boxes), _numbers(coder, labels, 2)
-        is_told = isinstance(coder, ClassCoder)
-        told = [self._apply(coder.condition, crops, numbers)] if is_told else []
+        told = []
+        if isinstance(coder, ClassCoder):
+            told.append(self._apply(coder.condition, crops, numbers))
         z = self._apply(lambda *columns: coder.encode(*columns)[0], crops, *told)
         return self._walk(coder, steps, z, *told)
 
