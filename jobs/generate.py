@@ -39,7 +39,7 @@ from jobs.generate_options import (
     RENDERER,
     GenerateSettings,
     check_options,
-    generate_parser,
+    parser,
 )
 from jobs.line_texts import write_lines
 from jobs.reading import reads_back, set_reader_band
@@ -52,7 +52,7 @@ __all__ = ["choose_labels", "main"]
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
-    arguments = generate_parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     out = Path(absolute_location(arguments.out, "--out"))
     if arguments.format == "zip" and out.suffix != ".zip":
         out = out.with_name(out.name + ".zip")

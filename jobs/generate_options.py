@@ -16,7 +16,7 @@ __all__ = [
     "RENDERER",
     "GenerateSettings",
     "check_options",
-    "generate_parser",
+    "parser",
 ]
 
 CLASSES, LINES, RENDERER = "a bundle of classes", "a bundle of lines", "a renderer"
@@ -48,7 +48,7 @@ class GenerateSettings:
     max_factor: int = 4  # candidates at most, per image asked for
 
 
-def generate_parser() -> ArgumentParser:
+def parser() -> ArgumentParser:
     """The command line; options that take part in some sets alone are None unless given."""
     options = job_parser(
         "generate",

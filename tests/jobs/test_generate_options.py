@@ -1,11 +1,11 @@
 import pytest
 
 from augment.errors import ConfigError
-from jobs.generate_options import CLASSES, LINES, RENDERER, check_options, generate_parser
+from jobs.generate_options import CLASSES, LINES, RENDERER, check_options, parser
 
 
 def checked(kind: str, *options: str) -> dict[str, object]:
-    arguments = generate_parser().parse_args(["BUNDLE", "--out", "set", *options])
+    arguments = parser().parse_args(["BUNDLE", "--out", "set", *options])
     return vars(check_options(arguments, kind))
 
 
