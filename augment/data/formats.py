@@ -27,7 +27,13 @@ from augment.data.sources import (
     open_file_system,
     read_all,
 )
-from augment.data.tables import SPLIT_ALIASES, check_files, parse_csv, parse_splits
+from augment.data.tables import (
+    SPLIT_ALIASES,
+    check_all_listed,
+    check_files,
+    parse_csv,
+    parse_splits,
+)
 from augment.errors import DataError
 
 __all__ = ["READERS", "list_folders"]
@@ -66,12 +72,7 @@ def _read_zip(path: str) -> Listing:
     rows = _parse_labels(store.read("labels.csv"), f"{path}/labels.csv")
     members = set(store.names())
     listing = _list_rows(rows, store, members.__contains__, f"{path}/labels.csv")
-    unlabelled = sorted(set(filter(is_image, members)) - set(listing.names))
-    if unlabelled:
-        raise DataError(
-            f"expected a row in labels.csv for every image of {path}, got none for "
-            f"{some(unlabelled)}; add rows or remove the images."
-        )
+    check_all_listed(members, listing.names, "labels.csv", path)
     return listing
 
 

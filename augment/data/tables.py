@@ -7,10 +7,17 @@ import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from augment.data.listing import SPLITS, some
+from augment.data.listing import SPLITS, is_image, some
 from augment.errors import DataError
 
-__all__ = ["SPLIT_ALIASES", "check_files", "parse_csv", "parse_splits", "parse_words"]
+__all__ = [
+    "SPLIT_ALIASES",
+    "check_all_listed",
+    "check_files",
+    "parse_csv",
+    "parse_splits",
+    "parse_words",
+]
 
 SPLIT_ALIASES = {**{name: name for name in SPLITS}, "valid": "val", "validation": "val"}
 """What a split may be called -> its name."""
@@ -97,6 +104,26 @@ def check_files(files: Sequence[str], exists: Callable[[str], bool], where: str)
         raise DataError(
             f"expected an image for every row of {where}, got none for {some(missing)}; "
             "remove the rows or add the files."
+        )
+
+
+def check_all_listed(members: Iterable[str], listed: Iterable[str], table: str, where: str) -> None:
+    """Check that a table has a row for every image that lies beside it.
+
+    Args:
+        members: all files, images and others.
+        listed: those that have a row.
+        table: the table's name.
+        where: what holds the files, for the error.
+
+    Raises:
+        DataError: images without a row.
+    """
+    unlisted = sorted(set(filter(is_image, members)) - set(listed))
+    if unlisted:
+        raise DataError(
+            f"expected a row in {table} for every image of {where}, got none for "
+            f"{some(unlisted)}; add rows or remove the images."
         )
 
 

@@ -5,9 +5,9 @@ from functools import partial
 from urllib.parse import unquote
 
 from augment.data.formats import list_folders
-from augment.data.listing import is_image, some
+from augment.data.listing import some
 from augment.data.sources import Store
-from augment.data.tables import SPLIT_ALIASES
+from augment.data.tables import SPLIT_ALIASES, check_all_listed
 from augment.data.text_listing import TextListing, checked_texts, read_named
 from augment.data.text_lists import LABELS, PADDLE_PREFIX, list_table
 from augment.errors import DataError
@@ -64,12 +64,7 @@ def _list_rows(store: Store, members: list[str], file: str, path: str) -> TextLi
     folder = posixpath.dirname(file)
     present = set(members)
     listing = list_table(store.read(file), store, present.__contains__, where, folder=folder)
-    unlabelled = sorted(set(filter(is_image, members)) - set(listing.names))
-    if unlabelled:
-        raise DataError(
-            f"expected a row in {file} for every image of {path}, got none for "
-            f"{some(unlabelled)}; add rows or remove the images."
-        )
+    check_all_listed(members, listing.names, file, path)
     return listing
 
 
