@@ -15,6 +15,7 @@ from augment.errors import RequestError
 from augment.feature_networks import open_comparator
 from augment.images import tile, to_tensor, to_uint8
 from augment.models.deepsim import DeePSiM
+from augment.models.deepsim_config import DeePSiMConfig
 from jobs.evaluation import Evaluation
 from recognizers.comparators import offer_readers
 from recognizers.inversion import (
@@ -48,7 +49,8 @@ def measure_deepsim(evaluation: Evaluation) -> None:
     models = _open_models(evaluation)
     coders = {name: model for name, model in models.items() if model.encoder is not None}
     inversions = {name: model for name, model in models.items() if model.encoder is None}
-    report: dict[str, Any] = {"not_run": [NOT_RUN]}
+    losses = {name: _describe_loss(model.config) for name, model in models.items()}
+    report: dict[str, Any] = {"not_run": [NOT_RUN], "losses": losses}
     text = ""
     if coders:
         codes = _measure_codes(evaluation, coders)
@@ -62,6 +64,7 @@ def measure_deepsim(evaluation: Evaluation) -> None:
         rows, rounds = _measure_inversions(evaluation, inversions)
         report |= {"inversions": [asdict(row) for row in rows], "reencoding": rounds}
         text += format_inversion_table(rows) + "\n" + _format_rounds(rounds) + "\n"
+    text += markdown_table(("trained by", "loss"), list(losses.items())) + "\n"
     evaluation.keep("deepsim", report, f"{text}Not run: {NOT_RUN}\n")
 
 
@@ -84,6 +87,18 @@ def _open_models(evaluation: Evaluation) -> dict[str, DeePSiM]:
             )
         models[name] = model.eval().to(evaluation.settings.device)
     return models
+
+
+def _describe_loss(config: DeePSiMConfig) -> str:
+    """The terms of a loss and their weights; of a comparator its kind, not the path to it."""
+    comparator = config.comparator.split(":")[0]
+    terms = {
+        f"features of {comparator}": config.feature_weight,
+        "adversarial": config.adversarial_weight,
+        f"{config.pixels} of images": config.image_weight,
+        "KL": config.kl_weight if config.use == "vae" else 0.0,
+    }
+    return ", ".join(f"{weight:g} {term}" for term, weight in terms.items() if weight)
 
 
 def _measure_codes(evaluation: Evaluation, models: Mapping[str, DeePSiM]) -> list[CodeRow]:
