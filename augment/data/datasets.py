@@ -6,8 +6,8 @@ pixels read when they are asked for, so that a set larger than memory trains.
 | URI | what lies there |
 |---|---|
 | ``digits:`` | scikit-learn's real handwritten digits, embedded |
-| ``folder:DIR`` | ``CLASS/FILE`` or ``SPLIT/CLASS/FILE`` |
-| ``zip:FILE`` | the same in a zip, or a ``labels.csv`` at its root |
+| ``folder:DIR`` | the one ``labels.csv``, else ``CLASS/FILE`` or ``SPLIT/CLASS/FILE`` |
+| ``zip:FILE`` | the same in a zip |
 | ``csv:FILE`` | columns file and label or text [, split][, group]; paths relative to the csv |
 | ``idx:DIR`` | MNIST's four files, gzipped or not |
 | ``parquet:PATH`` | images and labels in Parquet, as Hugging Face's datasets have them |

@@ -28,9 +28,11 @@ from augment.data.sources import (
     read_all,
 )
 from augment.data.tables import (
+    LABELS,
     SPLIT_ALIASES,
     check_all_listed,
     check_files,
+    find_table,
     parse_csv,
     parse_splits,
 )
@@ -62,17 +64,25 @@ def _read_folder(path: str) -> Listing:
     file_system, root = open_file_system(path)
     if not file_system.isdir(root):
         raise DataError(f"folder: expects a folder, got the file {path!r}; try zip: or csv:.")
-    return list_folders(FolderStore(file_system, root))
+    return _list_store(FolderStore(file_system, root), path)
 
 
 def _read_zip(path: str) -> Listing:
-    store = ZipStore(*open_file_system(path))
-    if "labels.csv" not in store.names():
+    return _list_store(ZipStore(*open_file_system(path)), path)
+
+
+def _list_store(store: Store, path: str) -> Listing:
+    """List all images of a store: by the labels.csv in it, else by the folders' names."""
+    members = {name for name in store.names() if not name.startswith("__MACOSX/")}
+    told = "manifest.jsonl" in members and LABELS not in members
+    table = None if told else find_table(sorted(members), path)
+    if table is None:
         return list_folders(store)
-    rows = _parse_labels(store.read("labels.csv"), f"{path}/labels.csv")
-    members = set(store.names())
-    listing = _list_rows(rows, store, members.__contains__, f"{path}/labels.csv")
-    check_all_listed(members, listing.names, "labels.csv", path)
+    where = f"{path}/{table}"
+    rows = _parse_labels(store.read(table), where)
+    folder = posixpath.dirname(table)
+    listing = _list_rows(rows, store, members.__contains__, where, folder=folder)
+    check_all_listed(members, listing.names, table, path)
     return listing
 
 
@@ -288,10 +298,15 @@ def _labels_from_manifest(store: Store, images: Sequence[str]) -> list[str]:
 
 
 def _list_rows(
-    rows: Sequence[Mapping[str, str]], store: Store, exists: Callable[[str], bool], where: str
+    rows: Sequence[Mapping[str, str]],
+    store: Store,
+    exists: Callable[[str], bool],
+    where: str,
+    *,
+    folder: str = "",
 ) -> Listing:
-    """List the rows of a labels.csv whose images lie in ``store``."""
-    files = tuple(row["file"] for row in rows)
+    """List the rows of a labels.csv in ``folder`` of ``store``; its paths are relative to it."""
+    files = tuple(posixpath.normpath(posixpath.join(folder, row["file"])) for row in rows)
     check_files(files, exists, where)
     column = "label" if "label" in rows[0] else "text"
     for number, row in enumerate(rows, start=2):

@@ -11,14 +11,18 @@ from augment.data.listing import SPLITS, is_image, some
 from augment.errors import DataError
 
 __all__ = [
+    "LABELS",
     "SPLIT_ALIASES",
     "check_all_listed",
     "check_files",
+    "find_table",
     "parse_csv",
     "parse_splits",
     "parse_words",
 ]
 
+LABELS = "labels.csv"
+"""What a table is called where it is looked for."""
 SPLIT_ALIASES = {**{name: name for name in SPLITS}, "valid": "val", "validation": "val"}
 """What a split may be called -> its name."""
 
@@ -105,6 +109,29 @@ def check_files(files: Sequence[str], exists: Callable[[str], bool], where: str)
             f"expected an image for every row of {where}, got none for {some(missing)}; "
             "remove the rows or add the files."
         )
+
+
+def find_table(members: Sequence[str], where: str) -> str | None:
+    """The labels.csv that tells what images show: at the root, or the only one further down.
+
+    Args:
+        members: all files of a folder or zip.
+        where: what holds them, for the error.
+
+    Raises:
+        DataError: several, none of them at the root.
+    """
+    tables = (
+        [LABELS]
+        if LABELS in members
+        else sorted(member for member in members if posixpath.basename(member) == LABELS)
+    )
+    if len(tables) > 1:
+        raise DataError(
+            f"expected one {LABELS} in {where}, got {some(tables)}; name one as csv:FILE, or join "
+            "them at the root."
+        )
+    return tables[0] if tables else None
 
 
 def check_all_listed(members: Iterable[str], listed: Iterable[str], table: str, where: str) -> None:

@@ -7,9 +7,9 @@ from urllib.parse import unquote
 from augment.data.formats import list_folders
 from augment.data.listing import some
 from augment.data.sources import Store
-from augment.data.tables import SPLIT_ALIASES, check_all_listed
+from augment.data.tables import LABELS, SPLIT_ALIASES, check_all_listed, find_table
 from augment.data.text_listing import TextListing, checked_texts, read_named
-from augment.data.text_lists import LABELS, PADDLE_PREFIX, list_table
+from augment.data.text_lists import PADDLE_PREFIX, list_table
 from augment.errors import DataError
 
 __all__ = ["list_store"]
@@ -33,18 +33,17 @@ def list_store(store: Store, path: str) -> TextListing:
             labels.csv, lists of another layout, or folders that are named after nothing.
     """
     members = [name for name in store.names() if not name.startswith("__MACOSX/")]
-    lists = [LABELS] if LABELS in members else _named(members, LABELS)
     if _MANIFEST in members and LABELS not in members:
         return _list_folders(store, path, told=True)
-    if len(lists) > 1:
-        raise DataError(
-            f"expected one {LABELS} in {path}, got {some(lists)}; name one as csv:FILE, or join "
-            "them at the root."
-        )
-    if lists:
-        return _list_rows(store, members, lists[0], path)
-    others = _named(members, _METADATA)
-    others += [name for name in members if posixpath.basename(name).startswith(PADDLE_PREFIX)]
+    table = find_table(members, path)
+    if table is not None:
+        return _list_rows(store, members, table, path)
+    others = [
+        name
+        for name in members
+        if posixpath.basename(name) == _METADATA
+        or posixpath.basename(name).startswith(PADDLE_PREFIX)
+    ]
     if others:
         raise DataError(
             f"expected folders named after the texts of their images in {path}, got {some(others)} "
@@ -52,10 +51,6 @@ def list_store(store: Store, path: str) -> TextListing:
             f"other lists as a {LABELS} with the columns file and text."
         )
     return _list_folders(store, path, told=False)
-
-
-def _named(members: list[str], name: str) -> list[str]:
-    return [member for member in members if posixpath.basename(member) == name]
 
 
 def _list_rows(store: Store, members: list[str], file: str, path: str) -> TextListing:

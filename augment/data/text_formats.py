@@ -33,10 +33,10 @@ from augment.data.ccpd import PlateName, parse_name
 from augment.data.key_value import LmdbStore
 from augment.data.listing import some
 from augment.data.sources import FolderStore, Store, ZipStore, open_file_system, read_all
-from augment.data.tables import SPLIT_ALIASES, check_files, parse_splits
+from augment.data.tables import LABELS, SPLIT_ALIASES, check_files, parse_splits
 from augment.data.text_folders import list_store
 from augment.data.text_listing import TextListing, checked_texts, read_named
-from augment.data.text_lists import LABELS, list_paddleocr, list_table
+from augment.data.text_lists import list_paddleocr, list_table
 from augment.data.tree import Tree
 from augment.errors import DataError, ImageError
 from augment.images import MIN_SIDE, decode_image, encode_png

@@ -11,10 +11,8 @@ from augment.data.text_listing import TextListing, checked_texts, read_named
 from augment.data.tree import Tree
 from augment.errors import DataError
 
-__all__ = ["LABELS", "PADDLE_PREFIX", "list_paddleocr", "list_table"]
+__all__ = ["PADDLE_PREFIX", "list_paddleocr", "list_table"]
 
-LABELS = "labels.csv"
-"""What a table is called where it is looked for."""
 PADDLE_PREFIX = "rec_gt_"
 """How the lists of PaddleOCR begin; the split and .txt follow."""
 

@@ -114,14 +114,19 @@ def test_zip_and_folder_of_the_same_files_agree_in_everything(tmp_path: Path) ->
     np.testing.assert_array_equal(folder.images(), archive.images())
 
 
-@pytest.mark.parametrize("kind", ["zip", "csv"])
+@pytest.mark.parametrize("kind", ["zip", "folder", "csv"])
+@pytest.mark.parametrize("nested", [False, True])
 def test_table_gives_labels_splits_and_groups(
-    tmp_path: Path, table: dict[str, bytes | str], kind: str
+    tmp_path: Path, table: dict[str, bytes | str], kind: str, nested: bool
 ) -> None:
+    if nested:
+        table = {f"set/{name}": data for name, data in table.items()}
     if kind == "zip":
         uri = f"zip:{write_zip(tmp_path / 'z.zip', table)}"
+    elif kind == "folder":
+        uri = f"folder:{write_files(tmp_path, table)}"
     else:
-        uri = f"csv:{write_files(tmp_path, table)}/labels.csv"
+        uri = f"csv:{write_files(tmp_path, table)}/{'set/' if nested else ''}labels.csv"
     data = open_data(uri)
     assert [data.classes[label] for label in data.labels] == ["A", "B", "B"]
     assert data.splits.tolist() == ["train", "test", "val"]
@@ -338,6 +343,21 @@ def test_an_unusable_table_is_refused(
     table["labels.csv"], message = BAD_TABLES[name]
     with pytest.raises(DataError, match=message):
         open_data(f"zip:{write_zip(tmp_path / 'z.zip', table)}")
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_images_beside_a_table_without_a_row_and_two_tables_are_refused(
+    tmp_path: Path, table: dict[str, bytes | str], kind: str
+) -> None:
+    def open_files(files: dict[str, bytes | str], name: str) -> None:
+        path = tmp_path / name
+        open_data(f"{kind}:{(write_zip if kind == 'zip' else write_files)(path, files)}")
+
+    with pytest.raises(DataError, match=r"a row in labels\.csv for every image .* x/4\.png"):
+        open_files({**table, "x/4.png": picture(4)}, "unlisted")
+    parts = {f"{part}/{name}": data for part in "ab" for name, data in table.items()}
+    with pytest.raises(DataError, match=r"expected one labels\.csv .* a/labels\.csv, b/labels"):
+        open_files(parts, "parts")
 
 
 def test_one_file_under_two_spellings_is_a_repeat(tmp_path: Path) -> None:
