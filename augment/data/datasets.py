@@ -262,7 +262,7 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
         """One line: where from, how many, how large, how split."""
         height, width = self.image_size
         return (
-            f"{self.uri}: {len(self):,} images of {len(self.classes)} classes, "
+            f"{self.uri.removesuffix(':')}: {len(self):,} images of {len(self.classes)} classes, "
             f"{height}×{width}×{self.channels}; {self._split_sizes()} (split {self._split_origin})"
         )
 

@@ -249,8 +249,8 @@ class TextImages:
         """One line: where from, how many, how split."""
         characters = len(set("".join(self.texts)))
         return (
-            f"{self.uri}: {len(self):,} images of text in {characters} characters; "
-            f"{self._split_sizes()}"
+            f"{self.uri.removesuffix(':')}: {len(self):,} images of text in {characters} "
+            f"characters; {self._split_sizes()}"
         )
 
     def _split_sizes(self) -> str:

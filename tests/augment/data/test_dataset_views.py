@@ -145,6 +145,7 @@ def test_hash_split_is_fixed_near_its_shares_and_by_group(
     with caplog.at_level(logging.INFO, "labelmint.data"):
         opened = open_data("digits:")
     assert opened.describe() in caplog.text
+    assert opened.describe().startswith("digits: 1,797 images")
     assert "split by hash" in caplog.text
 
 
