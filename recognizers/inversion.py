@@ -14,11 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC
 from torch import Tensor
 
 from augment.comparators import Comparator
@@ -51,8 +49,6 @@ CV_FOLDS = 3
 """Of this cross-validation; as many as images of a class, where these are fewer."""
 LEAST_IMAGES = 4
 """Training images of a class, of which ``draw_folds`` puts two into a fold."""
-MAX_ITERATIONS = 20_000
-"""Of the SVM's solver."""
 
 
 @dataclass(frozen=True)
@@ -254,8 +250,7 @@ def code_accuracy(
     """Train a linear SVM on the codes of each fold, and test it on those of all test images.
 
     Codes are scaled to mean 0 and variance 1; C is chosen by cross-validation inside the first
-    fold. Codes of more numbers than a fold has images are turned into the span of these images,
-    which changes nothing but the time it takes: an SVM's normal lies in it.
+    fold. Pairs of classes have an SVM each, which vote.
 
     Args:
         model: that encoded.
@@ -273,7 +268,6 @@ def code_accuracy(
     accuracies: list[float] = []
     strength: float | None = None
     for rows in folds:
-        wide = codes.shape[1] > len(rows)
         known, counts = np.unique(labels[rows], return_counts=True)
         missing = np.setdiff1d(test[1], known)
         if len(missing):
@@ -287,18 +281,17 @@ def code_accuracy(
                 f"expected two classes and two images of each in a fold, got {len(counts)} and "
                 f"{counts.min()}; take larger folds of classes of {LEAST_IMAGES} images or more."
             )
-        scale = make_pipeline(StandardScaler(), PCA() if wide else "passthrough")
+        scale = StandardScaler()
         scaled = scale.fit_transform(codes[rows])
         if strength is None:
             search = GridSearchCV(
-                LinearSVC(dual=wide, max_iter=MAX_ITERATIONS, random_state=0),
+                SVC(kernel="linear"),
                 {"C": STRENGTHS},
                 cv=StratifiedKFold(min(CV_FOLDS, counts.min()), shuffle=True, random_state=0),
                 refit=False,
             )
             strength = search.fit(scaled, labels[rows]).best_params_["C"]
-        svm = LinearSVC(C=strength, dual=wide, max_iter=MAX_ITERATIONS, random_state=0)
-        svm.fit(scaled, labels[rows])
+        svm = SVC(kernel="linear", C=strength).fit(scaled, labels[rows])
         accuracies.append(svm.score(scale.transform(test[0]), test[1]))
     return CodeRow(
         model=model,
