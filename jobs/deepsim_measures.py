@@ -121,7 +121,8 @@ def _measure_codes(evaluation: Evaluation, models: Mapping[str, DeePSiM]) -> lis
     rows = [row("pixels", lambda pixels: pixels)]
     for name, model in models.items():
         rows.append(row(name, partial(_code, model)))
-        shown = to_tensor(test_images[:SHOWN]).to(settings.device)
+        spread = np.linspace(0, len(test_images) - 1, SHOWN).round().astype(int)
+        shown = to_tensor(test_images[spread]).to(settings.device)
         with torch.no_grad():
             decoded = torch.cat([shown, model(shown)])
         evaluation.show(f"deepsim-{name}", tile(to_uint8(decoded), len(shown)))

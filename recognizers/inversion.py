@@ -7,6 +7,7 @@ Mahendran and Vedaldi, 2015, arXiv:1412.0035: the image whose features are the r
 the prior that neighbouring pixels are alike.
 """
 
+import posixpath
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from augment.comparators import Comparator
 from augment.errors import ConfigError, DataError
+from augment.feature_networks import with_path
 from augment.images import Pixels, to_tensor
 from augment.losses.perceptual import alpha_norm, squared_error, total_variation
 from recognizers.tables import markdown_table
@@ -87,7 +89,7 @@ class InversionRow:
 
     Attributes:
         method: of the inversion.
-        network: and its layer, as a configuration spells it.
+        network: and its layer, as a configuration spells it, with the last part of a path alone.
         images: test images.
         image_error: share of 1 = the distance of two test images.
         feature_error: the same of features, in the layer that was inverted.
@@ -165,7 +167,7 @@ def score_inversion(
     found, wanted = _in_batches(network, inverted), _in_batches(network, images)
     return InversionRow(
         method=method,
-        network=network.name,
+        network=with_path(network.name, posixpath.basename),
         images=len(images),
         image_error=normalized_error(inverted, images),
         feature_error=normalized_error(found, wanted),

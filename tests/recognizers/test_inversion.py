@@ -61,6 +61,9 @@ def test_a_perfect_inversion_scores_0_in_images_and_features():
     row = score_inversion("oracle", make_network(), images, images)
     assert (row.method, row.network, row.images) == ("oracle", "mine", 6)
     assert (row.image_error, row.feature_error) == (0, 0)
+    elsewhere = make_network()
+    elsewhere.name = "exemplar:/registry/eyes/1"
+    assert score_inversion("oracle", elsewhere, images, images).network == "exemplar:1"
     worse = score_inversion("shifted", make_network(), images.roll(1, 3), images)
     assert worse.image_error > 0.2
     assert worse.feature_error > 0.2
