@@ -7,7 +7,7 @@ the mean l1 norm) of the real features or images it is taken to, whatever the co
 weights, re-derived: with λ_img = 2e-6 an image of 227² pixels whose mean square is some 3,000
 weighs 2e-6 · 154,587 · 3,000 ≈ 900, the adversarial term 100 a nat, so that shares of 1 go with
 about 0.1 a nat. What λ_feat = 0.01 comes to depends on the norm of Caffe's features, which
-was not at hand; features weigh 1. Averages over the batch instead of sums leave the
+was not at hand; features weigh 1, as pixels do. Averages over the batch instead of sums leave the
 proportions as they are.
 
 Departures, all off in ``DeePSiMConfig()`` and each a field of its own that ``LABELMINT`` turns on:
@@ -99,19 +99,18 @@ LABELMINT = DeePSiMConfig(
     width=24,
     feature_weight=1.0,
     adversarial_weight=0.1,
-    image_weight=0.1,  # at 1 it decides what a code keeps (EXPERIMENTS.md)
+    image_weight=1.0,
     kl_weight=0.05,
     reduction="relative",
     steps=3000,
     norm="group",
     diff_augment=True,
 )
-_IMAGE_ALONE = replace(LABELMINT, feature_weight=0.0, adversarial_weight=0.0, image_weight=1.0)
 ABLATIONS: dict[str, DeePSiMConfig] = {
     "no-feature": replace(LABELMINT, feature_weight=0.0),
     "no-adversarial": replace(LABELMINT, adversarial_weight=0.0),
     "no-image": replace(LABELMINT, image_weight=0.0),
-    "image-l2": _IMAGE_ALONE,
-    "image-l1": replace(_IMAGE_ALONE, pixels="l1"),
+    "image-l2": replace(LABELMINT, feature_weight=0.0, adversarial_weight=0.0),
+    "image-l1": replace(LABELMINT, feature_weight=0.0, adversarial_weight=0.0, pixels="l1"),
 }
 """Without one of the three terms, and with the distance of images alone, squared or absolute."""

@@ -74,10 +74,10 @@ def test_codes_and_inversions_are_measured_in_one_report(registry, pictures, tmp
     first = report["reencoding"]["inversion"][0]
     assert first == pytest.approx(rows["inversion"]["image_error"], rel=1e-5)
     assert report["losses"] == {
-        "autoencoder": "1 features of discriminator, 0.1 adversarial, 0.1 l2 of images",
+        "autoencoder": "1 features of discriminator, 0.1 adversarial, 1 l2 of images",
         "l1": "1 l1 of images",
-        "vae": "1 features of discriminator, 0.1 adversarial, 0.1 l2 of images, 0.05 KL",
-        "inversion": "1 features of discriminator, 0.1 adversarial, 0.1 l2 of images",
+        "vae": "1 features of discriminator, 0.1 adversarial, 1 l2 of images, 0.05 KL",
+        "inversion": "1 features of discriminator, 0.1 adversarial, 1 l2 of images",
         "image-alone": "1 l2 of images",
     }
     assert "VideoNet" in report["not_run"][0]
