@@ -2,10 +2,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 from torch import nn
 
 from augment.comparators import FrozenNetwork
 from augment.errors import ConfigError, DataError
+from recognizers import inversion
 from recognizers.inversion import (
     PriorConfig,
     code_accuracy,
@@ -136,6 +140,31 @@ def test_a_linear_svm_reads_codes_that_tell_classes_and_no_others():
     blind = code_accuracy("noise", (noise[0], train[1]), (noise[1], test[1]), folds)
     assert blind.accuracy < 0.6
     assert blind.deviation > 0
+
+
+def test_the_strength_of_an_svm_is_chosen_once_and_its_codes_are_scaled(monkeypatch):
+    strengths, fitted = (1e-4, 1e-2), []
+
+    class Seen(SVC):
+        def fit(self, codes, labels):
+            fitted.append(self.C)
+            return super().fit(codes, labels)
+
+    rng = np.random.default_rng(3)
+    labels = np.arange(90) % 3
+    codes = (rng.normal(size=(90, 400)) + 0.25 * labels[:, None]).astype(np.float32)
+    codes[:, :200] += 20 * rng.normal(size=(90, 1)).astype(np.float32)
+    folds, test = [np.arange(30), np.arange(15, 45)], (codes[45:], labels[45:])
+    monkeypatch.setattr(inversion, "SVC", Seen)
+    monkeypatch.setattr(inversion, "STRENGTHS", strengths)
+    row = code_accuracy("wide", (codes, labels), test, folds)
+    assert len(fitted) == 2 * 3 + 2
+    chosen = fitted[-1]
+    assert fitted[-2] == chosen
+    plain = make_pipeline(StandardScaler(), SVC(kernel="linear", C=chosen))
+    scores = [plain.fit(codes[rows], labels[rows]).score(*test) for rows in folds]
+    assert row.accuracy == pytest.approx(np.mean(scores))
+    assert 0.4 < row.accuracy < 1
 
 
 def test_folds_have_as_many_of_each_class_or_half_of_few_and_differ():
