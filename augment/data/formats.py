@@ -28,7 +28,7 @@ from augment.data.sources import (
     read_all,
 )
 from augment.data.tables import (
-    LABELS,
+    MANIFEST,
     SPLIT_ALIASES,
     check_all_listed,
     check_files,
@@ -74,8 +74,7 @@ def _read_zip(path: str) -> Listing:
 def _list_store(store: Store, path: str) -> Listing:
     """List all images of a store: by the labels.csv in it, else by the folders' names."""
     members = {name for name in store.names() if not name.startswith("__MACOSX/")}
-    told = "manifest.jsonl" in members and LABELS not in members
-    table = None if told else find_table(sorted(members), path)
+    table = find_table(members, path)
     if table is None:
         return list_folders(store)
     where = f"{path}/{table}"
@@ -261,7 +260,7 @@ def list_folders(store: Store) -> Listing:
             f"expected images of every class under {store.path}, got none for {some(empty)}; "
             "add images or remove the folder."
         )
-    if "manifest.jsonl" in names:
+    if MANIFEST in names:
         labels = _labels_from_manifest(store, images)
     return Listing(
         source=EncodedImages(store, tuple(images)),
@@ -287,12 +286,12 @@ def _count_shared_folders(images: Sequence[str]) -> int:
 def _labels_from_manifest(store: Store, images: Sequence[str]) -> list[str]:
     """Read the labels Labelmint's own export wrote: folder names there are escaped."""
     try:
-        rows = [json.loads(line) for line in store.read("manifest.jsonl").splitlines() if line]
+        rows = [json.loads(line) for line in store.read(MANIFEST).splitlines() if line]
         labels = {row["file"]: str(row["label"]) for row in rows if "file" in row}
         return [labels[name] for name in images]
     except (KeyError, ValueError) as error:
         raise DataError(
-            f"expected file and label of every image in {store.path}/manifest.jsonl, got "
+            f"expected file and label of every image in {store.path}/{MANIFEST}, got "
             f"{error!r}; remove the manifest to use the folder names."
         ) from error
 

@@ -5,13 +5,14 @@ import csv
 import io
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from augment.data.listing import SPLITS, is_image, some
 from augment.errors import DataError
 
 __all__ = [
     "LABELS",
+    "MANIFEST",
     "SPLIT_ALIASES",
     "check_all_listed",
     "check_files",
@@ -23,6 +24,8 @@ __all__ = [
 
 LABELS = "labels.csv"
 """What a table is called where it is looked for."""
+MANIFEST = "manifest.jsonl"
+"""What our own exports tell of each image."""
 SPLIT_ALIASES = {**{name: name for name in SPLITS}, "valid": "val", "validation": "val"}
 """What a split may be called -> its name."""
 
@@ -111,8 +114,10 @@ def check_files(files: Sequence[str], exists: Callable[[str], bool], where: str)
         )
 
 
-def find_table(members: Sequence[str], where: str) -> str | None:
+def find_table(members: Collection[str], where: str) -> str | None:
     """The labels.csv that tells what images show: at the root, or the only one further down.
+
+    None where there is none, or a manifest.jsonl of ours tells instead.
 
     Args:
         members: all files of a folder or zip.
@@ -121,11 +126,11 @@ def find_table(members: Sequence[str], where: str) -> str | None:
     Raises:
         DataError: several, none of them at the root.
     """
-    tables = (
-        [LABELS]
-        if LABELS in members
-        else sorted(member for member in members if posixpath.basename(member) == LABELS)
-    )
+    if LABELS in members:
+        return LABELS
+    if MANIFEST in members:
+        return None
+    tables = sorted(member for member in members if posixpath.basename(member) == LABELS)
     if len(tables) > 1:
         raise DataError(
             f"expected one {LABELS} in {where}, got {some(tables)}; name one as csv:FILE, or join "

@@ -7,14 +7,13 @@ from urllib.parse import unquote
 from augment.data.formats import list_folders
 from augment.data.listing import some
 from augment.data.sources import Store
-from augment.data.tables import LABELS, SPLIT_ALIASES, check_all_listed, find_table
+from augment.data.tables import LABELS, MANIFEST, SPLIT_ALIASES, check_all_listed, find_table
 from augment.data.text_listing import TextListing, checked_texts, read_named
 from augment.data.text_lists import PADDLE_PREFIX, list_table
 from augment.errors import DataError
 
 __all__ = ["list_store"]
 
-_MANIFEST = "manifest.jsonl"
 _METADATA = "metadata.jsonl"
 
 
@@ -33,11 +32,11 @@ def list_store(store: Store, path: str) -> TextListing:
             labels.csv, lists of another layout, or folders that are named after nothing.
     """
     members = [name for name in store.names() if not name.startswith("__MACOSX/")]
-    if _MANIFEST in members and LABELS not in members:
-        return _list_folders(store, path, told=True)
     table = find_table(members, path)
     if table is not None:
         return _list_rows(store, members, table, path)
+    if MANIFEST in members:
+        return _list_folders(store, path, told=True)
     others = [
         name
         for name in members
