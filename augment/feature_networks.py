@@ -75,22 +75,39 @@ def with_path(name: str, change: Callable[[str], str]) -> str:
     """The name with its path, if it has one, changed."""
     kind, sign, rest = name.partition(":")
     if sign and kind in OPENERS and kind != "untrained":
-        path, colon, layer = rest.partition(":")
-        return f"{kind}:{change(path)}{colon}{layer}"
+        path, layer = split_layer(rest)
+        return f"{kind}:{change(path)}" + (f":{layer}" if layer else "")
     spec, at, file = name.partition("@")
     return f"{spec}@{change(file)}" if at else name
 
 
 def split_layer(rest: str) -> tuple[str, str]:
-    """PATH:LAYER.
+    """Split PATH[:LAYER]; a URL keeps its own colon, the layer is empty where none is named.
 
     Raises:
-        ConfigError: one of the two is missing.
+        ConfigError: nothing before or behind the colon.
     """
-    path, _, layer = rest.rpartition(":")
+    scheme, sign, tail = rest.rpartition("://")
+    path, colon, layer = tail.rpartition(":")
+    if not colon:
+        return rest, ""
     if not path or not layer:
         raise ConfigError(f"expected PATH:LAYER, got {rest!r}; say which layer.")
-    return path, layer
+    return scheme + sign + path, layer
+
+
+def local_folder(path: str, name: str) -> Path:
+    """The folder of a feature network's weights.
+
+    Raises:
+        ConfigError: a URL.
+    """
+    if "://" in path:
+        raise ConfigError(
+            f"{name}: expected a folder on a disk that every worker sees, got the URL {path}; "
+            "copy the bundle there and name the copy."
+        )
+    return Path(path)
 
 
 def _open_torchvision(name: str) -> FrozenNetwork:
@@ -120,14 +137,14 @@ def _open_untrained(rest: str) -> FrozenNetwork:
 
 def _open_exemplar(rest: str) -> FrozenNetwork:
     """``exemplar:BUNDLE[:LAYER]``."""
-    path, layer = split_layer(rest) if ":" in rest else (rest, LAST_CONVOLUTION)
-    opened = open_bundle(Path(path))
+    path, layer = split_layer(rest)
+    opened = open_bundle(local_folder(path, f"exemplar:{rest}"))
     if not isinstance(opened.model, ExemplarCNN):
         raise ConfigError(
             f"exemplar:{rest}: expected a bundle of exemplar_cnn, got one of "
             f"{opened.info.architecture}; train one with python -m jobs.train exemplar_cnn."
         )
-    return FrozenNetwork(f"exemplar:{rest}", opened.model, layer)
+    return FrozenNetwork(f"exemplar:{rest}", opened.model, layer or LAST_CONVOLUTION)
 
 
 OPENERS: dict[str, Opener] = {"exemplar": _open_exemplar, "untrained": _open_untrained}

@@ -4,11 +4,10 @@ PATH is a bundle with a reader, or a reader's own folder; of a cross-fitted read
 serves. ``LAYER`` is a submodule's name, ``output`` or ``probabilities``.
 """
 
-from pathlib import Path
-
 from augment.bundle import READER_FOLDER
 from augment.comparators import FrozenNetwork
-from augment.feature_networks import OPENERS, split_layer
+from augment.errors import ConfigError
+from augment.feature_networks import OPENERS, local_folder, split_layer
 from recognizers.reader import load_reader
 
 __all__ = ["offer_readers", "open_reader"]
@@ -24,10 +23,12 @@ def open_reader(rest: str) -> FrozenNetwork:
 
     Raises:
         BundleError: no reader there, or a damaged one.
-        ConfigError: no such layer.
+        ConfigError: no such layer, none named, or a URL.
     """
     path, layer = split_layer(rest)
-    folder = Path(path)
+    if not layer:
+        raise ConfigError(f"expected reader:PATH:LAYER, got reader:{rest}; say which layer.")
+    folder = local_folder(path, f"reader:{rest}")
     if (folder / READER_FOLDER).is_dir():
         folder = folder / READER_FOLDER
     return FrozenNetwork(f"reader:{rest}", load_reader(folder).members[0], layer)

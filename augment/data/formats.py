@@ -73,7 +73,7 @@ def _read_zip(path: str) -> Listing:
 
 def _list_store(store: Store, path: str) -> Listing:
     """List all images of a store: by the labels.csv in it, else by the folders' names."""
-    members = {name for name in store.names() if not name.startswith("__MACOSX/")}
+    members = set(store.names())
     table = find_table(members, path)
     if table is None:
         return list_folders(store)
@@ -229,7 +229,7 @@ def list_folders(store: Store) -> Listing:
     Raises:
         DataError: no image, one in no folder, an empty folder, or a manifest that lacks an image.
     """
-    names = [name for name in store.names() if not name.startswith("__MACOSX/")]
+    names = store.names()
     images = [name for name in names if is_image(name)]
     if not images:
         raise DataError(

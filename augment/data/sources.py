@@ -10,6 +10,7 @@ import os
 import posixpath
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -70,12 +71,24 @@ class Store(Protocol):
     path: str
 
     def names(self) -> list[str]:
-        """Return the names of all files, and of empty folders with a trailing slash, sorted."""
+        """Return the names of all files, and of empty folders with a trailing slash, sorted.
+
+        What macOS leaves beside files of others, ``__MACOSX/`` and ``._NAME``, is left out.
+        """
         ...
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; ImageError if it cannot be read."""
         ...
+
+
+def _without_litter(names: Sequence[str]) -> list[str]:
+    """Sort names, without the forks that macOS adds to archives and foreign disks."""
+    return sorted(
+        name
+        for name in names
+        if not any(part == "__MACOSX" or part.startswith("._") for part in name.split("/"))
+    )
 
 
 class FolderStore:
@@ -95,7 +108,7 @@ class FolderStore:
             name = path[len(root) :].strip("/")
             if name:
                 names.append(f"{name}/" if info["type"] == "directory" else name)
-        return sorted(names)
+        return _without_litter(names)
 
     def has(self, name: str) -> bool:
         """Whether the file ``name``, which may lead out of the folder, exists."""
@@ -128,7 +141,7 @@ class ZipStore:
 
     def names(self) -> list[str]:
         """Return the names of all members, folders with a trailing slash, sorted."""
-        return sorted(self._open().namelist())
+        return _without_litter(self._open().namelist())
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes; ImageError if it is damaged, encrypted or packed otherwise."""

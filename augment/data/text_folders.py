@@ -31,7 +31,7 @@ def list_store(store: Store, path: str) -> TextListing:
         DataError: as ``list_table`` or ``list_folders``, an image without a row, several
             labels.csv, lists of another layout, or folders that are named after nothing.
     """
-    members = [name for name in store.names() if not name.startswith("__MACOSX/")]
+    members = store.names()
     table = find_table(members, path)
     if table is not None:
         return _list_rows(store, members, table, path)

@@ -28,11 +28,7 @@ class Tree:
             if file_system.isdir(root)
             else ZipStore(file_system, root)
         )
-        self.files = [
-            name
-            for name in self.store.names()
-            if not name.endswith("/") and not name.startswith("__MACOSX/")
-        ]
+        self.files = [name for name in self.store.names() if not name.endswith("/")]
 
     def images(self, folder: str = "") -> dict[str, str]:
         """Return the image files below ``folder``: name relative to it -> file."""

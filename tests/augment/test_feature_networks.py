@@ -139,6 +139,7 @@ def test_inceptions_see_the_range_that_torchvisions_weights_were_trained_on(name
         ("discriminator", "expected the name of a feature network"),
         ("untrained:squeezenet1_1:", "its layers are"),
         ("exemplar:nowhere:", "say which layer"),
+        ("exemplar:s3://bucket/ex/1", "expected a folder on a disk .* got the URL s3://bucket/ex/1"),
     ],
 )
 def test_names_that_mean_nothing_are_refused_with_those_that_do(name, message) -> None:
@@ -151,6 +152,8 @@ def test_names_that_mean_nothing_are_refused_with_those_that_do(name, message) -
     [
         ("exemplar:reg/ex/1", "exemplar:/here/reg/ex/1"),
         ("exemplar:reg/ex:convolutions.1", "exemplar:/here/reg/ex:convolutions.1"),
+        ("exemplar:s3://b/ex", "exemplar:/here/s3://b/ex"),
+        ("exemplar:s3://b/ex:body", "exemplar:/here/s3://b/ex:body"),
         ("alexnet:conv5@weights.pth", "alexnet:conv5@/here/weights.pth"),
         ("alexnet:conv5", "alexnet:conv5"),
         ("untrained:alexnet:conv5", "untrained:alexnet:conv5"),

@@ -50,3 +50,7 @@ def test_what_is_no_reader_or_no_layer_is_refused(folder, tmp_path):
         open_comparator(f"reader:{folder[0]}:conv5", SIZE, 1)
     with pytest.raises(ConfigError, match="does not take images of 16×16×3"):
         open_comparator(f"reader:{folder[0]}:body", SIZE, 3)
+    with pytest.raises(ConfigError, match="say which layer"):
+        open_comparator(f"reader:{folder[0]}", SIZE, 1)
+    with pytest.raises(ConfigError, match="got the URL s3://bucket/bundle"):
+        open_comparator("reader:s3://bucket/bundle:body", SIZE, 1)

@@ -105,6 +105,23 @@ def test_folders_that_hold_everything_are_passed_over(tmp_path: Path) -> None:
         open_data(f"folder:{tmp_path / 'f'}")
 
 
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_what_macos_leaves_beside_images_is_no_image(tmp_path: Path, kind: str) -> None:
+    litter: dict[str, bytes | str] = {
+        "__MACOSX/A/._0.png": b"fork",
+        "A/._0.png": b"fork",
+        "A/.DS_Store": b"store",
+        "皖/__MACOSX/._1.png": b"fork",
+    }
+    write = write_zip if kind == "zip" else write_files
+    plain = write(tmp_path / "plain", CLASS_FOLDERS)
+    littered = write(tmp_path / "littered", CLASS_FOLDERS | litter)
+    expected, data = open_data(f"{kind}:{plain}"), open_data(f"{kind}:{littered}")
+    assert data.classes == expected.classes
+    np.testing.assert_array_equal(data.images(range(12)), expected.images(range(12)))
+    assert len(data) == 12
+
+
 def test_zip_and_folder_of_the_same_files_agree_in_everything(tmp_path: Path) -> None:
     folder = open_data(f"folder:{write_files(tmp_path / 'f', CLASS_FOLDERS)}")
     archive = open_data(f"zip:{write_zip(tmp_path / 'z.zip', CLASS_FOLDERS)}")
