@@ -8,7 +8,7 @@ lever is open to every arm. No line is ever mirrored.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -27,6 +27,9 @@ from recognizers.text_fit import TextBatch, TextStream
 __all__ = ["LabelledLines", "LineStrength", "TextRecipe", "augment_lines", "mixed_lines"]
 
 LineStrength = Literal["none", "light", "strong"]
+
+POOLED = 8
+"""Batches that are drawn together where lines differ in width."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,13 @@ def mixed_lines(
     steps: int,
     batch_size: int,
     seed: int,
+    pooled: int = POOLED,
 ) -> TextStream:
     """Batches by step, mixed as the recipe says.
+
+    Where lines differ in width, ``pooled`` batches are drawn together and parted by width: a
+    batch is as wide as its widest line, and of 24 random words half would be padding. What the
+    recipe says then holds for those batches together.
 
     Args:
         recipe: the composition.
@@ -94,6 +102,7 @@ def mixed_lines(
         steps: length of the training, for ``real_only_after``.
         batch_size: lines a batch.
         seed: of all draws.
+        pooled: batches drawn together where lines differ in width.
 
     Raises:
         ConfigError: a share without its source.
@@ -106,13 +115,21 @@ def mixed_lines(
         sources = sources | {"generated": generated.subset(first)}
     targets = {name: charset.encode(source.texts)[0] for name, source in sources.items()}
     weights = {"real": _rarity(sources["real"].texts, recipe.towards_rare)}
+    widths = {name: source.lines.widths for name, source in sources.items()}
+    together = pooled if len(np.unique(np.concatenate([*widths.values()]))) > 1 else 1
 
     def stream(step: int) -> TextBatch:
-        rng = np.random.default_rng((seed, step))
+        pool, place = divmod(step, together)
+        rng = np.random.default_rng((seed, pool))
+        sizes = recipe.sizes(batch_size * together, pool * together / steps)
         rows = {
             name: rng.choice(len(sources[name]), size, p=weights.get(name))
-            for name, size in recipe.sizes(batch_size, step / steps).items()
+            for name, size in sizes.items()
         }
+        if together > 1:
+            batches = _parted_by_width(rows, widths, together)
+            rows = batches[rng.permutation(together)[place]]
+            rng = np.random.default_rng((seed, pool, place))
         lines = Lines(
             np.concatenate([sources[name].lines.pixels[some] for name, some in rows.items()]),
             np.concatenate([sources[name].lines.widths[some] for name, some in rows.items()]),
@@ -121,6 +138,21 @@ def mixed_lines(
         return TextBatch(augmented, _joined([targets[name][some] for name, some in rows.items()]))
 
     return stream
+
+
+def _parted_by_width(
+    rows: Mapping[str, NDArray[np.int64]], widths: Mapping[str, NDArray[np.int64]], count: int
+) -> list[dict[str, NDArray[np.int64]]]:
+    """Part each source's rows among ``count`` batches of one size, the narrowest lines first."""
+    names = np.repeat(np.arange(len(rows)), [len(some) for some in rows.values()])
+    together = np.concatenate([*rows.values()])
+    order = np.argsort(
+        np.concatenate([widths[name][some] for name, some in rows.items()]), kind="stable"
+    )
+    return [
+        {name: together[own][names[own] == number] for number, name in enumerate(rows)}
+        for own in np.split(order, count)
+    ]
 
 
 def augment_lines(lines: Lines, strength: LineStrength, seed: int) -> Lines:

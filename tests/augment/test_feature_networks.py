@@ -139,7 +139,10 @@ def test_inceptions_see_the_range_that_torchvisions_weights_were_trained_on(name
         ("discriminator", "expected the name of a feature network"),
         ("untrained:squeezenet1_1:", "its layers are"),
         ("exemplar:nowhere:", "say which layer"),
-        ("exemplar:s3://bucket/ex/1", "expected a folder on a disk .* got the URL s3://bucket/ex/1"),
+        (
+            "exemplar:s3://bucket/ex/1",
+            "expected a folder on a disk .* got the URL s3://bucket/ex/1",
+        ),
     ],
 )
 def test_names_that_mean_nothing_are_refused_with_those_that_do(name, message) -> None:

@@ -28,7 +28,7 @@ SOURCES = {
 
 
 def batch_of(recipe: TextRecipe, step: int = 0, **settings: Any) -> TextBatch:
-    values = {"steps": 10, "batch_size": 8, "seed": 1} | settings
+    values = {"steps": 10, "batch_size": 8, "seed": 1, "pooled": 1} | settings
     return mixed_lines(recipe, SOURCES, CHARSET, **values)(step)
 
 
@@ -45,6 +45,39 @@ def test_a_batch_holds_each_source_in_its_share_with_its_texts() -> None:
         level = int(pixels[0, 0, 0])
         assert CHARSET.decode(row) in written[level]
         assert width == widths[level]
+
+
+def test_batches_drawn_together_hold_what_was_drawn_parted_by_width() -> None:
+    recipe = TextRecipe(rendered=0.5, generated=0.25, augmentation="none")
+    stream = mixed_lines(recipe, SOURCES, CHARSET, steps=16, batch_size=8, seed=1, pooled=4)
+    batches = [stream(step) for step in range(8)]
+    for pool in (batches[:4], batches[4:]):
+        assert [len(batch.targets) for batch in pool] == [8] * 4
+        assert sum(levels(batch).count(10) for batch in pool) == 8
+        widest = sorted(int(batch.lines.widths.max()) for batch in pool)
+        assert widest == [16, 32, 32, 48]  # 8 lines of 16 pixels, 16 of 32, 8 of 48
+    for batch in batches:
+        for pixels, width, row in zip(*batch.lines, batch.targets, strict=True):
+            level = int(pixels[0, 0, 0])
+            assert (level, width) in {(10, 16), (100, 32), (200, 48)}
+            assert CHARSET.decode(row) in {10: ("a", "b"), 100: ("abc",), 200: ("ca",)}[level]
+    assert [batch.lines.widths[0] for batch in batches[:4]] != [
+        batch.lines.widths[0] for batch in batches[4:]
+    ], "the narrowest must not always come first"
+    np.testing.assert_array_equal(stream(5).lines.pixels, batches[5].lines.pixels)
+
+
+def test_lines_of_one_width_are_drawn_batch_by_batch() -> None:
+    sources = {"real": plain(10, 16, "a,b"), "rendered": plain(100, 16, "c")}
+    recipe = TextRecipe(rendered=0.5)
+    streams = [
+        mixed_lines(recipe, sources, CHARSET, steps=9, batch_size=8, seed=1, pooled=pooled)
+        for pooled in (1, 8)
+    ]
+    for step in range(9):
+        alone, pooled = (stream(step) for stream in streams)
+        np.testing.assert_array_equal(alone.lines.pixels, pooled.lines.pixels)
+        np.testing.assert_array_equal(alone.targets, pooled.targets)
 
 
 def test_generated_lines_beyond_the_most_are_left_out() -> None:
