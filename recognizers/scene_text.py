@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from augment.errors import ConfigError
+from augment.layers import PointwiseConv
 from recognizers.charset import Charset
 from recognizers.ctc import (
     Readings,
@@ -261,9 +262,7 @@ class _Residual(nn.Module):
         self.shortcut = (
             nn.Identity()
             if entering == leaving and stride == (1, 1)
-            else nn.Sequential(
-                nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving)
-            )
+            else nn.Sequential(PointwiseConv(entering, leaving, stride), nn.BatchNorm2d(leaving))
         )
 
     def forward(self, maps: Tensor, mask: Tensor | None) -> Tensor:

@@ -5,6 +5,7 @@ from torch import nn
 
 from augment.layers import (
     WARP_GRID,
+    PointwiseConv,
     affine_field,
     convolve_to_blocks,
     sample_field,
@@ -48,3 +49,24 @@ def test_blocks_make_the_convolution_of_enlarged_maps(bias):
     enlarged = F.interpolate(maps, scale_factor=2, mode="nearest")
     theirs = convolution(torch.cat([enlarged, *beside], dim=1)).permute(0, 2, 3, 1)
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1), (2, 2)])
+def test_a_pointwise_convolution_is_a_strided_one(stride: tuple[int, int]) -> None:
+    strided = nn.Conv2d(4, 6, 1, stride, bias=False)
+    ours = PointwiseConv(4, 6, stride)
+    ours.load_state_dict(strided.state_dict())
+    maps = torch.randn(2, 4, 7, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(maps), strided(maps))
+
+
+def test_few_channels_train_with_a_stride_wherever_they_lie_last() -> None:
+    # oneDNN's own kernel for it corrupted memory on AVX2: the process ended within a few steps.
+    layer = PointwiseConv(4, 8, (2, 2)).to(memory_format=torch.channels_last)
+    maps = torch.randn(8, 4, 16, 48).to(memory_format=torch.channels_last)
+    expected = torch.einsum("nihw,nohw->oi", maps[:, :, ::2, ::2], torch.ones(8, 8, 8, 24))
+    for _ in range(50):
+        layer.zero_grad()
+        layer(maps).sum().backward()
+        torch.testing.assert_close(layer.weight.grad[:, :, 0, 0], expected, atol=1e-3, rtol=1e-4)
