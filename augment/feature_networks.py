@@ -39,8 +39,9 @@ ALEXNET_LAYERS = {
     "fc8": "classifier.6",
 }
 """The paper's names (its Sec. 4.3: pooling and non-linearity included)."""
-LEAST_SIDE = 64
-"""Smaller images are enlarged to it, in pixels, for torchvision's networks."""
+LEAST_SIDE = 224
+"""Smaller images are enlarged to it, in pixels, for torchvision's networks, as they were trained:
+at 64 the last map of AlexNet is a single cell, which does not know where anything is."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 UNTRAINED_SEED = 0
 

@@ -174,6 +174,8 @@ def train(
             run.load(folder)
     stages: list[Stage] = model.stages()  # type: ignore[operator]
     total, clock, since = sum(stage.steps for stage in stages), time.monotonic(), run.step
+    if run.step == total and run.reported:
+        context.report(run.reported, None)  # once more, for no step is left to tell of
     for stage in _remaining(stages, run):
         batch = batches(run.step, context.rank, context.world_size)
         batch = type(batch)(*(values.to(context.device) for values in batch))
@@ -191,8 +193,8 @@ def train(
             if saves and validate:
                 run.average_buffers()
                 metrics["validation"] = validate(run.averaged)
-            checkpoint = run.save(scratch) if saves else None
-            context.report({**progress, **metrics}, checkpoint)
+            run.reported = {**progress, **metrics}
+            context.report(run.reported, run.save(scratch) if saves else None)
     run.average_buffers()
     return run.averaged.eval()
 
@@ -214,6 +216,7 @@ class _Run:
     ) -> None:
         self.config, self.context, self.identity = config, context, identity
         self.step = 0
+        self.reported: dict[str, float] = {}
         self.half = config.precision == "bf16" or (
             config.precision == "auto" and is_faster_in_bf16(context.device)
         )
@@ -304,6 +307,7 @@ class _Run:
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "step": self.step,
+            "reported": self.reported,
             "identity": self.identity,
             "config": to_mapping(self.config),
             "model": self.model.state_dict(),
@@ -328,6 +332,7 @@ class _Run:
                 f"changed: {'; '.join(changed)}. Restore it, or start a new run."
             )
         self.step = state["step"]
+        self.reported = state.get("reported", {})  # which checkpoints of old lack
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         for name, optimizer in self.optimizers.items():

@@ -16,7 +16,6 @@ trained on the same draw by a benchmark without the term.
 """
 
 import argparse
-import os
 import shlex
 import sys
 from collections import Counter
@@ -25,23 +24,22 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
-import torch
-
 from augment.errors import ConfigError
 from jobs.alone import alone_at
 from jobs.cli import (
-    absolute_location,
     absolute_paths,
     absolute_uri,
     at_least,
     choose_device,
+    describe_device,
     job_parser,
+    local_path,
     print_plan,
     read_settings,
     run_job,
 )
 from jobs.seeds import SeedTask, run_tasks
-from jobs.texts import ALL_SHOTS, benchmark_texts
+from jobs.texts import ALL_SHOTS, add_text_options, benchmark_texts
 from jobs.tuning import tune, tune_verification
 from jobs.verification import verify, verify_sets
 from recognizers.arms import Cell, Plan, SeedRun
@@ -59,7 +57,7 @@ from recognizers.sweeps import (
     shots_curve,
     shots_recipes,
 )
-from recognizers.text_scenarios import TEXT_SCENARIOS
+from recognizers.text_scenarios import LINES, TEXT_SCENARIOS
 from recognizers.verification_arms import (
     FACES_VERIFY,
     FACES_VERIFY_VIEW_2,
@@ -80,9 +78,12 @@ def parser() -> argparse.ArgumentParser:
         out=None,
         config="default (the scenario's own plan), or a JSON file of settings to change",
     )
-    names = [*SCENARIOS, *TEXT_SCENARIOS, FACES_VERIFY.name, "chars"]
-    options.add_argument("scenario", choices=names, help="chars needs --data")
+    names = [*SCENARIOS, *TEXT_SCENARIOS, FACES_VERIFY.name, "chars", LINES]
+    options.add_argument(
+        "scenario", choices=names, help=f"chars needs --data; {LINES} --data and --layout"
+    )
     options.add_argument("--data", metavar="URI", help="another copy of the scenario's data")
+    add_text_options(options)
     options.add_argument(
         "--view",
         type=int,
@@ -142,13 +143,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         ["python", "-m", "jobs.benchmark"]
         + [word for word in argv or sys.argv[1:] if word != "--resume"]
     )
-    if arguments.scenario in TEXT_SCENARIOS:
+    if arguments.scenario in (*TEXT_SCENARIOS, LINES):
         device, out = choose_device(arguments.device, "--device"), results_folder(arguments)
         told = describe_device(device)
         benchmark_texts(arguments, command=command, out=out, device=device, told=told)
         return
     if arguments.against:
-        raise ConfigError(f"--against goes with {' and '.join(TEXT_SCENARIOS)}; leave it out.")
+        raise ConfigError(
+            f"--against goes with {', '.join([*TEXT_SCENARIOS, LINES])}; leave it out."
+        )
+    if arguments.layout or arguments.image_size:
+        raise ConfigError(f"--layout and --image-size go with {LINES}; leave them out.")
     scenario = choose_scenario(arguments)
     verifies = isinstance(scenario, Verification)
     if verifies and arguments.sweep:
@@ -208,7 +213,7 @@ def results_folder(arguments: argparse.Namespace) -> Path:
     Raises:
         ConfigError: there are some already, and ``--resume`` was not given.
     """
-    out = Path(absolute_location(arguments.out, "--out"))
+    out = local_path(arguments.out, "--out")
     if (out / "seeds").exists() and not arguments.resume:
         raise ConfigError(f"{out} has results already; go on with --resume or give another --out.")
     return out
@@ -360,13 +365,6 @@ def confirm(runs: Sequence[SeedRun], cells: Sequence[Cell]) -> tuple[str, GainRe
         results, other.labels, other.groups, metric=runs[0].draw.metric, focus_by_seed=focus
     )
     return PurePath(other.uri.partition(":")[2]).name or other.uri, gain
-
-
-def describe_device(device: str) -> str:
-    """What a device is, for the report."""
-    if device == "cuda":
-        return str(torch.cuda.get_device_name())
-    return f"{os.cpu_count()} CPU cores"
 
 
 if __name__ == "__main__":

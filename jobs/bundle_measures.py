@@ -1,18 +1,18 @@
 """The measures of any bundle, spread over bundles and seeds, with their report and model cards."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 
 from augment.bundle import CARD_FILE, READER_FOLDER, load_bundle
 from augment.errors import AugmentError
 from augment.generators.unlabelled import draws_unlabelled, load_unlabelled_sampler
+from jobs.cli import describe_device, find_bundle
 from jobs.evaluation import Evaluation, write_card
 from jobs.ray_context import ray_cluster
 from recognizers.evaluation import MEASURES, Evaluated
@@ -94,7 +94,7 @@ def measure_bundles(
         "left_out": {**(left_out or {}), **real["left_out"]},
         "others": list(others),
         "seconds": round(time.monotonic() - started, 1),
-        "device": _device(evaluation.settings.device),
+        "device": describe_device(evaluation.settings.device),
         "command": command,
     }
     pictures = {cell["bundle"]: cell["pictures"] for cell in cells if cell["pictures"]}
@@ -164,6 +164,7 @@ def _judge(
     The real half goes first: it trains the recognizers that the bundles need too. Of a bundle
     that is ``pictured`` pictures are taken of the same images; nothing else knows them later.
     """
+    evaluation = _at_hand(evaluation)
     referee = open_referee(evaluation, kind, seed)
     images = evaluation.settings.generated
     evaluated = (
@@ -182,6 +183,15 @@ def _judge(
     read = bool(set(measures) - {"privacy"})  # pictures alone are no reason to train a judge
     pictures = take_bundle_pictures(evaluated, with_judge=read) if pictured else None
     return {"bundle": name, "sections": sections, "left_out": left_out, "pictures": pictures}
+
+
+def _at_hand(evaluation: Evaluation) -> Evaluation:
+    """The evaluation with bundles that this machine has; the driver's may be on another one."""
+    folders = {
+        name: folder if folder.is_dir() else find_bundle(evaluation.locations[name])
+        for name, folder in evaluation.bundles.items()
+    }
+    return replace(evaluation, bundles=folders)
 
 
 def _spread(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], workers: int) -> list[Any]:
@@ -253,10 +263,3 @@ def _write_cards(evaluation: Evaluation, report: Mapping[str, Any]) -> None:
         }
         card = write_card(name, folder, evaluation.locations[name], new)
         write_whole(evaluation.out / f"{name.replace('/', '-')}-{CARD_FILE}", card)
-
-
-def _device(device: str) -> str:
-    """What a device is, for the report."""
-    if device.startswith("cuda"):
-        return str(torch.cuda.get_device_name())
-    return f"{os.cpu_count()} CPU cores"

@@ -26,9 +26,11 @@ __all__ = [
     "annotate_bundle",
     "at_least",
     "choose_device",
+    "describe_device",
     "find_bundle",
     "in_submitted_job",
     "job_parser",
+    "local_path",
     "print_plan",
     "read_settings",
     "run_job",
@@ -46,7 +48,8 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, except those that say nothing."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, []) or action.required:
+        says_nothing = action.default in (None, []) or action.default is False  # 0 says something
+        if says_nothing or action.required:
             return action.help
         return super()._get_help_string(action)
 
@@ -146,13 +149,33 @@ def absolute_location(location: str, option: str) -> str:
     Raises:
         ConfigError: a relative path inside a submitted Ray job.
     """
-    if "://" in location or os.path.isabs(location):
+    if "://" in location:
+        return location
+    return _absolute_path(location, option, "an absolute path or a URL")
+
+
+def local_path(location: str, option: str) -> Path:
+    """Make a path absolute that must be on this machine.
+
+    Raises:
+        ConfigError: a URL, or a relative path inside a submitted Ray job.
+    """
+    if "://" in location:
+        raise ConfigError(
+            f"{option} must be a path on this machine, got the URL {location!r}; give a folder "
+            "here, such as one where remote storage is mounted."
+        )
+    return Path(_absolute_path(location, option, "an absolute path"))
+
+
+def _absolute_path(location: str, option: str, expected: str) -> str:
+    if os.path.isabs(location):
         return location
     if in_submitted_job():
         raise ConfigError(
-            f"{option} must be an absolute path or a URL in a submitted Ray job, got {location!r}: "
-            "the job runs in a temporary copy of its working directory, on a machine of the "
-            "cluster, where relative files are missing or thrown away afterwards."
+            f"{option} must be {expected} in a submitted Ray job, got {location!r}: the job runs "
+            "in a temporary copy of its working directory, on a machine of the cluster, where "
+            "relative files are missing or thrown away afterwards."
         )
     return os.path.abspath(location)
 
@@ -213,6 +236,13 @@ def choose_device(name: str, option: str = "device") -> str:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"{option} {name} needs a GPU that torch can use, got none; use cpu.")
     return name
+
+
+def describe_device(device: str) -> str:
+    """What a device is, for a report."""
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name(device))
+    return f"{os.cpu_count()} CPU cores"
 
 
 def find_bundle(location: str) -> Path:

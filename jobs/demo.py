@@ -17,7 +17,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,8 +34,9 @@ from augment.errors import AugmentError, ConfigError
 from augment.generate import Tally
 from augment.generators.saae import CONFIGS
 from augment.images import decode_image
+from jobs.alone import alone_at
 from jobs.benchmark import measure
-from jobs.cli import absolute_location, job_parser, print_plan, read_settings, run_job
+from jobs.cli import job_parser, local_path, print_plan, read_settings, run_job
 from jobs.ray_context import ray_cluster
 from jobs.train import RUNS, find_run, train_and_publish
 from recognizers.arms import Plan, SeedRun
@@ -105,13 +106,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     arguments = parser().parse_args(argv)
     settings = read_settings({"default": DemoSettings()}, arguments.config, arguments.overrides)
-    out = Path(absolute_location(arguments.out, "--out"))
+    out = local_path(arguments.out, "--out")
     if arguments.dry_run:
         print_plan("demo", arguments, settings)
         return
+    with alone_at(out):
+        demonstrate(settings, arguments.seed, out)
+
+
+def demonstrate(settings: DemoSettings, seed: int, out: Path) -> None:
+    """Train, serve, ask and compare; everything is left in ``out``."""
     started = time.monotonic()
     scenario = find_scenario("digits")
-    draw = scenario.draw(arguments.seed)
+    draw = scenario.draw(seed)
     root = out / "registry"
     shutil.rmtree(root / RUNS, ignore_errors=True)  # checkpoints of earlier demos
     with ray_cluster():
@@ -124,11 +131,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             say(started, f"asking {address} for {settings.images:,} labelled images")
             archive = out / "generated.zip"
             each = -(-settings.images // len(draw.train.classes))
-            download(address, dict.fromkeys(draw.train.classes, each), arguments.seed, archive)
+            download(address, dict.fromkeys(draw.train.classes, each), seed, archive)
     bundle = Registry(root).fetch(reference)
     say(started, "service stopped; training a recognizer in every arm")
     with tempfile.TemporaryDirectory() as scratch:
-        seed_run = ServedRun(draw, arguments.seed, settings.plan, Path(scratch))
+        seed_run = ServedRun(draw, seed, settings.plan, Path(scratch))
         seed_run.archive, seed_run.bundle_folder = archive, bundle
         report = measure([seed_run], scenario, command="make demo", out=out)
         report["seconds"] = round(time.monotonic() - started, 1)
@@ -166,7 +173,7 @@ def service(registry: Path, log: Path) -> Iterator[str]:
         options = [f"registry={registry}", "compile=false"]  # too few images to pay for it
         words = ["run", "--non-blocking", "serving.app:build", *options]
         cluster = ray.get_runtime_context().gcs_address
-        with log.open("wb") as output:
+        with log.open("wb") as output, suppress(subprocess.TimeoutExpired):
             subprocess.run(
                 [sys.executable, "-c", command, *words],
                 env={**os.environ, "RAY_ADDRESS": cluster},
@@ -176,7 +183,10 @@ def service(registry: Path, log: Path) -> Iterator[str]:
                 check=False,
             )
         if not is_ready(address):
-            raise AugmentError(f"expected a service at {address}, got none; {log} says why.")
+            raise AugmentError(
+                f"expected a service at {address} within {START_TIMEOUT_S} s, got none; {log} says "
+                "why."
+            )
         yield address
     finally:
         if os.environ.get("RAY_ADDRESS"):  # a cluster that outlives the demo

@@ -46,7 +46,6 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from augment.bundle import BundleInfo, load_bundle
@@ -63,13 +62,14 @@ from jobs.cli import (
     choose_device,
     find_bundle,
     job_parser,
+    local_path,
     print_plan,
     read_settings,
     run_job,
 )
 from jobs.evaluation import DRAW, EvaluateSettings, Evaluation
 from jobs.line_measures import LINES, measure_lines
-from jobs.measures import MEASURES, fitting
+from jobs.measures import MEASURES, draws_classes, fitting
 from recognizers.evaluation import MEASURES as BUNDLE_MEASURES
 from recognizers.scenarios import find_scenario
 
@@ -113,7 +113,8 @@ def parser() -> argparse.ArgumentParser:
         type=at_least(1),
         default=1,
         help=f"bundles and seeds at a time, on Ray, of {_FIVE}; the papers' tables are made one "
-        "after another",
+        "after another; on a cluster, --out and bundles given by a path have to be on a disk that "
+        "all nodes see",
     )
     return options
 
@@ -124,8 +125,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = read_settings({"default": EvaluateSettings()}, arguments.config, arguments.overrides)
     settings = absolute_settings(settings)
     settings = replace(settings, device=choose_device(settings.device))
-    out = Path(absolute_location(arguments.out, "--out"))
-    locations = short_names(arguments.bundles)
+    out = local_path(arguments.out, "--out")
+    names = short_names(arguments.bundles)
+    locations = {name: absolute_location(found, "BUNDLE") for name, found in names.items()}
     folders = {name: find_bundle(location) for name, location in locations.items()}
     infos = {name: load_bundle(folder) for name, folder in folders.items()}
     command = shlex.join(["python", "-m", "jobs.evaluate", *(argv or sys.argv[1:])])
@@ -292,11 +294,15 @@ def choose_measures(evaluation: Evaluation, name: str, info: BundleInfo) -> list
         ConfigError: none does, for want of held-out images.
     """
     names = fitting(info, evaluation.data)
-    if draws_unlabelled(info) and not set(names) & set(BUNDLE_MEASURES):
-        print(
-            f"{name}: no {_FIVE}, for these take two classes, or an attribute, that training and "
-            "held-out images have."
+    draws = draws_classes(info) or draws_unlabelled(info)
+    if draws and not set(names) & set(BUNDLE_MEASURES):
+        takes = (
+            "two classes, or an attribute, that training and held-out images have"
+            if draws_unlabelled(info)
+            else "data of the bundle's classes, each with training images and two of them with "
+            "held-out images of two groups"
         )
+        print(f"{name}: no {_FIVE}, for these take {takes}.")
     if not names:
         evaluation.sampler(name)  # says why not
         raise ConfigError(

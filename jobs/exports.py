@@ -2,16 +2,19 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from augment.bundle import BundleInfo
 from augment.errors import DataError
 from augment.export import WRITERS, Card, Writer
 from augment.generate import Tally
+from augment.journal import Journal
 from jobs.alone import alone_at
 
-__all__ = ["add_export_options", "check_kept", "open_writer", "writing_alone"]
+__all__ = ["add_export_options", "check_kept", "open_journal", "open_writer", "writing_alone"]
 
 
 def add_export_options(options: ArgumentParser) -> None:
@@ -75,6 +78,37 @@ def writing_alone(
                 yield writer
         finally:
             lock.unlink(missing_ok=True)  # still held; nothing stays beside an export
+
+
+def open_journal(
+    arguments: Namespace, out: Path, digest: str, settings: Any
+) -> AbstractContextManager[Journal | None]:
+    """Return the journal of what is drawn and read, where ``--resume`` asks for one, to be entered.
+
+    It lies beside ``out`` until that is finished; to be entered after the writer, which keeps other
+    jobs away.
+
+    Args:
+        arguments: of ``jobs.generate``.
+        out: where the export goes.
+        digest: of the sampler.
+        settings: of the drawing.
+
+    Raises:
+        ResumeError: one of other settings lies there.
+    """
+    if not arguments.resume:
+        return nullcontext()
+    path = out.with_name(f"{out.name}.journal")
+    if path.exists():
+        print(f"{path}: going on where an earlier job was stopped")
+    claim = {
+        "bundle": digest,
+        "seed": arguments.seed,
+        "band": arguments.reader_band,
+        **asdict(settings),
+    }
+    return Journal(path, claim)
 
 
 def check_kept(tally: Tally) -> None:

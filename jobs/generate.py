@@ -17,22 +17,22 @@ from augment.bundle import READER_FOLDER, BundleInfo, load_bundle
 from augment.data.datasets import LabelledImages, open_data
 from augment.errors import ConfigError
 from augment.export import Record, generated_record
-from augment.generate import Sampler, Tally, draw_counts
+from augment.generate import Sampler, Samples, Tally, draw_counts
 from augment.generators import load_sampler
 from augment.generators.cvae_gan import CVAEGANSampler
 from augment.generators.line_saae import LineSAAEGenerator
 from augment.images import encode_png
 from augment.network import should_compile
 from jobs.cli import (
-    absolute_location,
     absolute_uri,
     choose_device,
     find_bundle,
+    local_path,
     print_plan,
     read_settings,
     run_job,
 )
-from jobs.exports import check_kept, open_writer
+from jobs.exports import check_kept, open_journal, open_writer
 from jobs.generate_options import (
     CLASSES,
     LINES,
@@ -53,7 +53,7 @@ __all__ = ["choose_labels", "main"]
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job."""
     arguments = parser().parse_args(argv)
-    out = Path(absolute_location(arguments.out, "--out"))
+    out = local_path(arguments.out, "--out")
     if arguments.format == "zip" and out.suffix != ".zip":
         out = out.with_name(out.name + ".zip")
     if arguments.bundle.startswith(RENDERER_PREFIX):
@@ -92,7 +92,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     is_copy = NearCopies(trained_on.images()) if trained_on else None
     tally = Tally()
     classes = sorted({*sampler.classes, *(real.classes if real else ())})
-    with open_writer(arguments, out, classes, info) as writer:
+    with (
+        open_writer(arguments, out, classes, info) as writer,
+        open_journal(arguments, out, sampler.digest, settings) as journal,
+    ):
+        if journal is not None:
+            sampler = journal.follow(sampler, "draw", Samples._make)
+            reader = reader and journal.follow(reader, "read", tuple)
         for record in _real_records(real) if real else ():
             writer.add(record)
         with tqdm(total=sum(counts.values()), desc="generating", unit="image") as bar:
@@ -151,7 +157,7 @@ def choose_labels(text: str, classes: Sequence[str]) -> list[str]:
     """
     if text == "all":
         return list(classes)
-    path = Path(absolute_location(text, "--labels")) if text.endswith(".txt") else Path(text)
+    path = local_path(text, "--labels") if text.endswith(".txt") else Path(text)
     is_file = os.path.isfile(path)  # Path.is_file raises where a list is too long for a name
     lines = path.read_text(encoding="utf-8").splitlines() if is_file else text.split(",")
     labels = list(dict.fromkeys(line.strip() for line in lines if line.strip()))

@@ -8,7 +8,7 @@ from jobs.cli import at_least, job_parser
 from jobs.exports import add_export_options
 from jobs.reading import add_reader_band
 from jobs.style_choice import SELECT_HELP
-from jobs.text_choice import TEXTS_HELP
+from jobs.text_choice import TEXTS_HELP, count_given
 
 __all__ = [
     "CLASSES",
@@ -33,6 +33,7 @@ _TAKES_PART = {
     "--select": (LINES,),
     "--read-back": (CLASSES, LINES),
     "--reader-band": (CLASSES, LINES),
+    "--resume": (CLASSES, LINES),
 }
 """Which kinds of sets an option changes; those not named change all."""
 _LABELS, _PER_LABEL, _COUNT = "all", 100, 100
@@ -80,7 +81,12 @@ def parser() -> ArgumentParser:
         "--per-label", type=at_least(1), help=f"images of each label (default: {_PER_LABEL})"
     )
     options.add_argument("--texts", metavar="TEXTS", help=TEXTS_HELP)
-    options.add_argument("--count", type=at_least(1), help=f"lines for --texts (default: {_COUNT})")
+    options.add_argument(
+        "--count",
+        type=at_least(1),
+        help=f"lines for --texts, those of a file in random order (default: {_COUNT}; of a file "
+        "each text once, in its order)",
+    )
     options.add_argument(
         "--style-from",
         metavar="URI",
@@ -98,6 +104,13 @@ def parser() -> ArgumentParser:
         "if it has a reader that knows them)",
     )
     add_reader_band(options, unless="that of the reader")
+    options.add_argument(
+        "--resume",
+        action="store_const",
+        const=True,
+        help="keep what is drawn beside OUT until that is finished, as much again on the disk, and "
+        "go on from there where an earlier job with this option was killed",
+    )
     options.add_argument(
         "--drop-copies",
         metavar="URI",
@@ -118,6 +131,7 @@ def check_options(arguments: Namespace, kind: str) -> Namespace:
 
     Raises:
         ConfigError: names the options, or says that a bundle of lines needs --texts.
+        DataError: --texts cannot be read.
     """
     told = {option: getattr(arguments, option[2:].replace("-", "_")) for option in _TAKES_PART}
     _refuse(
@@ -138,11 +152,13 @@ def check_options(arguments: Namespace, kind: str) -> Namespace:
             f"expected --texts for {arguments.bundle}, which writes lines, got no --texts; take "
             "uniform, a file with a text a line, or another source."
         )
-    defaults = (
-        {"labels": _LABELS, "per_label": _PER_LABEL}
-        if kind == CLASSES
-        else {"texts": "uniform", "count": _COUNT}
-    )
+    defaults: dict[str, object]
+    if kind == CLASSES:
+        defaults = {"labels": _LABELS, "per_label": _PER_LABEL}
+    else:
+        texts = arguments.texts or "uniform"
+        every = count_given(texts) if arguments.count is None else None
+        defaults = {"texts": texts, "count": every or _COUNT, "in_order": every is not None}
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     return Namespace(**{**vars(arguments), **defaults, **given})
 

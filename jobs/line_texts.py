@@ -8,11 +8,11 @@ from tqdm import tqdm
 
 from augment.bundle import READER_FOLDER
 from augment.generate import Tally
-from augment.generators.line_reading import CountingReader, draw_lines
+from augment.generators.line_reading import CountingReader, Judged, draw_lines
 from augment.generators.line_saae import load_line_sampler
-from augment.generators.line_sampler import line_records
+from augment.generators.line_sampler import LineSamples, line_records
 from jobs.cli import print_plan
-from jobs.exports import check_kept, open_writer
+from jobs.exports import check_kept, open_journal, open_writer
 from jobs.generate_options import GenerateSettings
 from jobs.reading import reads_back, set_reader_band
 from jobs.real_lines import open_real_lines, real_line_records
@@ -49,7 +49,14 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
     reads = reads_back(folder, arguments.read_back)
     asked = reads or (asks_reader(arguments.texts) and place.is_dir())
     reader = load_text_reader(place, device, info=sampler.info) if asked else None
-    text_of = choose_texts(arguments.texts, sampler.layout, seed, sampler.form.width_of, reader)
+    text_of = choose_texts(
+        arguments.texts,
+        sampler.layout,
+        seed,
+        sampler.form.width_of,
+        reader,
+        in_order=arguments.in_order,
+    )
     real = open_real_lines(arguments.with_real)
     check_texts(arguments, text_of, sampler.form.width_of, real)
     select = choose_styles(arguments.select)
@@ -60,11 +67,16 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
         told = {"styles": f"{styles:,} of {sampler.num_styles:,}"}
         print_plan("generate", Namespace(**vars(arguments), **told), settings)
         return
-    tally, counter = Tally(), None if judge is None else CountingReader(judge)
+    tally = Tally()
     with (
         open_writer(arguments, out, None, sampler.info) as writer,
+        open_journal(arguments, out, sampler.digest, settings) as journal,
         tqdm(total=count, desc="writing", unit="line") as bar,
     ):
+        if journal is not None:
+            sampler = journal.follow(sampler, "draw_texts", LineSamples._make)
+            judge = judge and journal.follow(judge, "judge", Judged._make)
+        counter = None if judge is None else CountingReader(judge)
         if real is not None:
             fit, channels = sampler.shape.fit, sampler.channels
             for record in real_line_records(real, fit, channels=channels):

@@ -29,7 +29,7 @@ from recognizers.reconstruction import find_lpips, format_masked_table, masked_t
 from recognizers.referee import that_can_be_told
 from recognizers.tables import markdown_table
 
-__all__ = ["MEASURES", "fitting"]
+__all__ = ["MEASURES", "draws_classes", "fitting"]
 
 RESTORED_SIDE = 48
 """Images at least this large, in pixels, are restored unless ``--only`` asks for it."""
@@ -118,16 +118,18 @@ MEASURES: dict[str, Callable[[Evaluation], None]] = {
 }
 
 
+def draws_classes(info: BundleInfo) -> bool:
+    """Whether a bundle draws images of its classes."""
+    return next(iter(GENERATORS[info.architecture].values())).sampler is not None
+
+
 def fitting(info: BundleInfo, data: LabelledImages) -> list[str]:
     """The measures, of the papers and of any bundle, that can be taken of a bundle on data."""
     has = set(data.splits.tolist())
-    draws = (
-        next(iter(GENERATORS[info.architecture].values())).sampler is not None
-        and info.classes == data.classes
-    )
+    draws = draws_classes(info) and info.classes == data.classes
     found: list[str] = []
-    unlabelled = draws_unlabelled(info) and that_can_be_told(data) is not None
-    if has > {"train"} and (draws or unlabelled):
+    told = that_can_be_told(data)
+    if told is not None and (draws_unlabelled(info) or (draws and told is data)):
         found += BUNDLE_MEASURES
     if draws and data.channels == 1 and {"val", "test"} <= has:
         found.append("parzen")

@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -26,6 +27,8 @@ _OWN_CLUSTER = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about GPUs
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report waits for the next check
 }
+RELEASE_TIMEOUT_S = 10
+"""How long cores are waited for that something which has just ended may still hold."""
 
 
 class RayContext:
@@ -157,14 +160,14 @@ def ray_train(
         work: runs in every worker; makes a ``RayContext(settings["progress"])`` and trains.
         settings: handed to ``work``, with ``"progress"`` added; must be picklable.
         workers: how many; each gets a GPU where the cluster has one for each, and an even
-            share of the CPU cores.
+            share of the CPU cores that are free.
         storage: folder or URL where the runs keep their checkpoints, seen by all workers.
         name: folder of this run inside ``storage``; a run of the same name continues.
         best: metric whose smallest value marks the checkpoint to keep beside the last.
 
     Raises:
         AugmentError: what a worker raised on purpose.
-        ConfigError: the cluster has fewer cores than workers.
+        ConfigError: the cluster has fewer cores, or fewer free ones, than workers.
     """
     progress = ray.remote(num_cpus=0)(_Progress).remote()
     use_gpu = ray.cluster_resources().get("GPU", 0) >= workers
@@ -198,14 +201,39 @@ def ray_train(
 
 
 def _cores_each(workers: int) -> int:
-    """The most CPU cores that every worker can have at once."""
+    """The most CPU cores that every worker can have at once, beside what else is running.
+
+    Which node has the free ones is not asked: on several, workers may still have to wait.
+
+    Raises:
+        ConfigError: there are fewer cores, or fewer free ones, than workers.
+    """
     nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
     for cores in range(max(nodes, default=0), 0, -1):
         if sum(node // cores for node in nodes) >= workers:
-            return cores
-    raise ConfigError(
-        f"--workers must be at most the cluster's {sum(nodes)} CPU cores, got {workers}."
-    )
+            break
+    else:
+        raise ConfigError(
+            f"--workers must be at most the cluster's {sum(nodes)} CPU cores, got {workers}."
+        )
+    free = _free_cores(cores * workers)
+    if free < workers:
+        raise ConfigError(
+            f"expected a free CPU core for each worker, got {free} of the cluster's {sum(nodes)} "
+            f"for --workers {workers}; end what holds the others, such as a service, or give fewer "
+            "--workers."
+        )
+    return min(cores, free // workers)
+
+
+def _free_cores(wanted: int) -> int:
+    """How many CPU cores nothing holds; until there are as many as wanted, for a while."""
+    deadline = time.monotonic() + RELEASE_TIMEOUT_S
+    while True:
+        free = int(ray.available_resources().get("CPU", 0))
+        if free >= wanted or time.monotonic() >= deadline:
+            return free
+        time.sleep(0.2)
 
 
 def _raised_on_purpose(error: ray.train.WorkerGroupError) -> AugmentError | None:

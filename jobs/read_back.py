@@ -19,29 +19,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from augment.data.layouts import EMPTY_PLACE
 from augment.errors import ConfigError
 from augment.generators.line_saae import load_line_sampler
 from jobs.alone import alone_at
 from jobs.cli import (
-    absolute_location,
-    absolute_uri,
     at_least,
+    choose_device,
     find_bundle,
     job_parser,
+    local_path,
     print_plan,
     read_settings,
     run_job,
 )
+from jobs.texts import add_text_options, choose_text_scenario
 from recognizers.arrays import save_arrays
 from recognizers.text_arms import TextPlan, TextRun
 from recognizers.text_metrics import ErrorReport, report_errors
 from recognizers.text_mixing import LabelledLines
 from recognizers.text_plans import text_plan_for
 from recognizers.text_reader import Planted, ReaderQuality, plant_errors, reader_quality
-from recognizers.text_scenarios import TEXT_SCENARIOS
+from recognizers.text_scenarios import LINES, TEXT_SCENARIOS
 from recognizers.text_sources import is_drawable, render_lines, sample_texts
 
 __all__ = ["format_errors", "main"]
@@ -58,8 +58,11 @@ def parser() -> argparse.ArgumentParser:
         out=None,
         config="default (the scenario's own plan), or a JSON file of settings to change",
     )
-    options.add_argument("scenario", choices=[*TEXT_SCENARIOS])
+    options.add_argument(
+        "scenario", choices=[*TEXT_SCENARIOS, LINES], help=f"{LINES} needs --data and --layout"
+    )
     options.add_argument("--data", metavar="URI", help="another copy of the scenario's data")
+    add_text_options(options)
     options.add_argument("--bundle", help="a generator of lines; the renderer where none")
     options.add_argument("--lines", type=at_least(20), default=2000, help="lines to draw")
     options.add_argument("--share", type=float, default=0.05, help="of them that are wrong")
@@ -76,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = replace(text_plan_for(arguments.scenario), reader_folds=1)
     plan = replace(plan, reader_steps=plan.budget.steps)
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
-    out = Path(absolute_location(arguments.out, "--out"))
+    out = local_path(arguments.out, "--out")
     if (out / "reader.json").exists():
         raise ConfigError(f"{out} has results already; give another --out.")
     if arguments.dry_run:
@@ -127,11 +130,9 @@ def measure(
         How well it tells wrong lines from right ones, and what became of the characters of the
         lines that were not spoilt: errors of the drawing and of the reading together.
     """
-    scenario = replace(TEXT_SCENARIOS[arguments.scenario], shots=None)
-    scenario = scenario.with_data(absolute_uri(arguments.data)) if arguments.data else scenario
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    scenario = choose_text_scenario(arguments).with_shots(None)
     draw = scenario.draw(arguments.seed)
-    run = TextRun(scenario, draw, arguments.seed, plan, out, device=device)
+    run = TextRun(scenario, draw, arguments.seed, plan, out, device=choose_device("auto"))
     labels = sample_texts(draw.train, run.layout, run.charset, arguments.lines, arguments.seed + 1)
     gappy = run.layout.with_gaps()
     planted = plant_errors(

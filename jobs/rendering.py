@@ -59,7 +59,9 @@ def render_lines(arguments: Namespace, out: Path) -> None:
     settings = read_settings(presets, arguments.config, arguments.overrides)
     layout = load_layout(arguments.bundle.removeprefix(RENDERER_PREFIX))
     check = partial(check_drawable, layout=layout, height=settings.height)
-    sampler = choose_texts(arguments.texts, layout, arguments.seed, check)
+    sampler = choose_texts(
+        arguments.texts, layout, arguments.seed, check, in_order=arguments.in_order
+    )
     styles = _style_images(arguments.style_from, settings.channels)
     real = open_real_lines(arguments.with_real)
     check_texts(arguments, sampler, check, real)

@@ -9,7 +9,7 @@ from augment.errors import DataError
 from augment.images import Pixels
 from jobs.evaluation import Evaluation
 from recognizers.face import FaceRecognizer
-from recognizers.fidelity import train_judge
+from recognizers.fidelity import train_face_recognizer
 from recognizers.fit import predict
 from recognizers.restoration import (
     Judge,
@@ -33,19 +33,18 @@ def measure_restoration(evaluation: Evaluation) -> None:
     are verified against another photograph, by a recognizer that has not seen them either.
     """
     settings, data = evaluation.settings, evaluation.data
-    judge = train_judge(
+    recognizer = train_face_recognizer(
         data.split("train"),
-        evaluation.held_out(),
         settings.judge_budget,
         seed=evaluation.seed,
         device=settings.device,
     )
     test = evaluation.some_of(data.split("test"))
-    recognized = judge_labels(lambda pixels: predict(judge.model, pixels)[0], test.labels)
+    recognized = judge_labels(lambda pixels: predict(recognizer, pixels)[0], test.labels)
     known = test.images(), recognized, np.array(test.classes)[test.labels]
     faces: dict[str, Faces] = {"bundles": known}
     if settings.strangers is not None:
-        faces["strangers"] = _strangers(evaluation, settings.strangers, judge.model)
+        faces["strangers"] = _strangers(evaluation, settings.strangers, recognizer)
     report: dict[str, dict[str, object]] = {group: {} for group in faces}
     text = ""
     for name, folder in evaluation.bundles.items():

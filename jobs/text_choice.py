@@ -11,17 +11,18 @@ from augment.data.text_sampling import (
     balanced,
     from_list,
     grammar,
+    read_list,
     towards_confusions,
     uniform,
 )
 from augment.data.texts import TextImages, open_texts
 from augment.errors import ConfigError
 from augment.export import WRITERS
-from jobs.cli import absolute_location, absolute_uri
+from jobs.cli import absolute_uri, local_path
 from recognizers.text_metrics import MISSING, report_errors
 from recognizers.text_reader import CrossFittedTextReader
 
-__all__ = ["TEXTS_HELP", "asks_reader", "check_texts", "choose_texts"]
+__all__ = ["TEXTS_HELP", "asks_reader", "check_texts", "choose_texts", "count_given"]
 
 TEXTS_HELP = (
     "of bundles of lines and of renderer:LAYOUT, what to write: uniform (random texts of the "
@@ -30,6 +31,7 @@ TEXTS_HELP = (
     "split) or a UTF-8 file with a text a line"
 )
 
+_UNIFORM = "uniform"
 _GRAMMAR, _RARE, _CONFUSED = "grammar:", "rare:", "confused:"
 
 
@@ -38,12 +40,25 @@ def asks_reader(source: str) -> bool:
     return source.startswith(_CONFUSED)
 
 
+def count_given(source: str) -> int | None:
+    """How many texts the file of ``--texts`` has; None where it says another source.
+
+    Raises:
+        ConfigError, DataError: as of ``choose_texts``.
+    """
+    if source == _UNIFORM or source.startswith((_GRAMMAR, _RARE, _CONFUSED)):
+        return None
+    return len(read_list(local_path(source, "--texts")))
+
+
 def choose_texts(
     source: str,
     layout: Layout,
     seed: int,
     check: Check | None = None,
     reader: CrossFittedTextReader | None = None,
+    *,
+    in_order: bool = False,
 ) -> TextSampler:
     """Read ``--texts``; see ``TEXTS_HELP``.
 
@@ -53,13 +68,14 @@ def choose_texts(
         seed: of the draws.
         check: random texts that it refuses are drawn again; those of a file are refused.
         reader: the bundle's, for ``confused:``.
+        in_order: whether the texts of a file come in its order, not at random.
 
     Raises:
-        ConfigError: a faulty pattern, or no reader that could confuse anything.
+        ConfigError: a faulty pattern, no reader that could confuse anything, or a URL of a file.
         DataError: no such file or data, or without texts or split.
         LabelError, RequestError: a text of a file that ``check`` refuses; its line is named.
     """
-    if source == "uniform":
+    if source == _UNIFORM:
         return uniform(layout, seed, check)
     if source.startswith(_GRAMMAR):
         return grammar(source.removeprefix(_GRAMMAR), seed)
@@ -77,7 +93,7 @@ def choose_texts(
         errors = report_errors(read, lines.texts, reader.charset)
         classes = sorted({MISSING, *errors.by_class, *chain(*errors.confusions)})
         return towards_confusions(layout, classes, errors.matrix(classes), seed, check)
-    return from_list(absolute_location(source, "--texts"), seed, check)
+    return from_list(local_path(source, "--texts"), None if in_order else seed, check)
 
 
 def check_texts(

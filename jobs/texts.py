@@ -7,17 +7,24 @@ from pathlib import Path
 
 from augment.errors import ConfigError
 from jobs.alone import alone_at
-from jobs.cli import absolute_location, absolute_uri, print_plan, read_settings
+from jobs.cli import absolute_uri, at_least, local_path, print_plan, read_settings
 from jobs.seeds import run_tasks, say
+from recognizers.arm_runs import swept_cell
 from recognizers.pages import write_whole
 from recognizers.report import format_table, write_report
 from recognizers.report_parts import sentence
 from recognizers.text_arms import TextPlan, TextRun
-from recognizers.text_comparison import compare_benchmarks, real_lines
+from recognizers.text_comparison import check_baselines, compare_benchmarks, real_lines
 from recognizers.text_plans import text_plan_for
 from recognizers.text_recommend import TEXTS_FILE, training_texts
 from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
-from recognizers.text_scenarios import TEXT_SCENARIOS, TextDraw, TextScenario
+from recognizers.text_scenarios import (
+    LINES,
+    TEXT_SCENARIOS,
+    TextDraw,
+    TextScenario,
+    lines_scenario,
+)
 from recognizers.text_sweeps import amount_curves, amount_recipes
 from recognizers.text_tuning import run_text_trials, summarize_texts, text_tuning_draws
 from recognizers.tuning import write_trials
@@ -25,7 +32,9 @@ from recognizers.tuning import write_trials
 __all__ = [
     "ALL_SHOTS",
     "TextTask",
+    "add_text_options",
     "benchmark_texts",
+    "choose_text_scenario",
     "measure_texts",
     "quicken_texts",
     "tune_texts",
@@ -95,16 +104,19 @@ def benchmark_texts(
     """
     if arguments.recognizer or arguments.view == 2:
         raise ConfigError(f"{arguments.scenario} has no --recognizer or --view 2; leave them out.")
-    scenario = TEXT_SCENARIOS[arguments.scenario]
-    scenario = scenario.with_data(absolute_uri(arguments.data)) if arguments.data else scenario
+    if arguments.tune and arguments.against:
+        raise ConfigError("--tune and --against exclude each other: tune first, then compare.")
+    scenario = choose_text_scenario(arguments)
     if arguments.shots:
         scenario = scenario.with_shots(None if arguments.shots == ALL_SHOTS else arguments.shots)
-    against = Path(absolute_location(arguments.against, "--against")) if arguments.against else None
+    against = local_path(arguments.against, "--against") if arguments.against else None
     if against and not (against / "seeds").is_dir():
         raise ConfigError(f"--against must be the --out of a benchmark, got {against}.")
     plan = text_plan_for(scenario.name)
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
     plan = quicken_texts(plan) if arguments.quick else plan
+    if arguments.sweep:
+        amount_recipes(plan)  # refuses a plan that has none
     if arguments.dry_run:
         print_plan("benchmark", arguments, plan)
         return
@@ -126,6 +138,50 @@ def benchmark_texts(
                 against=against,
             )
             print("\n" + told)
+
+
+def choose_text_scenario(arguments: argparse.Namespace) -> TextScenario:
+    """The scenario that a command line names, on the data it names.
+
+    Args:
+        arguments: with the options of ``add_text_options``.
+
+    Raises:
+        ConfigError: ``lines`` without data or layout, or another scenario with a layout or a size.
+        DataError: see ``lines_scenario``.
+    """
+    uri = absolute_uri(arguments.data) if arguments.data else None
+    if arguments.scenario != LINES:
+        if arguments.layout or arguments.image_size:
+            raise ConfigError(
+                f"{arguments.scenario} has its own layout and size; leave out --layout and "
+                f"--image-size, or choose {LINES}."
+            )
+        scenario = TEXT_SCENARIOS[arguments.scenario]
+        return scenario.with_data(uri) if uri else scenario
+    if uri is None or arguments.layout is None:
+        raise ConfigError(
+            f"the scenario {LINES} needs --data URI and --layout NAME or FILE, got "
+            f"{arguments.data} and {arguments.layout}."
+        )
+    size = tuple(arguments.image_size) if arguments.image_size else None
+    return lines_scenario(uri, arguments.layout, size)
+
+
+def add_text_options(options: argparse.ArgumentParser) -> None:
+    """Add what the scenario ``lines`` needs besides its data."""
+    options.add_argument(
+        "--layout",
+        metavar="LAYOUT",
+        help=f"of {LINES}: plates-cn, plates-cn-green, words (free text), or a .toml or .json file",
+    )
+    options.add_argument(
+        "--image-size",
+        type=at_least(2),
+        nargs=2,
+        metavar=("H", "W"),
+        help=f"of {LINES}: pixels of plates, height and largest width of free text (32 96, 32 160)",
+    )
 
 
 def measure_texts(
@@ -156,6 +212,8 @@ def measure_texts(
     Raises:
         DataError: see ``compare_benchmarks``.
     """
+    if against is not None:
+        check_baselines(against, [task.seed for task in tasks], tasks[0].scenario)
     run_tasks(finish_with_sweep if sweep else finish, tasks, processes=processes)
     runs = [task.open() for task in tasks]
     report = build_text_report(runs, device=device, command=command, out=out)
@@ -224,7 +282,8 @@ def finish_with_sweep(task: TextTask) -> None:
     """The same, and every amount of generated lines."""
     run = task.open()
     run.run()
-    run.run({f"synthetic,{recipe}": recipe for recipe in amount_recipes(task.plan).values()})
+    own = task.plan.recipes["synthetic"]
+    run.run({swept_cell(recipe, own): recipe for recipe in amount_recipes(task.plan).values()})
 
 
 def finish_trials(task: TextTask) -> None:

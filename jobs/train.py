@@ -49,6 +49,7 @@ from recognizers.line_readers import fit_line_reader, fit_listener
 from recognizers.listening import Listener, listens
 from recognizers.plans import plan_for
 from recognizers.reader import save_reader
+from recognizers.scene_text import SIZES
 from recognizers.text_arms import TextPlan
 from recognizers.text_plans import text_plan_for
 from recognizers.text_reader import save_text_reader
@@ -110,6 +111,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="training steps of each of these recognizers; where few are read right, take more",
     )
+    options.add_argument(
+        "--reader-size",
+        choices=sorted(SIZES),
+        help="of the recognizers of text, small unless given; full is for a GPU",
+    )
     add_reader_band(options, unless="everything")
     options.add_argument(
         "--reader",
@@ -127,15 +133,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     offer_readers()
     out = absolute_location(arguments.out, "--out")
     root, _, name = out.rstrip("/").rpartition("/")
-    config = read_settings(
-        GENERATORS[arguments.architecture], arguments.config, arguments.overrides
-    )
-    config = absolute_paths(with_overrides(config, [f"training.seed={arguments.seed}"]))
-    readers = plan_reader(config)
-    if readers is not None and arguments.reader_steps:
-        readers = replace(readers, reader_steps=arguments.reader_steps)
-    if readers is not None and arguments.reader_band:
-        readers = replace(readers, reader_band=tuple(arguments.reader_band))
+    presets = {
+        name: with_overrides(preset, [f"training.seed={arguments.seed}"])
+        for name, preset in GENERATORS[arguments.architecture].items()
+    }
+    config = absolute_paths(read_settings(presets, arguments.config, arguments.overrides))
+    if config.training.seed != arguments.seed:
+        raise ConfigError(
+            f"--seed alone sets training.seed: expected {arguments.seed} or nothing in --set and "
+            f"--config, got {config.training.seed}; leave it out there and give --seed."
+        )
+    readers = choose_readers(arguments, config)
     data = open_training_data(arguments)
     config.build_model(data)  # what cannot be built is refused before a cluster is started
     if arguments.dry_run:
@@ -177,6 +185,32 @@ def open_training_data(arguments: argparse.Namespace) -> LabelledImages | LineDa
         return open_lines(uri, arguments.layout, size=size, channels=channels or 3)
     data = open_data(uri, image_size=size, channels=channels).split("train")
     return data if arguments.attribute is None else data.by_attribute(arguments.attribute)
+
+
+def choose_readers(
+    arguments: argparse.Namespace, config: GeneratorConfig[Any]
+) -> Plan | TextPlan | None:
+    """The plan of ``plan_reader``, with what the command line says of readers.
+
+    Raises:
+        ConfigError: a size, where none reads text.
+    """
+    readers = plan_reader(config)
+    if arguments.reader_size and not isinstance(readers, TextPlan):
+        raise ConfigError(
+            f"--reader-size goes with {LineSAAEGenerator.architecture}, got "
+            f"{arguments.architecture}; leave it out."
+        )
+    if readers is None:
+        return None
+    given: dict[str, Any] = {}
+    if arguments.reader_steps:
+        given["reader_steps"] = arguments.reader_steps
+    if arguments.reader_band:
+        given["reader_band"] = tuple(arguments.reader_band)
+    if arguments.reader_size:
+        given["recognizer"] = SIZES[arguments.reader_size]
+    return replace(readers, **given)
 
 
 def plan_reader(config: GeneratorConfig[Any]) -> Plan | TextPlan | None:
@@ -294,6 +328,8 @@ def fit_reader(
         device = choose_device("auto")
         reader = SeedRun(draw, seed, plan, Path(scratch), device=device).train_reader()
     save_reader(folder, reader)
+    if len(reader.members) == 1:
+        return None
     read, _ = reader.read(data.images(rows), folds_of(data.labels)[rows])
     return float((read == data.labels[rows]).mean())
 

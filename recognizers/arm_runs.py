@@ -19,7 +19,16 @@ from recognizers.arrays import load_array, load_arrays
 from recognizers.gain import ArmResult
 from recognizers.mixing import Mixture, MixtureT
 
-__all__ = ["ARMS", "CURVE_POINTS", "ArmRun", "Say", "check_plan", "curve_of", "default_recipes"]
+__all__ = [
+    "ARMS",
+    "CURVE_POINTS",
+    "ArmRun",
+    "Say",
+    "check_plan",
+    "curve_of",
+    "default_recipes",
+    "swept_cell",
+]
 
 ARMS = ("real", "classical", "rendered", "synthetic", "synthetic_only")
 CURVE_POINTS = 5
@@ -162,6 +171,14 @@ class ArmRun(ABC, Generic[MixtureT, SourceT, CellT]):
                     self._sources[name] = make()
                 sources[name] = self._sources[name]
         return sources
+
+
+def swept_cell(recipe: Mixture, own: Mixture) -> str:
+    """Name of the cell of one point of a sweep of the synthetic arm, whose own recipe is ``own``.
+
+    The arm itself is such a point, and is trained once.
+    """
+    return "synthetic" if recipe == own else f"synthetic,{recipe}"
 
 
 def curve_of(kept: Mapping[str, NDArray[Any]]) -> list[tuple[int, float]]:

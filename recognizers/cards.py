@@ -117,6 +117,7 @@ def _measures(measured: Measured) -> str:
         if rows:
             columns = ("images", *(column.title for column in table.columns))
             text += f"\n### {table.title}\n\n{table.says}\n\n{markdown_table(columns, rows)}"
+            text += "".join(f"\n{note}\n" for note in table.notes(report))
             text += _source(measured[table.measure])
     for measure, found in measured.items():
         if "table" in found:

@@ -1,7 +1,8 @@
 """The characters a text recognizer is trained to read, and those that its mistakes are counted in.
 
 The two alphabets are kept apart: a recognizer may read 62 characters and be compared in 36. An
-alphabet without capital letters stands for both cases: texts are put in lower case first.
+alphabet without capital letters stands for both cases: texts are put in lower case first. Spaces
+between words are not read.
 """
 
 import string
@@ -86,7 +87,8 @@ class Charset:
 
     def knows(self, text: str) -> bool:
         """Whether ``encode`` takes the text."""
-        return bool(text) and set(_folded(text, self.training)) <= set(self.training)
+        folded = _folded(text, self.training)
+        return bool(folded) and set(folded) <= set(self.training)
 
     def decode(self, classes: Sequence[int] | NDArray[np.int64]) -> str:
         """Classes to text; blanks are left out."""
@@ -103,6 +105,7 @@ class Charset:
 
 
 def _folded(text: str, alphabet: str) -> str:
+    text = text.replace(" ", "")
     return text.lower() if alphabet == alphabet.lower() else text
 
 

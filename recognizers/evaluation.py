@@ -167,15 +167,18 @@ def measure_labels(evaluated: Evaluated) -> Section:
 def measure_utility(evaluated: Evaluated) -> Section:
     """GAN-train and GAN-test (Shmelkov et al., 2018), beside training on real images.
 
-    GAN-train: accuracy on held-out real images of a recognizer trained on generated ones alone.
+    GAN-train: accuracy on held-out real images of a recognizer trained on generated ones alone,
+    beside one trained on as many real images of each class, or all there are; "learned" says how
+    many the recognizer of "train_on_generated" had, of the real half the real one.
     GAN-test: accuracy on generated images of a recognizer trained on real ones. Above the real
     recognizer's own accuracy it says that the images are too easy, or copies.
     """
     if not evaluated.labelled:
         return NO_LABELS
     referee = evaluated.referee
-    on_real = accuracy(predict(referee.judge, referee.held_out.images)[0], referee.held_out.labels)
-    section = {"train_on_real": on_real, "train_on_generated": on_real}
+    pupil, learned = referee.pupil(len(evaluated.asked[0]) // len(referee.classes))
+    on_real = accuracy(predict(pupil, referee.held_out.images)[0], referee.held_out.labels)
+    section = {"train_on_real": on_real, "train_on_generated": on_real, "learned": learned}
     if evaluated.sampler is not None:
         model = train_embedder(
             referee.kind,
@@ -187,6 +190,7 @@ def measure_utility(evaluated: Evaluated) -> Section:
         )
         read, _ = predict(model, referee.held_out.images)
         section["train_on_generated"] = accuracy(read, referee.held_out.labels)
+        section["learned"] = len(evaluated.pixels)
     section["test_on_generated"] = accuracy(
         evaluated.judged[0].argmax(axis=1), evaluated.pixels.labels
     )

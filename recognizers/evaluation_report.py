@@ -95,6 +95,13 @@ class Table:
         ]
         return [row for row in rows if set(row[1:]) != {NONE}]
 
+    def notes(self, report: Report) -> list[str]:
+        """Why figures are missing, where the real images' section says so."""
+        section = report["real"].get(self.measure, {})
+        spaces = dict.fromkeys(column.path[0] for column in self.columns)
+        found = [section[space] for space in spaces if isinstance(section.get(space), Mapping)]
+        return [space["note"] for space in found if isinstance(space.get("note"), str)]
+
 
 def _set_columns(space: str) -> tuple[Column, ...]:
     return (
@@ -123,10 +130,12 @@ TABLES: tuple[Table, ...] = (
         "utility",
         "What does a recognizer learn from them?",
         "GAN-train: accuracy on held-out real images after training on generated ones alone; the "
-        "first row trained on the real training images. GAN-test: accuracy on the images of the "
-        "row after training on real ones; above the first row's, they are too easy or copies.",
+        "first row trained on as many real training images of each class, or all there are. "
+        "GAN-test: accuracy on the images of the row after training on all real training images; "
+        "above the first row's, they are too easy or copies.",
         (
             Column("GAN-train ↑", ("train_on_generated",), "{:.1%}"),
+            Column("trained on", ("learned",), "{:,.0f}"),
             Column("GAN-test", ("test_on_generated",), "{:.1%}"),
         ),
     ),
@@ -234,9 +243,15 @@ def in_words(measures: Section, real: Section) -> list[str]:
         learned, usual = (
             found["utility"]["train_on_generated"]["mean"] for found in (measures, real)
         )
+        of_them, of_real = "them", "the real training images"
+        if "learned" in measures["utility"]:  # measures kept from before it was told have none
+            of_them, of_real = (
+                f"{found['utility']['learned']['mean']:,.0f} of {which}"
+                for found, which in ((measures, "them"), (real, of_real))
+            )
         said.append(
-            f"A recognizer trained on them alone reads {learned:.1%} of real images right; trained "
-            f"on the real training images, {usual:.1%}."
+            f"A recognizer trained on {of_them} alone reads {learned:.1%} of real images right; "
+            f"trained on {of_real}, {usual:.1%}."
         )
     if "fidelity" in measures:
         coverage, usual = (
@@ -305,14 +320,18 @@ def _privacy_in_words(section: Section, real: Section) -> list[str]:
 
 
 def format_measures(report: Report) -> str:
-    """The tables in Markdown."""
+    """The tables in Markdown, each with its notes, and what was not measured."""
     text = ""
     for table in TABLES:
         rows = table.rows(report)
         if rows:
             columns = ("images", *(column.title for column in table.columns))
             text += f"{table.title}\n\n{markdown_table(columns, rows)}\n"
-    return text
+            text += "".join(f"{note}\n\n" for note in table.notes(report))
+    lacking = _left_out(report)
+    for name, bundle in report["bundles"].items():
+        lacking += [f"{name}: {told}" for told in _left_out(bundle)]
+    return text + "".join(f"{told}\n" for told in lacking)
 
 
 def write_pages(
@@ -357,11 +376,16 @@ def _notes(report: Report) -> list[str]:
             f"Not compared for want of held-out images: {len(report['left_out_classes'])} "
             f"classes ({names})."
         )
-    notes += [
-        f"{measure.capitalize()} was not measured: {why}"
-        for measure, why in report["left_out"].items()
-    ]
+    notes += _left_out(report)
     for space, found in report["real"].get("fidelity", {}).items():
         if isinstance(found["note"], str):
             notes.append(f"{space.capitalize()} features: {found['note']}")
     return notes
+
+
+def _left_out(found: Mapping[str, Any]) -> list[str]:
+    """What was not measured, in all or of a bundle, and why."""
+    return [
+        f"{measure.capitalize()} was not measured: {why}"
+        for measure, why in found.get("left_out", {}).items()
+    ]

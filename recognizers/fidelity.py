@@ -21,7 +21,7 @@ from recognizers.character import CharacterRecognizer
 from recognizers.face import FaceRecognizer
 from recognizers.fit import Budget, fit
 from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
-from recognizers.nearest import NearestImages
+from recognizers.nearest import NearestImages, NearestPoints
 from recognizers.privacy import NEAR
 from recognizers.reader import KINDS
 from recognizers.tables import markdown_table
@@ -86,10 +86,9 @@ class Judge:
             raise DataError(f"expected at least 2 held-out images, got {len(held_out)}.")
         self.model, self.train, self.held_out = model, train, held_out
         self._nearest = NearestImages(train)
-        self.train_embeddings = read_and_embed(model, train)[1]
-        self.limits: NDArray[np.float64] = np.quantile(
-            self._distances(held_out.images), NEAR, axis=1
-        )
+        self._nearest_features = NearestPoints(read_and_embed(model, train)[1])
+        usual = self._distances(held_out.images, read_and_embed(model, held_out.images)[1])
+        self.limits: NDArray[np.float64] = np.quantile(usual, NEAR, axis=1)
 
     def row(self, name: str, judged: LabelledPixels, seed: int = 0) -> FidelityRow:
         """Judge images.
@@ -118,25 +117,15 @@ class Judge:
         """The held-out real images, judged like generated ones."""
         return self.row("real, held out", self.held_out)
 
-    def near_copies(self, images: Pixels) -> NDArray[np.bool_]:
-        """(N,) whether each image lies too near to a training image, in pixels or features."""
-        near: NDArray[np.bool_] = np.any(self._too_near(images), axis=0)
-        return near
-
-    def _too_near(
-        self, images: Pixels, embeddings: NDArray[np.float32] | None = None
-    ) -> NDArray[np.bool_]:
+    def _too_near(self, images: Pixels, embeddings: NDArray[np.float32]) -> NDArray[np.bool_]:
         """(2, N) whether each is nearer than the limit, in pixels and features; a copy always."""
         distances = self._distances(images, embeddings)
         return (distances < self.limits[:, None]) | (distances <= 0)
 
-    def _distances(
-        self, images: Pixels, embeddings: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float64]:
+    def _distances(self, images: Pixels, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """(2, N) distances to the nearest training image: in pixels, and 1 − cos of embeddings."""
-        embeddings = read_and_embed(self.model, images)[1] if embeddings is None else embeddings
         in_pixels = self._nearest(images)[1]
-        in_features = 1 - (embeddings @ self.train_embeddings.T).max(axis=1)
+        in_features = self._nearest_features(embeddings)[1] / 2  # |a − b|² = 2 (1 − cos)
         return np.stack([in_pixels, in_features])
 
 

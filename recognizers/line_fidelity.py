@@ -23,7 +23,7 @@ from augment.data.texts import TextImages
 from augment.errors import DataError
 from augment.generators.line_sampler import LineSampler
 from augment.images import Pixels, resize_image, tile
-from recognizers.distribution import compare_sets
+from recognizers.distribution import compare_sets, describe_difference
 from recognizers.fit import Budget
 from recognizers.line_readers import charset_of, line_shape
 from recognizers.nearest import NearestImages, nearest_distances
@@ -38,11 +38,19 @@ from recognizers.privacy import (
 from recognizers.scene_text import TextRecognizer
 from recognizers.tables import markdown_table
 from recognizers.text_fit import embed_lines, fit_texts, read_lines
-from recognizers.text_metrics import score_texts
+from recognizers.text_metrics import right_texts, score_texts, share_interval
 from recognizers.text_mixing import LabelledLines, TextRecipe, mixed_lines
 from recognizers.text_sources import that_fit
 
-__all__ = ["FIGURES", "LineJudge", "LineRow", "format_line_table", "nearest_grid", "style_grid"]
+__all__ = [
+    "FIGURES",
+    "LineJudge",
+    "LineRow",
+    "format_line_table",
+    "line_notes",
+    "nearest_grid",
+    "style_grid",
+]
 
 PICTURE = (32, 96)
 """Size, in pixels, at which lines of all widths are compared as pictures."""
@@ -56,9 +64,11 @@ class LineRow:
         name: of the generator, or "real, held out".
         lines: how many were read and compared, of a generator as many as of the real row.
         read: share whose every character the judge reads as it should be.
+        read_ci95: its 95 % interval over groups of the real lines that have these texts.
         characters: 1 - edits / characters.
         fid: Fréchet distance from real held-out lines in the judge's features; None where one set
             has no more lines than these have dimensions.
+        note: why there is no ``fid``; None where there is one.
         kid_thousandfold: squared kernel distance from real held-out lines, times 1,000.
         precision, recall, density, coverage: see ``recognizers.distribution``.
         drawn: how many lines near-copies were looked for in, and the attack was made with.
@@ -70,13 +80,16 @@ class LineRow:
         tested: how many lines pupils were tested on.
         teaches: share of these that a recognizer reads which is trained on one generated line of
             each training text; of the real row, on the training lines.
+        teaches_ci95: its 95 % interval over groups of the lines tested on.
     """
 
     name: str
     lines: int
     read: float
+    read_ci95: tuple[float, float]
     characters: float
     fid: float | None
+    note: str | None
     kid_thousandfold: float
     precision: float
     recall: float
@@ -88,6 +101,7 @@ class LineRow:
     learned: int
     tested: int
     teaches: float
+    teaches_ci95: tuple[float, float]
 
 
 class LineJudge:
@@ -191,13 +205,16 @@ class LineJudge:
                     near, "pixels", real=self._usual, calibrated=True, groups=groups
                 )
         tested = self._tested
-        taught = score_texts(read_lines(pupil, tested.lines).texts, tested.texts, self.charset)
+        learned = read_lines(pupil, tested.lines).texts
+        taught = score_texts(learned, tested.texts, self.charset)
         return LineRow(
             name=name,
             lines=len(alike),
             read=score.text_accuracy,
+            read_ci95=self._interval(read, self.other),
             characters=score.character_accuracy,
             fid=found.fid,
+            note=describe_difference(found),
             kid_thousandfold=1000 * found.kid,
             precision=found.precision,
             recall=found.recall,
@@ -209,7 +226,13 @@ class LineJudge:
             learned=len(self.train),
             tested=len(self.tested),
             teaches=taught.text_accuracy,
+            teaches_ci95=self._interval(learned, self.tested),
         )
+
+    def _interval(self, read: Sequence[str], written: TextImages) -> tuple[float, float]:
+        """Of the share of lines read right, over the groups of the real lines with these texts."""
+        right = right_texts(read, _solids(written.texts), self.charset)
+        return share_interval(right.astype(np.float64), written.groups)
 
     @cached_property
     def _compared(self) -> list[Pixels]:
@@ -311,9 +334,13 @@ def _in_words(attack: Attack | None) -> str:
     return f"{attack.auc:.3f} ({attack.ci95[0]:.3f} to {attack.ci95[1]:.3f})"
 
 
+def _share(share: float, ci95: tuple[float, float]) -> str:
+    return f"{share:.1%} ({ci95[0]:.1%} to {ci95[1]:.1%})"
+
+
 FIGURES: dict[str, Callable[[LineRow], str]] = {
     "n": lambda row: f"{row.lines:,}",
-    "read": lambda row: f"{row.read:.1%}",
+    "read": lambda row: _share(row.read, row.read_ci95),
     "characters": lambda row: f"{row.characters:.1%}",
     "FID": lambda row: "–" if row.fid is None else f"{row.fid:.2f}",
     "KID × 1,000": lambda row: f"{row.kid_thousandfold:.2f}",
@@ -325,17 +352,23 @@ FIGURES: dict[str, Callable[[LineRow], str]] = {
     "near-copies": lambda row: f"{row.near_copies:.1%}",
     "attack, AUC": lambda row: _in_words(row.attack),
     "pupil's n": lambda row: f"{row.learned:,}",
-    "teaches": lambda row: f"{row.teaches:.1%} of {row.tested:,}",
+    "teaches": lambda row: f"{_share(row.teaches, row.teaches_ci95)} of {row.tested:,}",
 }
 """What is told of a row, by title, in the order told."""
 
 
 def format_line_table(rows: Sequence[LineRow]) -> str:
-    """The rows as a Markdown table."""
-    return markdown_table(
+    """The rows as a Markdown table, and what has to be known of it."""
+    table = markdown_table(
         ("lines", *FIGURES),
         [(row.name, *(show(row) for show in FIGURES.values())) for row in rows],
     )
+    return table + "".join(f"\n{note}\n" for note in line_notes(rows))
+
+
+def line_notes(rows: Sequence[LineRow]) -> list[str]:
+    """What has to be known of the rows' figures, each once."""
+    return list(dict.fromkeys(row.note for row in rows if row.note is not None))
 
 
 def _solid(text: str) -> str:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from augment.images import Pixels
-from recognizers.line_fidelity import FIGURES, LineRow
+from recognizers.line_fidelity import FIGURES, LineRow, line_notes
 from recognizers.pages import page_environment, write_whole
 
 __all__ = ["LinePictures", "write_line_pages"]
 
 MEANINGS = {
     "n": "lines read and compared: of a generator as many, of the same texts, as of the real row",
-    "read": "lines whose every character a recognizer of real training lines reads as asked; more "
-    "is better, and the real row is what a perfect generator scores",
+    "read": "lines whose every character a recognizer of real training lines reads as asked, with "
+    "the 95 % interval; more is better, and the real row is what a perfect generator scores",
     "characters": "1 − edits / characters",
     "FID": "distance from real held-out lines in the recognizer's features; less is better",
     "KID × 1,000": "another such distance, around 0 for lines alike",
@@ -28,7 +28,7 @@ MEANINGS = {
     "attack, AUC": "training lines told from others by the nearest of these; 0.5: they cannot be "
     "told, which proves no privacy",
     "pupil's n": "lines of the training texts that a pupil learns from",
-    "teaches": "held-out lines of other texts that the pupil reads",
+    "teaches": "held-out lines of other texts that the pupil reads, with the 95 % interval",
 }
 """How to read each figure of the table."""
 
@@ -70,7 +70,14 @@ def write_line_pages(
     page = (
         page_environment()
         .get_template("lines.html.jinja")
-        .render(real=rows[0], bundles=rows[1:], figures=figures, about=about, pictures=pictures)
+        .render(
+            real=rows[0],
+            bundles=rows[1:],
+            figures=figures,
+            notes=line_notes(rows),
+            about=about,
+            pictures=pictures,
+        )
     )
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
     write_whole(out / "report.json", text + "\n")

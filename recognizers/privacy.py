@@ -29,8 +29,8 @@ __all__ = [
     "Memorisation",
     "NearCopies",
     "Sides",
-    "area_under_curve",
     "attack_members",
+    "choose_of_each",
     "halves",
     "match_classes",
     "measure_memorisation",
@@ -231,35 +231,8 @@ def _share(usual: Floats, near: Floats) -> Floats:
     return np.divide(usual, both, out=np.full_like(near, 0.5), where=both > 0)
 
 
-def area_under_curve(
-    positives: Floats, negatives: Floats, groups: Groups | None = None
-) -> tuple[float, tuple[float, float]]:
-    """Area under the ROC curve, with its 95 % interval over groups.
-
-    Groups count as drawn anew with all their images (Obuchowski, Biometrics 53, 1997), be they
-    of one side or of both; where each image is its own group, the error is that of DeLong et al.
-    (1988). The interval is Student's, with one degree of freedom less than the side of fewer
-    groups has groups.
-
-    Args:
-        positives: (N,) scores that should be high.
-        negatives: (M,) scores that should be low.
-        groups: (N,) and (M,); None: each score is its own.
-
-    Returns:
-        The area, and the ends of the interval inside [0, 1].
-
-    Raises:
-        DataError: positives or negatives of one group alone.
-    """
-    auc, pulls = _area(positives, negatives)
-    count = len(positives)
-    each = (np.arange(count), count + np.arange(len(negatives)))
-    return auc, _inside_unit(auc, _reach(pulls, groups or each))
-
-
 def _area(positives: Floats, negatives: Floats) -> tuple[float, Floats]:
-    """The area, and (N + M,) what each score adds to it beyond its share."""
+    """The area under the ROC curve, and (N + M,) what each score adds to it beyond its share."""
     n, m = len(positives), len(negatives)
     together = rankdata(np.concatenate([positives, negatives]))
     above = (together[:n] - rankdata(positives)) / m  # (N,) share of negatives below each
@@ -269,7 +242,13 @@ def _area(positives: Floats, negatives: Floats) -> tuple[float, Floats]:
 
 
 def _reach(pulls: Floats, groups: Groups) -> float:
-    """Half the length of the 95 % interval of a quantity that scores ``pulls`` add up to."""
+    """Half the length of the 95 % interval of a quantity that scores ``pulls`` add up to.
+
+    Groups count as drawn anew with all their images (Obuchowski, Biometrics 53, 1997), be they
+    of one side or of both; where each image is its own group, the error is that of DeLong et al.
+    (1988). The interval is Student's, with one degree of freedom less than the side of fewer
+    groups has groups.
+    """
     counts = [len(np.unique(side)) for side in groups]
     if min(counts) < 2:
         raise DataError(
@@ -325,12 +304,21 @@ def match_classes(
     rng = np.random.default_rng(seed)
     counts = [np.bincount(side.labels, minlength=len(side.classes)) for side in (one, other)]
     least = np.minimum(*counts)
+    return choose_of_each(one, least, rng), choose_of_each(other, least, rng)
 
-    def kept(side: LabelledImages) -> LabelledImages:
-        order = rng.permutation(len(side))
-        order = order[np.argsort(side.labels[order], kind="stable")]  # class by class
-        labels = side.labels[order]
-        place = np.arange(len(order)) - np.searchsorted(labels, labels)  # within its class
-        return side.subset(np.sort(order[place < least[labels]]))
 
-    return kept(one), kept(other)
+def choose_of_each(
+    data: LabelledImages, counts: NDArray[np.int64], rng: np.random.Generator
+) -> LabelledImages:
+    """Choose images at random.
+
+    Args:
+        data: to choose from.
+        counts: (k,) how many of each class; all of a class that has fewer.
+        rng: what the choice is drawn from.
+    """
+    order = rng.permutation(len(data))
+    order = order[np.argsort(data.labels[order], kind="stable")]  # class by class
+    labels = data.labels[order]
+    place = np.arange(len(order)) - np.searchsorted(labels, labels)  # within its class
+    return data.subset(np.sort(order[place < counts[labels]]))

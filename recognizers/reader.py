@@ -92,7 +92,7 @@ def train_reader(
     fit_without: Callable[[NDArray[np.int64], int], Recognizer],
     band: tuple[float, float] = EVERYTHING,
 ) -> CrossFittedReader:
-    """Train one member without each fold.
+    """Train one member without each fold; a single fold trains one member on everything.
 
     Args:
         data: the generator's real training images.
@@ -103,9 +103,10 @@ def train_reader(
     Returns:
         The reader.
     """
-    members = [
-        fit_without(np.flatnonzero(folds != fold), fold) for fold in range(int(folds.max()) + 1)
-    ]
+    count = int(folds.max()) + 1
+    if count == 1:
+        return CrossFittedReader([fit_without(np.arange(len(folds)), 0)], data.classes, band)
+    members = [fit_without(np.flatnonzero(folds != fold), fold) for fold in range(count)]
     return CrossFittedReader(members, data.classes, band)
 
 

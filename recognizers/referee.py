@@ -17,7 +17,7 @@ from recognizers.distribution import Features, InceptionFeatures
 from recognizers.fidelity import Embedder, read_and_embed, train_embedder
 from recognizers.fit import Budget
 from recognizers.mixing import LabelledPixels
-from recognizers.privacy import LEAST, halves, match_classes
+from recognizers.privacy import LEAST, choose_of_each, halves, match_classes
 from recognizers.reader import CrossFittedReader, load_reader, save_reader
 
 __all__ = ["Referee", "that_can_be_told"]
@@ -97,6 +97,20 @@ class Referee:
     def judge(self) -> Embedder:
         """Trained on the training images."""
         return self._recognizer("judge", self.train)
+
+    def pupil(self, each: int) -> tuple[Embedder, int]:
+        """What a generator's pupil stands beside: trained on ``each`` training images of a class.
+
+        Of a class that has fewer it learns all. Where these are all images it is the judge.
+
+        Returns:
+            The recognizer, and how many images it learned.
+        """
+        counts = np.full(len(self.classes), each)
+        learned = choose_of_each(self.train, counts, np.random.default_rng(self.seed))
+        if len(learned) == len(self.train):
+            return self.judge, len(learned)
+        return self._recognizer(f"pupil-{each}", learned), len(learned)
 
     @cached_property
     def attacker(self) -> Embedder:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from augment.errors import ConfigError
+from recognizers.arm_runs import swept_cell
 from recognizers.arms import Plan, SeedRun
 from recognizers.gain import ArmResult
 from recognizers.mixing import Recipe
@@ -40,7 +41,7 @@ def ratio_recipes(plan: Plan) -> dict[str, Recipe]:
         replace(own, generated=share, rendered=round((1 - share) * own.rendered / rest, 4))
         for share in RATIO_SHARES
     ]
-    return {f"synthetic,{recipe}": recipe for recipe in recipes}
+    return {swept_cell(recipe, own): recipe for recipe in recipes}
 
 
 def ratio_curve(runs: Sequence[SeedRun]) -> list[dict[str, Any]]:

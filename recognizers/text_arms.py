@@ -216,8 +216,13 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
             size: of the recognizer; the plan's where None.
         """
         sources = self._sources_of(recipe)
-        if rows is not None:
-            sources["real"] = sources["real"].subset(rows)
+        real = sources["real"] if rows is None else sources["real"].subset(rows)
+        sources["real"] = that_fit(real, self.charset)
+        if not len(sources["real"]):
+            raise DataError(
+                f"expected real lines that are wide enough for their texts, got none of "
+                f"{len(real)}; check images and labels."
+            )
         budget = self.plan.budget if steps is None else replace(self.plan.budget, steps=steps)
         stream = mixed_lines(
             recipe,

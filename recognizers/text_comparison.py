@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from augment.data.texts import TextImages
 from augment.errors import DataError
 from recognizers.arrays import load_arrays
 from recognizers.charset import Charset
@@ -18,7 +19,7 @@ from recognizers.text_arms import TEST
 from recognizers.text_metrics import right_texts
 from recognizers.text_scenarios import TextScenario
 
-__all__ = ["compare_benchmarks", "real_lines"]
+__all__ = ["check_baselines", "compare_benchmarks", "real_lines"]
 
 
 def compare_benchmarks(candidate: Path, baseline: Path, scenario: TextScenario) -> GainReport:
@@ -37,27 +38,26 @@ def compare_benchmarks(candidate: Path, baseline: Path, scenario: TextScenario) 
         DataError: they have no seed in common, an arm is missing, or either was tested on other
             lines than the scenario's.
     """
-    numbers = [
-        {int(folder.name) for folder in (out / "seeds").glob("*") if folder.name.isdigit()}
-        for out in (candidate, baseline)
-    ]
-    seeds = sorted(numbers[0] & numbers[1])
-    if not seeds:
-        raise DataError(
-            f"expected seeds that both benchmarks have, got {sorted(numbers[0])} in {candidate} "
-            f"and {sorted(numbers[1])} in {baseline}; run them with the same --seed."
-        )
     test = scenario.open().split("test")
-    digest = test.digest()
-    results = [
-        _result(out, seed, name, test.texts, digest, scenario.charset)
-        for seed in seeds
-        for out, name in (
-            (candidate, CANDIDATE),
-            *((baseline, name) for name in BASELINES),
-        )
-    ]
+    seeds = _common(_seeds_of(candidate), baseline)
+    results = _results(candidate, seeds, (CANDIDATE,), test, scenario.charset)
+    results += _results(baseline, seeds, BASELINES, test, scenario.charset)
     return measure_gain(results, np.zeros(len(test), np.int64), test.groups, metric="accuracy")
+
+
+def check_baselines(baseline: Path, seeds: Sequence[int], scenario: TextScenario) -> None:
+    """Check that a benchmark can be compared with one that is still to be run.
+
+    Args:
+        baseline: OUT of the finished one.
+        seeds: of the other.
+        scenario: that of both, on their data.
+
+    Raises:
+        DataError: as of ``compare_benchmarks``.
+    """
+    test = scenario.open().split("test")
+    _results(baseline, _common(seeds, baseline), BASELINES, test, scenario.charset)
 
 
 def real_lines(out: Path) -> int | None:
@@ -66,6 +66,28 @@ def real_lines(out: Path) -> int | None:
     if not report.is_file():
         return None
     return int(json.loads(report.read_text(encoding="utf-8"))["n_train"])
+
+
+def _seeds_of(out: Path) -> list[int]:
+    return [int(folder.name) for folder in (out / "seeds").glob("*") if folder.name.isdigit()]
+
+
+def _common(seeds: Sequence[int], baseline: Path) -> list[int]:
+    """The seeds that a benchmark has too, sorted."""
+    known = _seeds_of(baseline)
+    if not (common := sorted(set(seeds) & set(known))):
+        raise DataError(
+            f"expected seeds that both benchmarks have, got {sorted(seeds)} and, in {baseline}, "
+            f"{sorted(known)}; run them with the same --seed."
+        )
+    return common
+
+
+def _results(
+    out: Path, seeds: Sequence[int], arms: Sequence[str], test: TextImages, charset: Charset
+) -> list[ArmResult]:
+    digest = test.digest()
+    return [_result(out, seed, arm, test.texts, digest, charset) for seed in seeds for arm in arms]
 
 
 def _result(

@@ -52,6 +52,8 @@ _SYNTHETIC_FIRST = default_recipes(TextRecipe) | {
 _PLANS: dict[str, TextPlan] = {
     "plates": TextPlan(recipes=_SYNTHETIC_FIRST),
     "words": TextPlan(recipes=_SYNTHETIC_FIRST),
+    "lines": TextPlan(recipes=_SYNTHETIC_FIRST),
 }
 """Plates: the best of those tried on dev lines of draw 100. Words: the better of two for the
-rendered arm, on a third of the training words; the synthetic arm takes it over (EXPERIMENTS.md)."""
+rendered arm, on a third of the training words; the synthetic arm takes it over (EXPERIMENTS.md).
+Anybody's lines: the same, untried."""

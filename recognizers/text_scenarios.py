@@ -8,23 +8,39 @@ interval says nothing of other training images.
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from augment.data.layouts import Layout, load_layout
 from augment.data.texts import GroupBy, LineShape, TextImages, open_texts
 from augment.errors import ConfigError, DataError
+from augment.generators.line_saae import shape_for
 from recognizers.charset import PLATES_CN, WORDS, Charset
 from recognizers.scenarios import DATA_PLACEHOLDER, data_root
+from recognizers.text_sources import is_drawable
 
-__all__ = ["TEXT_SCENARIOS", "Plates", "TextDraw", "TextScenario", "Words"]
+__all__ = [
+    "LINES",
+    "TEXT_SCENARIOS",
+    "OwnLines",
+    "Plates",
+    "TextDraw",
+    "TextScenario",
+    "Words",
+    "lines_scenario",
+]
+
+LINES = "lines"
+"""The scenario of anybody's lines; see ``lines_scenario``."""
 
 RARE_PROVINCES = "rare provinces"
 UNSEEN_PICTURES = "pictures without a word in train"
 _RARE = 20  # plates in the training split: provinces with fewer are rare
 _LEAST_LETTERS = 3  # of a word in the usual protocol of ICDAR 2013
+_LEAST_DRAWN = 2
 
 
 @dataclass(frozen=True)
@@ -169,6 +185,63 @@ class Words(TextScenario):
             for source in self.other_sources
         }
         return found | _sets(other, usual)
+
+
+@dataclass(frozen=True)
+class OwnLines(TextScenario):
+    """Anybody's lines; there are no other test sets."""
+
+    def others(self, data: TextImages) -> dict[str, TextImages]:
+        """None."""
+        return {}
+
+
+def lines_scenario(
+    uri: str, layout_name: str, image_size: tuple[int, int] | None = None
+) -> OwnLines:
+    """The scenario ``lines``: any labelled lines of one layout, all training lines drawn.
+
+    Read are the characters of the layout, or of free text those of the training lines, in either
+    case alike; whatever else test lines show counts as misread. Spaces are not read.
+
+    Args:
+        uri: as for ``open_texts``; where it names no splits, texts are parted by their hash.
+        layout_name: name or file, as for ``augment.data.layouts.load_layout``.
+        image_size: as for ``augment.generators.line_saae.shape_for``.
+
+    Raises:
+        ConfigError: see ``load_layout``, ``LineShape``.
+        DataError: see ``open_texts``; no test line, or fewer than two training lines that the
+            layout can write.
+    """
+    layout, data = load_layout(layout_name), open_texts(uri)
+    train, test = data.split("train"), data.split("test")
+    if sum(is_drawable(text, layout) for text in train.texts) < _LEAST_DRAWN:
+        raise DataError(
+            f"{uri}: expected at least {_LEAST_DRAWN} training lines that layout {layout.name} "
+            f"can write, got texts such as {', '.join(map(repr, train.texts[:3]))}; choose another "
+            "--layout or correct the labels."
+        )
+    shape = shape_for(layout, image_size)
+    if layout.is_free:
+        shape = replace(shape, least_width=min(LineShape().least_width, shape.most_width))
+    return OwnLines(
+        LINES,
+        f"{uri}, layout {layout.name}; share of test lines with every character right",
+        uri,
+        layout=layout_name,
+        charset=_charset_of(layout, train.texts, test.texts),
+        shape=shape,
+    )
+
+
+def _charset_of(layout: Layout, train: Sequence[str], test: Sequence[str]) -> Charset:
+    """Characters that are read, and beside them those of test lines, which count as misread."""
+    read = "".join([*train, "" if layout.is_free else layout.alphabet])
+    counted = read + "".join(test)
+    if layout.is_free:
+        read, counted = read.lower(), counted.lower()
+    return Charset(*("".join(sorted(set("".join(some.split())))) for some in (read, counted)))
 
 
 def _is_usual(data: TextImages, source: str) -> NDArray[np.bool_]:

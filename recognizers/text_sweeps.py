@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from augment.errors import ConfigError
+from recognizers.arm_runs import swept_cell
 from recognizers.text_arms import TextPlan, TextRun
 from recognizers.text_mixing import TextRecipe
 
@@ -34,9 +35,12 @@ def amount_recipes(plan: TextPlan) -> dict[int, TextRecipe]:
             f"a sweep of the amount needs generated and other lines in the synthetic arm, got "
             f"{own}; change its shares."
         )
-    amounts = {max(1, round(share * plan.generated_lines)) for share in AMOUNT_SHARES if share}
+    every = plan.generated_lines
+    amounts = {max(1, round(share * every)) for share in AMOUNT_SHARES if share}
     without = replace(own, generated=0.0, rendered=round(own.rendered / rest, 4))
-    return {0: without} | {n: replace(own, most_generated=n) for n in sorted(amounts)}
+    return {0: without} | {
+        n: replace(own, most_generated=n if n < every else 0) for n in sorted(amounts)
+    }
 
 
 def amount_curves(runs: Sequence[TextRun]) -> dict[int, list[tuple[int, float]]]:
@@ -46,7 +50,8 @@ def amount_curves(runs: Sequence[TextRun]) -> dict[int, list[tuple[int, float]]]
     """
     curves = {}
     for amount, recipe in amount_recipes(runs[0].plan).items():
-        cells = [run.run({f"synthetic,{recipe}": recipe})[0] for run in runs]
+        name = swept_cell(recipe, runs[0].plan.recipes["synthetic"])
+        cells = [run.run({name: recipe})[0] for run in runs]
         steps = [step for step, _ in cells[0].curve]
         measured = np.array([[value for _, value in cell.curve] for cell in cells])
         curves[amount] = list(zip(steps, measured.mean(axis=0).tolist(), strict=True))

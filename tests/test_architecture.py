@@ -40,6 +40,7 @@ LAYERS = (
         "augment.feature_networks",
         "augment.generate",
         "augment.generators",
+        "augment.journal",
         "augment.network",
         "augment.training",
     ),

@@ -27,6 +27,7 @@ from augment.images import Pixels, to_tensor
 from augment.layers import affine_field, sample_field
 
 __all__ = [
+    "MIN_CORRELATION",
     "NO_CHARACTER",
     "LineBatch",
     "LineData",

@@ -21,6 +21,7 @@ __all__ = [
     "balanced",
     "from_list",
     "grammar",
+    "read_list",
     "towards_confusions",
     "uniform",
 ]
@@ -50,29 +51,24 @@ def uniform(layout: Layout, seed: int, check: Check | None = None) -> TextSample
     return _redrawn(layout.random_text, layout, seed, check)
 
 
-def from_list(path: str | Path, seed: int, check: Check | None = None) -> TextSampler:
-    """The lines of a text file, in another random order each time they are used up.
+def from_list(path: str | Path, seed: int | None, check: Check | None = None) -> TextSampler:
+    """The texts of a file, in another random order each time they are used up.
 
     Args:
-        path: of the file; white space around a text is left out, and so are empty lines.
-        seed: of the order.
+        path: as for ``read_list``.
+        seed: of the order; None: the file's own, each time.
         check: sees every text once.
 
     Raises:
-        DataError: no such file, not UTF-8, or no line in it.
+        DataError: as of ``read_list``.
         LabelError, RequestError: what ``check`` raises, with the number of the line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"expected a UTF-8 file with a text a line, got {path} ({error})."
-        ) from error
-    texts = [line.strip() for line in lines if line.strip()]
-    if not texts:
-        raise DataError(f"{path}: expected a text a line, got none.")
+    numbered = read_list(path)
     if check is not None:
-        _check_lines(path, lines, check)
+        _check_lines(path, numbered, check)
+    texts = list(numbered.values())
+    if seed is None:
+        return lambda index: texts[index % len(texts)]
 
     @lru_cache(maxsize=2)
     def order(turn: int) -> NDArray[np.int64]:
@@ -81,11 +77,31 @@ def from_list(path: str | Path, seed: int, check: Check | None = None) -> TextSa
     return lambda index: texts[order(index // len(texts))[index % len(texts)]]
 
 
-def _check_lines(path: str | Path, lines: Sequence[str], check: Check) -> None:
+def read_list(path: str | Path) -> dict[int, str]:
+    """The texts of a file, a text a line, by the numbers of their lines.
+
+    Args:
+        path: of the file; white space around a text is left out, and so are empty lines.
+
+    Raises:
+        DataError: no such file, not UTF-8, or no text in it.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"expected a UTF-8 file with a text a line, got {path} ({error})."
+        ) from error
+    texts = {number: line.strip() for number, line in enumerate(lines, start=1) if line.strip()}
+    if not texts:
+        raise DataError(f"{path}: expected a text a line, got none.")
+    return texts
+
+
+def _check_lines(path: str | Path, numbered: Mapping[int, str], check: Check) -> None:
     numbers: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        numbers.setdefault(line.strip(), number)
-    numbers.pop("", None)
+    for number, text in numbered.items():
+        numbers.setdefault(text, number)
     for text, number in numbers.items():
         try:
             check(text)

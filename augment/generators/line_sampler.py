@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from augment.bundle import BundleInfo
 from augment.config import from_mapping
-from augment.data.line_pairs import fit_to_images, look_count, place_contents
+from augment.data.line_pairs import MIN_CORRELATION, fit_to_images, look_count, place_contents
 from augment.data.line_poses import guess_polarity, keep_inside
 from augment.data.lines import draw_contents
 from augment.data.texts import find_size_fault
@@ -189,7 +189,7 @@ class LineSampler:
 
         Raises:
             RequestError: no style, an id outside the bank, an image of unusable size, a text that
-                the layout does not know, or unfit weights.
+                the layout does not know or that is not found in its image, or unfit weights.
         """
         shares = style_shares(ids, len(images), weights, self.num_styles)
         lines = [self._fitted(image) for image in images]
@@ -207,6 +207,12 @@ class LineSampler:
         else:
             self.form.width_of(str(texts[0]))
             fits = fit_to_images(lines[:1], [str(texts[0])], self.layout)
+            if (found := float(fits.correlations[0])) < MIN_CORRELATION:
+                raise RequestError(
+                    f"expected a style image that says {texts[0]!r}, found that in it with a "
+                    f"correlation of {found:.2f}, not {MIN_CORRELATION}; correct what it says, cut "
+                    "out one line, or leave its text out."
+                )
             pose, look, width = fits.poses[0], int(fits.looks[0]), lines[0].shape[1]
             polarity = float(fits.polarities[0])
         return LineStyle(values, tuple(pose.flatten().tolist()), look, width, polarity)

@@ -113,15 +113,17 @@ def test_small_and_gray_images_are_shown_enlarged_and_as_rgb() -> None:
     features = open_comparator("untrained:squeezenet1_1:features.5", (16, 24), 1)
     gray = torch.rand(2, 1, 16, 24)
     torch.testing.assert_close(features(gray), features(gray.expand(-1, 3, -1, -1)))
-    assert features.prepare(gray).shape == (2, 3, 64, 96)
+    assert features.prepare(gray).shape == (2, 3, 224, 336)
+    conv5 = open_comparator("untrained:alexnet:conv5", (32, 32), 3)
+    assert conv5.shape_of_features((32, 32), 3) == (256, 6, 6), "as the paper's of 227 pixels"
     white = features.prepare(torch.ones(1, 3, 64, 64))[0, :, 0, 0]
     torch.testing.assert_close(white, torch.tensor([2.2489, 2.4286, 2.6400]), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["googlenet:conv1.conv", "inception_v3:Conv2d_1a_3x3.conv"])
 def test_inceptions_see_the_range_that_torchvisions_weights_were_trained_on(name) -> None:
-    features = open_comparator(f"untrained:{name}", (80, 80), 3)
-    images = 2 * torch.rand(2, 3, 80, 80) - 1
+    features = open_comparator(f"untrained:{name}", (224, 224), 3)
+    images = 2 * torch.rand(2, 3, 224, 224) - 1
     first = features.network.get_submodule(features.layer)
     torch.testing.assert_close(features(images), first(images), atol=1e-5, rtol=1e-4)
 

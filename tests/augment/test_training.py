@@ -89,6 +89,16 @@ def test_resuming_makes_only_the_missing_steps(tmp_path):
     assert sum(name == "second" for name, *_ in model.turns) == 5
 
 
+def test_resuming_a_finished_run_reports_its_last_metrics_again(tmp_path):
+    seen, again = [], []
+    run(TwoPlayers(), tmp_path, PlainContext(tmp_path / "run", on_report=seen.append))
+    model = TwoPlayers()
+    context = PlainContext(tmp_path / "run", resume=True, on_report=again.append)
+    run(model, tmp_path, context, validate=lambda model: pytest.fail("nothing was trained"))
+    assert again == seen[-1:]
+    assert not model.turns
+
+
 @pytest.mark.parametrize(
     ("config", "identity", "named"),
     [

@@ -16,7 +16,7 @@ from augment.generators.saae import CONFIGS
 from augment.images import encode_png
 from augment.training import PlainContext
 from jobs import bundle_measures, evaluate
-from jobs.evaluation import Evaluation
+from jobs.evaluation import EvaluateSettings, Evaluation
 from jobs.measures import MEASURES as TABLES
 
 QUICK = ("judge_steps=6", "generated=30", "samples=20", "validation_images=20", "pairs=3")
@@ -121,6 +121,32 @@ def test_every_measure_stays_in_the_card_of_a_bundle_in_a_remote_registry(
     assert measured.keys() == {"parzen", "labels"}
 
 
+def test_a_worker_fetches_bundles_that_only_the_driver_has(registry, images, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "worker"))
+    (tmp_path / "worker").mkdir()
+    remote = Registry(f"memory://{tmp_path}")
+    remote.publish("digits", registry / "digits/1")
+    evaluation = Evaluation(
+        {"digits": tmp_path / "driver/copy"},
+        {"digits": f"{remote.root}/digits"},
+        open_data(images, image_size=(16, 16), channels=1),
+        EvaluateSettings(judge_steps=2, generated=6, device="cpu"),
+        0,
+        tmp_path,
+    )
+    cell = bundle_measures._judge(evaluation, "character", 0, "digits", ["labels"], True, False)
+    assert 0 <= cell["sections"]["labels"]["top1"] <= 1
+
+
+def test_workers_are_told_of_bundles_by_absolute_paths(registry, images, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(evaluate, "measure", lambda evaluation, *more: given.append(evaluation))
+    monkeypatch.chdir(registry.parent)
+    command = [f"{registry.name}/digits", "--data", images, "--only", "labels"]
+    evaluate.main([*command, "--out", str(tmp_path / "out")])
+    assert given[0].locations == {"digits": f"{registry}/digits"}
+
+
 def test_a_registry_that_cannot_be_written_to_stops_nothing(
     registry, images, tmp_path, monkeypatch, capsys
 ):
@@ -153,12 +179,14 @@ def test_seeds_are_averaged_and_each_is_told_and_no_image_drawn_again_for_the_pi
 
 
 def test_privacy_of_another_training_set_is_a_note_by_default_and_an_error_when_asked_for(
-    registry, tmp_path, images
+    registry, tmp_path, images, capsys
 ):
     other = Path(shutil.copytree(images.removeprefix("folder:"), tmp_path / "other"))
     next((other / "train/0").glob("*.png")).unlink()
     report = run(registry, f"folder:{other}", tmp_path / "a")
-    assert "who is a member is not known" in report["bundles"]["digits"]["left_out"]["privacy"]
+    why = report["bundles"]["digits"]["left_out"]["privacy"]
+    assert "who is a member is not known" in why
+    assert f"digits: Privacy was not measured: {why}\n" in capsys.readouterr().out
     assert "labels" in report["bundles"]["digits"]["measures"]
     with pytest.raises(RequestError, match="who is a member is not known"):
         run(registry, f"folder:{other}", tmp_path / "b", "--only", "privacy")
@@ -175,6 +203,28 @@ def test_what_the_data_are_too_few_for_is_a_note_by_default_and_an_error_when_as
     assert "at least 6 real images" in report["left_out"]["fidelity"]
     with pytest.raises(DataError, match="at least 6 real images"):
         run(registry, f"folder:{few}", tmp_path / "b", "--only", "fidelity")
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [("train/2",), ("val/1", "val/2", "test/1", "test/2")],
+    ids=["none to train on", "none held out"],
+)
+def test_the_five_are_left_out_and_this_is_told_where_no_classes_can_be_compared(
+    registry, images, tmp_path, capsys, lacking
+):
+    some = Path(shutil.copytree(images.removeprefix("folder:"), tmp_path / "some"))
+    for folder in lacking:
+        shutil.rmtree(some / folder)
+    sets = [word for setting in QUICK for word in ("--set", setting)]
+    out = tmp_path / "out"
+    evaluate.main([f"{registry}/digits", "--data", f"folder:{some}", "--out", str(out), *sets])
+    told = capsys.readouterr().out
+    assert "digits: no fidelity, diversity, labels, utility and privacy, for these take" in told
+    assert "each with training images and two of them with held-out images of two groups." in told
+    assert (out / "parzen.md").exists()
+    with pytest.raises(DataError):
+        run(registry, f"folder:{some}", tmp_path / "asked", "--only", "labels")
 
 
 def test_data_without_held_out_images_or_of_other_classes_fit_no_measure(

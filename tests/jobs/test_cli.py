@@ -2,7 +2,7 @@ import argparse
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from augment.config import to_mapping, with_overrides
 from augment.data.texts import open_texts
 from augment.errors import BundleNotFoundError, ConfigError
 from augment.generators import GENERATORS
-from jobs import cli
+from jobs import benchmark, cli, demo, evaluate, generate, read_back
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def test_an_unknown_setting_lists_the_known_ones() -> None:
 
 def test_relative_paths_are_made_absolute_outside_of_submitted_jobs() -> None:
     assert cli.absolute_location("runs/x", "--out") == str(Path.cwd() / "runs/x")
+    assert cli.absolute_location("s3://bucket/x", "--out") == "s3://bucket/x"
+    assert cli.local_path("runs/x", "--out") == Path.cwd() / "runs/x"
     assert cli.absolute_uri("folder:plates") == f"folder:{Path.cwd() / 'plates'}"
 
 
@@ -75,6 +77,36 @@ def test_a_submitted_job_refuses_relative_paths_and_says_why() -> None:
         cli.absolute_location("runs/x", "--out")
     with pytest.raises(ConfigError, match=r"--data must be an absolute path"):
         cli.absolute_uri("zip:plates.zip")
+    with pytest.raises(ConfigError, match=r"--out must be an absolute path in a submitted Ray job"):
+        cli.local_path("runs/x", "--out")
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (generate.main, ["reg/digits"]),
+        (evaluate.main, ["reg/digits", "--data", "digits:"]),
+        (benchmark.main, ["digits"]),
+        (read_back.main, ["plates"]),
+        (demo.main, []),
+    ],
+)
+def test_jobs_that_write_to_this_machine_refuse_urls(
+    job: Callable[[list[str]], None],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="--out must be a path on this machine"):
+        job([*words, "--out", "s3://bucket/x"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_benchmark_is_compared_with_where_it_is_on_this_machine(tmp_path: Path) -> None:
+    words = ["plates", "--against", "s3://bucket/x", "--out", str(tmp_path / "out"), "--dry-run"]
+    with pytest.raises(ConfigError, match="--against must be a path on this machine"):
+        benchmark.main(words)
 
 
 @pytest.mark.usefixtures("submitted")
@@ -214,8 +246,8 @@ def test_help_shows_defaults_where_there_are_any(capsys: pytest.CaptureFixture[s
     parser = cli.job_parser("x", "Does x.", out="runs/x", config="a file")
     text = parser.format_help()
     assert "(default: runs/x)" in text
-    assert "None" not in text
-    assert "[]" not in text
+    assert "seed of all random draws (default: 0)" in text
+    assert text.count("(default: ") == 2
 
 
 def test_a_settings_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> No
         cli.choose_device("cuda:1")
 
 
+def test_a_report_names_the_gpu_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU of {device}")
+    assert cli.describe_device("cuda:1") == "GPU of cuda:1"
+    assert cli.describe_device("cpu").endswith("CPU cores")
+
+
 @pytest.mark.parametrize(
     ("job", "words"), [(generate.main, ()), (evaluate.main, ("--data", "digits:"))]
 )

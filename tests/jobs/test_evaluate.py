@@ -112,3 +112,4 @@ def test_help_says_what_seeds_and_workers_concern(monkeypatch: pytest.MonkeyPatc
     five = "of fidelity, diversity, labels, utility and privacy; the papers' tables"
     assert f"numbered from --seed, {five} take --seed alone" in told
     assert f"on Ray, {five} are made one after another" in told
+    assert "on a cluster, --out and bundles given by a path have to be on a disk" in told

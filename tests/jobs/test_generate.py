@@ -1,14 +1,19 @@
 import json
 import re
 import zipfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pyarrow import parquet
 
 from augment.data.datasets import open_data
-from augment.errors import DataError, LabelError
+from augment.errors import ConfigError, DataError, LabelError, ResumeError
+from augment.export import generated_record
+from augment.generate import Sampler, Samples, draw_counts
 from jobs import generate
 from recognizers.privacy import NearCopies
 
@@ -40,6 +45,59 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
     first, second, third = ((tmp_path / f"{name}.zip").read_bytes() for name in "abc")
     assert first == second
     assert first != third
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_job_that_was_killed_goes_on_and_writes_what_it_would_have_written(
+    demo_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    command = [f"{demo_registry}/digits", "--labels", "3,7", "--per-label", "9", "--resume"]
+    command += ["--format", "zip"] if reads else ["--format", "zip", "--no-read-back"]
+    monkeypatch.setattr(generate, "draw_counts", partial(draw_counts, chunk=4))
+    calls: list[int] = []
+    draw = Sampler.draw
+
+    def counted(self: Sampler, labels: NDArray[np.int64], *given: Any) -> Samples:
+        calls.append(len(labels))
+        return draw(self, labels, *given)
+
+    monkeypatch.setattr(Sampler, "draw", counted)
+    generate.main([*command, "--out", str(tmp_path / "whole")])
+    needed = len(calls)
+    left = iter(range(6))
+    with monkeypatch.context() as killing:
+        killing.setattr(
+            generate,
+            "generated_record",
+            lambda *given: generated_record(*given) if next(left, None) is not None else 1 / 0,
+        )
+        with pytest.raises(ZeroDivisionError):
+            generate.main([*command, "--out", str(tmp_path / "set")])
+    assert not (tmp_path / "set.zip").exists()
+    assert (tmp_path / "set.zip.journal").exists()
+    drawn_before = len(calls) - needed
+    assert 0 < drawn_before < needed
+    generate.main([*command, "--out", str(tmp_path / "set")])
+    assert len(calls) == 2 * needed, "what the first job drew was drawn again"
+    assert (tmp_path / "set.zip").read_bytes() == (tmp_path / "whole.zip").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set.zip", "whole.zip"]
+
+
+def test_another_seed_does_not_go_on_where_one_was_killed(
+    demo_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killing:
+        killing.setattr(generate, "generated_record", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(demo_registry, tmp_path / "set", "--per-label", "2", "--resume")
+    with pytest.raises(ResumeError, match="begun with other settings"):
+        run(demo_registry, tmp_path / "set", "--per-label", "2", "--resume", "--seed", "5")
+    with pytest.raises(ResumeError, match="drew other images"):
+        run(demo_registry, tmp_path / "set", "--per-label", "3", "--resume")
+    with pytest.raises(ConfigError, match="--resume does not go with a renderer"):
+        generate.main(["renderer:words", "--out", str(tmp_path / "lines"), "--resume"])
+    run(demo_registry, tmp_path / "set", "--per-label", "2", "--resume")
+    assert len(rows(tmp_path / "set")) == 20
 
 
 def test_real_images_join_the_training_set(demo_registry: Path, tmp_path: Path) -> None:

@@ -44,5 +44,6 @@ def test_defaults_are_those_of_the_options_that_take_part() -> None:
     names = ("labels", "per_label", "texts", "count", "read_back")
     assert [checked(CLASSES)[name] for name in names] == ["all", 100, None, None, None]
     assert [checked(RENDERER)[name] for name in names] == [None, None, "uniform", 100, None]
+    assert checked(LINES, "--texts", r"grammar:\d{3}")["count"] == 100
     lines = checked(LINES, *TEXTS, "--count", "7", "--no-read-back")
     assert [lines[name] for name in names] == [None, None, "uniform", 7, False]

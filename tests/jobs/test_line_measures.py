@@ -74,10 +74,14 @@ def test_lines_are_measured_beside_held_out_ones_and_kept_in_the_card(
     assert page.count("<img") == 2
     assert "://" not in page.replace("http://www.w3.org", "")
     assert f"{row['read']:.1%}" in page
+    assert f"({row['read_ci95'][0]:.1%} to {row['read_ci95'][1]:.1%})" in page
     assert len(FIGURES) == len(re.findall(r'<th scope="row">', page))
     card = (registry / "plates" / "1" / "MODEL_CARD.md").read_text()
     assert "### Lines" in card
     assert "--data csv:" in card
+    note = "15 images do not determine a covariance"
+    for text in (told, page, card, (tmp_path / "out/lines.md").read_text()):
+        assert text.count(note) == 1
 
 
 def test_other_measures_do_not_go_with_lines(plates: Path, registry: Path, tmp_path: Path) -> None:

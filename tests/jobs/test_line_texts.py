@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from augment.data.lines import draw_contents, line_width
 from augment.data.texts import TextImages
 from augment.errors import BundleError, ConfigError, DataError, RequestError
 from augment.generators.base import write_bundle
-from augment.generators.line_reading import Judged
+from augment.generators.line_reading import Judged, draw_lines
 from augment.generators.line_saae import CONFIGS, load_line_sampler, shape_for
+from augment.generators.line_sampler import LineSampler, LineSamples, line_records
 from augment.images import Pixels, decode_image, encode_png
 from jobs import generate, line_texts
 from recognizers.charset import WORDS, Charset
@@ -83,6 +85,38 @@ def run(bundle: Path, out: Path, *options: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
 
 
+def test_lines_go_on_where_a_job_was_killed(
+    read_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_texts, "load_text_reader", lambda *given, **named: EveryOther())
+    monkeypatch.setattr(line_texts, "draw_lines", partial(draw_lines, chunk=3))
+    wanted = ["--texts", "grammar:[A-Z]{2,6}", "--count", "8"]
+    whole = run(read_bundle, tmp_path / "whole", *wanted)
+    with monkeypatch.context() as killing:
+        left = iter(range(4))
+        killing.setattr(
+            line_texts,
+            "line_records",
+            lambda *given: line_records(*given) if next(left, None) is not None else 1 / 0,
+        )
+        with pytest.raises(ZeroDivisionError):
+            run(read_bundle, tmp_path / "set", *wanted, "--resume")
+    draw, calls = LineSampler.draw_texts, []
+
+    def counted(self: LineSampler, *given: Any, **named: Any) -> LineSamples:
+        calls.append(given)
+        return draw(self, *given, **named)
+
+    monkeypatch.setattr(LineSampler, "draw_texts", counted)
+    assert run(read_bundle, tmp_path / "set", *wanted, "--resume") == whole
+    resumed, calls[:] = len(calls), []
+    run(read_bundle, tmp_path / "again", *wanted)
+    assert 0 < resumed < len(calls)
+    for path in (tmp_path / "whole").rglob("*.png"):
+        other = tmp_path / "set" / path.relative_to(tmp_path / "whole")
+        assert path.read_bytes() == other.read_bytes()
+
+
 def test_the_texts_of_a_file_are_written(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("Maple\nI\n", encoding="utf-8")
     wanted = ["--texts", str(tmp_path / "texts.txt"), "--count", "4"]
@@ -94,6 +128,15 @@ def test_the_texts_of_a_file_are_written(bundle: Path, tmp_path: Path) -> None:
     index = np.array([row["index"]], np.int64)
     expected = load_line_sampler(bundle).draw_texts([str(row["label"])], index, 3).images[0]
     assert np.array_equal(image, expected)
+
+
+def test_without_a_count_every_text_of_a_file_is_written_once_in_its_order(
+    bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "texts.txt").write_text("Maple\nI\n\nOak\nElm\n", encoding="utf-8")
+    *rows, last = run(bundle, tmp_path / "set", "--texts", str(tmp_path / "texts.txt"))
+    assert [row["label"] for row in rows] == ["Maple", "I", "Oak", "Elm"]
+    assert last["summary"]["asked"] == 4  # type: ignore[index]
 
 
 def test_real_lines_go_along_in_the_size_of_the_drawn_ones(bundle: Path, tmp_path: Path) -> None:

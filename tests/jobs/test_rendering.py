@@ -41,6 +41,14 @@ def test_words_are_rendered_of_a_grammar_and_a_file(tmp_path: Path) -> None:
     assert sorted(str(row["label"]) for row in rows(tmp_path / "b")) == ["one", "one", "two", "two"]
 
 
+def test_without_a_count_every_text_of_a_file_is_rendered_once_in_its_order(tmp_path: Path) -> None:
+    texts = [f"No{number}" for number in range(120)]
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(texts), encoding="utf-8")
+    run("words", tmp_path / "set", "--format", "csv", "--texts", str(file))
+    assert [row["label"] for row in rows(tmp_path / "set")] == texts
+
+
 def style_images(folder: Path, images: Sequence[Pixels], text: str) -> str:
     """Training images that all say the same; returns their URI."""
     folder.mkdir()

@@ -154,6 +154,7 @@ def test_generated_lines_are_compared_with_the_real_ones_of_another_benchmark(
         compared.append(given)
         return gain
 
+    monkeypatch.setattr(texts, "check_baselines", lambda *given: None)
     monkeypatch.setattr(texts, "compare_benchmarks", compare)
     monkeypatch.setattr(texts, "run_tasks", lambda *given, **how: None)
     monkeypatch.setattr(texts.TextTask, "open", lambda task: None)
@@ -178,8 +179,80 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(tmp_path:
     against = ["--out", str(tmp_path / "out"), "--against", str(tmp_path / "none")]
     with pytest.raises(ConfigError, match="must be the --out of a benchmark"):
         main(["plates", *against])
-    with pytest.raises(ConfigError, match="goes with plates and words"):
+    with pytest.raises(ConfigError, match="goes with plates, words, lines"):
         main(["scene-chars", *against])
+    with pytest.raises(ConfigError, match="--tune and --against exclude each other"):
+        main(["plates", "--tune", *against])
+
+
+def test_a_benchmark_of_other_seeds_or_lines_is_refused_before_anything_is_trained(
+    text_zip: Zip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "run_tasks", lambda *given, **how: pytest.fail("was trained"))
+    others, uri = tmp_path / "others", text_zip("words", WORDS)
+    command = tiny("words", uri, tmp_path / "out", "--seeds", "1", "--against", str(others))
+    (others / "seeds" / "7").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"got \[0\] and, in .*others, \[7\]"):
+        main(command)
+    (others / "seeds" / "0").mkdir()
+    with pytest.raises(DataError, match="expected a finished arm classical"):
+        main(command)
+
+
+def test_a_sweep_without_amounts_is_refused_before_anything_is_trained(
+    text_zip: Zip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "run_tasks", lambda *given, **how: pytest.fail("was trained"))
+    command = tiny("words", text_zip("words", WORDS), tmp_path / "out", "--sweep")
+    with pytest.raises(ConfigError, match="generated and other lines"):
+        main([*command, "--set", "recipes.synthetic.generated=0"])
+
+
+SHORT_PLATE = """
+name = "short"
+size = [200, 100]
+[alphabets]
+letter = "ABÄ"
+digit = "0123456789"
+[[positions]]
+box = [10, 20, 50, 60]
+alphabet = "letter"
+[[positions]]
+box = [75, 20, 50, 60]
+alphabet = "digit"
+[[positions]]
+box = [140, 20, 50, 60]
+alphabet = "digit"
+[[schemes]]
+name = "white"
+ground = [240, 240, 240]
+ink = [20, 20, 20]
+"""
+
+
+def test_anybodys_plates_are_measured_with_a_layout_of_ones_own(
+    text_zip: Zip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "short.toml").write_text(SHORT_PLATE, encoding="utf-8")
+    layout = str(tmp_path / "short.toml")
+    uri = text_zip(layout, [f"{'ABÄ'[number % 3]}{number}" for number in range(10, 34)])
+    command = tiny("lines", uri, tmp_path / "out", "--layout", layout, "--image-size", "32", "64")
+    main([*command, "--seeds", "1"])
+    assert "lines: accuracy on 8 test images, 16 real training images" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert set(report["arms"]) == {"real", "classical", "rendered", "synthetic", "synthetic_only"}
+    assert f"renderer:{layout}" in report["recommended"].get("command", f"renderer:{layout}")
+
+
+def test_the_scenario_of_anybodys_lines_needs_data_and_a_layout(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    with pytest.raises(ConfigError, match="needs --data URI and --layout"):
+        main(["lines", *out, "--layout", "words"])
+    with pytest.raises(ConfigError, match="needs --data URI and --layout"):
+        main(["lines", *out, "--data", "zip:/x.zip"])
+    for other in ("plates", "scene-chars"):
+        with pytest.raises(ConfigError, match="leave"):
+            main([other, *out, "--layout", "words"])
 
 
 def test_too_few_real_lines_are_an_error(text_zip: Zip, tmp_path: Path) -> None:

@@ -73,6 +73,18 @@ def test_the_seed_reaches_the_training(tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out)["settings"]["training"]["seed"] == 7
 
 
+def test_a_seed_among_the_settings_is_refused_unless_it_is_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text('{"training": {"seed": 7}}')
+    out = ["saae", "--out", str(tmp_path / "reg/digits"), "--dry-run"]
+    for words in (["--set", "training.seed=7"], ["--config", str(file)]):
+        with pytest.raises(ConfigError, match=r"expected 0 or nothing .*got 7"):
+            train.main([*out, *words])
+        train.main([*out, *words, "--seed", "7"])
+    with pytest.raises(ConfigError, match=r"expected 7 or nothing .*got 0"):
+        train.main([*out, "--set", "training.seed=0", "--seed", "7"])
+
+
 def test_the_licence_of_the_data_reaches_the_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +179,11 @@ def test_two_workers_train_publish_and_resume(
         train.main([*out, *options(tiny_settings), "--resume", "--seed", "5"])
     assert registry.versions("digits") == [1]
 
+    train.main([*out, *options(tiny_settings), "--workers", "2", "--resume"])
+    first, again = (load_bundle(registry.fetch(f"digits/{number}")) for number in (1, 2))
+    assert again.metrics == first.metrics
+    assert first.metrics["step"] == first.metrics["steps"]
+
 
 @pytest.mark.parametrize(
     ("architecture", "preset"), [(name, p) for name, ps in GENERATORS.items() for p in ps]
@@ -234,6 +251,15 @@ def test_a_reader_is_tried_on_real_images_that_its_members_were_not_trained_on(
     assert 0.2 < np.mean(per_member) < 1
 
 
+def test_one_image_a_class_leaves_nothing_to_try_its_reader_on(
+    some_digits: LabelledImages, tmp_path: Path
+) -> None:
+    _, first = np.unique(some_digits.labels, return_index=True)
+    plan = with_overrides(Plan(), ["reader_steps=2", "rendered=false", "recipes.reader.rendered=0"])
+    assert train.fit_reader(some_digits.subset(first), plan, 0, tmp_path / "reader") is None
+    assert len(load_reader(tmp_path / "reader").members) == 1
+
+
 def test_one_line_leaves_nothing_to_try_its_reader_on(
     line_options: list[str], tmp_path: Path
 ) -> None:
@@ -251,6 +277,20 @@ def test_a_band_that_does_not_rise_is_refused_before_anything_is_read(
     with pytest.raises(ConfigError, match="reader_band"):
         train.main(["line_saae", *line_options, *out, "--reader-band", "0.9", "0.1"])
     train.main(["line_saae", *line_options, *out, "--reader-band", "0.1", "0.9"])
+
+
+def test_readers_of_text_may_be_of_full_size(tmp_path: Path) -> None:
+    words = ["--out", str(tmp_path / "reg/words"), "--reader-size", "full", "--reader-steps", "7"]
+
+    def chosen(architecture: str) -> Any:
+        arguments = train.parser().parse_args([architecture, *words])
+        return train.choose_readers(arguments, GENERATORS[architecture]["labelmint"])
+
+    plan = chosen("line_saae")
+    assert (plan.recognizer, plan.reader_steps) == (SIZES["full"], 7)
+    for other in ("saae", "vae_gan"):
+        with pytest.raises(ConfigError, match="--reader-size goes with line_saae"):
+            chosen(other)
 
 
 def test_a_generator_listens_to_a_recognizer_that_is_trained_beforehand(

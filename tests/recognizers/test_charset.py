@@ -32,17 +32,24 @@ def test_repeats_are_merged_unless_a_blank_parts_them() -> None:
     assert charset.collapse([0, 0]) == ""
 
 
-@pytest.mark.parametrize("text", ["caf\u00e9", "a b", "semi-", "a\tb"])
+@pytest.mark.parametrize("text", ["caf\u00e9", "semi-", "a\tb", "a\u3000b"])
 def test_a_character_outside_the_alphabet_is_named_with_its_text(text: str) -> None:
     with pytest.raises(LabelError, match="index 1"):
         WORDS.encode(["fine", text])
     assert not WORDS.knows(text)
 
 
-def test_an_empty_text_is_refused() -> None:
+def test_spaces_between_words_are_not_read() -> None:
+    np.testing.assert_array_equal(WORDS.encode(["no exit"])[0], WORDS.encode(["noexit"])[0])
+    assert WORDS.knows("no exit")
+    assert WORDS.comparable("no exit") == "noexit"
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_text_is_refused(text: str) -> None:
     with pytest.raises(LabelError, match="empty one at index 0"):
-        WORDS.encode([""])
-    assert not WORDS.knows("")
+        WORDS.encode([text])
+    assert not WORDS.knows(text)
 
 
 def test_comparison_passes_over_case_and_what_does_not_count() -> None:

@@ -177,6 +177,32 @@ def test_utility_is_real_accuracy_for_honest_images_and_none_for_mislabelled_one
     assert MEASURES["utility"](evaluated["real"])["train_on_generated"] == honest["train_on_real"]
 
 
+def test_the_real_pupil_learns_as_many_images_of_each_class_or_all_there_are(
+    generators, referee, data, monkeypatch
+):
+    taught = []
+    train = referees.train_embedder
+
+    def learn(kind, images, *rest, **more):
+        taught.append(np.bincount(images.labels).tolist())
+        return train(kind, images, *rest, **more)
+
+    monkeypatch.setattr(referees, "train_embedder", learn)
+    sections = [
+        MEASURES["utility"](Evaluated(sampler, referee, 60))
+        for sampler in (None, generators["honest"], generators["copies"])
+    ]
+    assert [part for part in taught if sum(part) < 180] == [[20, 20, 20]], "once for all bundles"
+    real, honest, _ = sections
+    assert real["learned"] == honest["learned"] == 60
+    assert real["train_on_generated"] == honest["train_on_real"]
+    fewer = (data.splits != "train") | (data.labels < 2) | (np.arange(len(data)) < 15)
+    few = data.subset(np.flatnonzero(fewer))
+    uneven = Referee(few, "character", Budget(steps=1), 0, referee.folder.parent)
+    assert uneven.pupil(20)[1] == 20 + 20 + 5
+    assert uneven.pupil(60) == (uneven.judge, 60 + 60 + 5)
+
+
 def test_diversity_is_that_of_real_images_or_nothing(evaluated):
     assert MEASURES["diversity"](evaluated["honest"])["of_real"] == pytest.approx(1, abs=0.3)
     assert MEASURES["diversity"](evaluated["one image"])["of_real"] == pytest.approx(0, abs=0.01)

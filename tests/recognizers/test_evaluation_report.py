@@ -113,6 +113,19 @@ def test_the_words_name_the_strongest_attack_and_whether_it_tells_anything():
     assert "tells no training images from others: AUC 0.52" in harmless[-1]
 
 
+def test_the_words_tell_how_many_images_each_recognizer_learned():
+    def utility(accuracy: float, **more: int) -> dict[str, object]:
+        return {"utility": summarize([{"train_on_generated": accuracy, **more}])}
+
+    assert in_words(utility(0.5, learned=2000), utility(0.9, learned=1500)) == [
+        "A recognizer trained on 2,000 of them alone reads 50.0 % of real images right; trained "
+        "on 1,500 of the real training images, 90.0 %."
+    ]
+    (before,) = in_words(utility(0.5), utility(0.9))
+    assert "trained on them alone" in before
+    assert "trained on the real training images, 90.0 %." in before
+
+
 def verdict(found: float, real: float) -> str:
     """Intervals reach 0.05 either way, in pairs 0.025: 0.057 and 0.029 for the best of two."""
     sections = (
@@ -148,6 +161,35 @@ def test_tables_have_real_images_first_and_leave_out_what_was_not_measured():
     assert "| digits/1 | 80.0 % ± 14.1 % |" in text
     assert "GAN-train" not in text
     assert text.count("| real, held out |") == 3  # labels, copies, attacks
+
+
+FEW = "90 images do not determine a covariance in 128 dimensions, so there is no FID; read KID."
+
+
+def fidelity(note: str | None) -> dict[str, object]:
+    keys = ("kid_thousandfold", "kid_noise_thousandfold", "precision", "recall", "density")
+    space = {**dict.fromkeys((*keys, "coverage"), 0.5), "fid": None, "note": note}
+    return {"domain": space, "inception": {**space, "fid": 3.0, "note": None}}
+
+
+def test_a_missing_distance_is_explained_once_under_its_table():
+    found = {"fidelity": summarize([fidelity(FEW)])}
+    text = format_measures({"real": found, "bundles": {"digits/1": {"measures": found}}})
+    rows = "| digits/1 | – | 0.5 | 0.5 | 50.0 % | 50.0 % | 0.50 | 50.0 % |"
+    assert f"{rows}\n\n{FEW}\n\nThe same in Inception's features" in text
+    assert text.count(FEW) == 1
+    enough = {"fidelity": summarize([fidelity(None)])}
+    text = format_measures({"real": enough, "bundles": {"digits/1": {"measures": enough}}})
+    assert "covariance" not in text
+
+
+def test_what_was_not_measured_is_told_under_the_tables():
+    text = format_measures(report_of(0.9, left_out={"fidelity": "too few."}))
+    assert text.endswith(
+        "\nFidelity was not measured: too few.\n"
+        "digits/1: Utility was not measured: too few images.\n"
+        "<other>: Utility was not measured: too few images.\n"
+    )
 
 
 @pytest.fixture
@@ -202,6 +244,15 @@ def test_a_card_says_what_the_bundle_is_and_how_it_was_measured(tmp_path: Path):
         "| this bundle | 90.0 % |", "    python -m x", "not differentially private",
     ):  # fmt: skip
         assert text in card
+
+
+def test_a_card_says_why_a_distance_is_missing(tmp_path: Path):
+    found = summarize([fidelity(FEW)])
+    new = {"fidelity": {"section": found, "real": found, "data": "digits:", "seeds": [0],
+                        "command": "python -m x"}}  # fmt: skip
+    card = card_files("digits/1", INFO, tmp_path, new)[CARD_FILE]
+    assert f"50.0 % |\n\n{FEW}\n\nOn digits:" in card
+    assert card.count(FEW) == 1
 
 
 def test_a_card_tells_the_licence_of_the_training_images(tmp_path: Path):

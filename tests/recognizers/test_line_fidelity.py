@@ -17,11 +17,11 @@ from recognizers.ctc import Readings
 from recognizers.fit import Budget
 from recognizers.line_fidelity import (
     LineJudge,
-    LineRow,
     format_line_table,
     nearest_grid,
     style_grid,
 )
+from recognizers.text_metrics import share_interval
 
 SHAPE = LineShape(least_width=96, most_width=96)
 
@@ -119,7 +119,7 @@ def test_lines_like_real_ones_stand_beside_the_other_half(
     assert row.kid_thousandfold < worst.kid_thousandfold
     assert row.coverage > worst.coverage
     table = format_line_table([real, row])
-    assert "| real, held out | 24 | 100.0% |" in table
+    assert "| real, held out | 24 | 100.0% (86.2% to 100.0%) |" in table
     assert "trained on others" in table
 
 
@@ -139,14 +139,35 @@ def test_a_perfect_generator_scores_as_real_lines_do_however_many_it_draws(
     table = format_line_table([real, row])
     assert f"| {count} | " in table
     assert f"| {5 * count} | " in table
-    assert f"% of {len(judge.tested)} |" in table
+    assert f"%) of {len(judge.tested)} |" in table
 
 
-def test_the_frechet_distance_is_told_where_there_are_lines_enough_for_it() -> None:
-    row = LineRow("generated", 300, 0.5, 0.9, 1.234, 0.0, 1, 1, 1, 1, 300, 0.0, None, 10, 10, 0.5)
-    told = format_line_table([row, replace(row, lines=24, fid=None)]).splitlines()
+def test_a_missing_frechet_distance_is_explained_under_the_table(judge: LineJudge) -> None:
+    row = judge.real_row()
+    few = "24 images do not determine a covariance in 256 dimensions, so there is no FID; read KID."
+    assert (row.fid, row.note) == (None, few)
+    enough = replace(row, fid=1.234, note=None)
+    told = format_line_table([enough, row, row]).splitlines()
     place = told[0].split(" | ").index("FID")
-    assert [line.split(" | ")[place] for line in told[2:]] == ["1.23", "–"]
+    assert [line.split(" | ")[place] for line in told[2:5]] == ["1.23", "–", "–"]
+    assert told[5:] == ["", few]
+    assert format_line_table([enough]).count("\n") == 3
+
+
+def test_shares_have_their_interval_over_groups_of_held_out_lines(
+    judge: LineJudge, reads_right: dict[bytes, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = judge.other
+    images = other.images()[: len(other) // 2]
+    reads_right |= {i.tobytes(): t for i, t in zip(images, other.texts, strict=False)}
+    row = judge.real_row()
+    right = np.arange(len(other)) < len(images)
+    assert (row.read, row.read_ci95) == (0.5, share_interval(right * 1.0, other.groups))
+    low, high = row.teaches_ci95
+    assert 0 < low < row.teaches < high < 1
+    two = right.astype(np.str_)  # each group is read as a whole
+    monkeypatch.setattr(judge, "other", replace(other, groups=two))
+    assert judge.real_row().read_ci95 == share_interval(right * 1.0, two) != row.read_ci95
 
 
 def test_held_out_lines_of_one_group_cannot_be_parted(data: LineData) -> None:

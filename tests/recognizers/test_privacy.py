@@ -1,5 +1,7 @@
 """A planted memoriser is caught, an independent generator is not accused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -11,7 +13,6 @@ from recognizers.privacy import (
     NEAR,
     Attack,
     NearCopies,
-    area_under_curve,
     attack_members,
     halves,
     match_classes,
@@ -68,15 +69,21 @@ def test_an_independent_generator_is_not_accused(calibrated):
     assert attack.ci95[0] < 0.5 < attack.ci95[1]
 
 
+def attack_by(positives: np.ndarray, negatives: np.ndarray, groups: Any = None) -> Attack:
+    """The attack that gives members and others these scores."""
+    return attack_members((-positives, -negatives), "points", groups=groups)
+
+
 def test_the_area_is_scikit_learns_and_ties_count_half():
     rng = np.random.default_rng(0)
     positives, negatives = rng.normal(0.5, 1, 80), rng.normal(0, 1, 50)
     positives[:9] = negatives[:9]
-    area, _ = area_under_curve(positives, negatives)
+    area = attack_by(positives, negatives).auc
     truth = np.r_[np.ones(80), np.zeros(50)]
     assert area == pytest.approx(roc_auc_score(truth, np.r_[positives, negatives]))
-    assert area_under_curve(np.zeros(5), np.zeros(4)) == (0.5, (0.5, 0.5))
-    assert area_under_curve(np.ones(5), np.zeros(4)) == (1, (1, 1))
+    for share, scores in ((0.5, np.zeros(5)), (1, np.ones(5))):
+        sure = attack_by(scores, np.zeros(4))
+        assert (sure.auc, sure.ci95) == (share, (share, share))
 
 
 def test_the_interval_holds_the_true_area_in_95_of_100_draws():
@@ -84,7 +91,7 @@ def test_the_interval_holds_the_true_area_in_95_of_100_draws():
     truth = 0.6382  # Φ(0.5 / √2)
     held = 0
     for _ in range(1000):
-        _, (low, high) = area_under_curve(rng.normal(0.5, 1, 60), rng.normal(0, 1, 40))
+        low, high = attack_by(rng.normal(0.5, 1, 60), rng.normal(0, 1, 40)).ci95
         held += low <= truth <= high
     assert 930 <= held <= 970
 
@@ -98,7 +105,7 @@ def test_images_of_one_group_do_not_pass_for_as_many_groups():
         people = rng.normal(size=24)
         scores = [people[side] + 0.3 * rng.normal(size=240) for side in groups]
         for name, of in (("images", None), ("groups", groups)):
-            _, (low, high) = area_under_curve(*scores, groups=of)
+            low, high = attack_by(*scores, groups=of).ci95
             held[name] += low <= 0.5 <= high
     assert held["images"] < 0.6 * 300
     assert 0.92 * 300 <= held["groups"] <= 0.99 * 300
@@ -109,15 +116,15 @@ def test_what_a_group_has_on_both_sides_is_told_of_it_once():
     rng = np.random.default_rng(0)
     people = np.repeat(rng.normal(size=30), 4)
     of = np.repeat(np.arange(30), 4)
-    _, apart = area_under_curve(people, people, groups=(of, of + 30))
-    area, together = area_under_curve(people, people, groups=(of, of))
-    assert area == 0.5
-    assert np.ptp(together) < 1e-9 < 0.2 < np.ptp(apart)
+    apart = attack_by(people, people, groups=(of, of + 30))
+    together = attack_by(people, people, groups=(of, of))
+    assert together.auc == 0.5
+    assert np.ptp(together.ci95) < 1e-9 < 0.2 < np.ptp(apart.ci95)
 
 
 def test_one_group_alone_has_no_interval():
     with pytest.raises(DataError, match="at least 2 groups each, got 2 and 1"):
-        area_under_curve(np.arange(4.0), np.arange(3.0), (np.arange(4) % 2, np.zeros(3)))
+        attack_by(np.arange(4.0), np.arange(3.0), (np.arange(4) % 2, np.zeros(3)))
 
 
 def test_what_real_images_tell_too_is_taken_off_in_pairs():

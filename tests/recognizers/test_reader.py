@@ -73,6 +73,19 @@ def test_each_member_is_trained_without_its_fold():
         assert set(labels[list(rows)]) == {0, 1, 2}
 
 
+def test_where_there_is_one_fold_one_member_is_trained_on_everything():
+    data = LabelledImages.from_arrays(images(3), np.arange(3), "abc", splits=["train"] * 3)
+    given = []
+
+    def fit_without(rows, fold):
+        given.append((rows.tolist(), fold))
+        return Says(0, 1.0)
+
+    reader = train_reader(data, folds_of(data.labels), fit_without)
+    assert given == [([0, 1, 2], 0)]
+    assert len(reader.members) == 1
+
+
 @pytest.fixture(params=[CharacterRecognizer, FaceRecognizer], ids=["character", "face"])
 def saved(tmp_path, request):
     members = [request.param(3, (16, 16), 1).eval() for _ in range(2)]

@@ -74,6 +74,35 @@ def test_every_arm_is_trained_alike_and_kept(run: TextRun, monkeypatch: pytest.M
     assert not fits
 
 
+def test_real_lines_too_narrow_for_their_text_are_left_out_of_training(
+    some_plates: TextImages, plates_scenario: TextScenario, tiny_text_plan: TextPlan, tmp_path: Path
+) -> None:
+    train = np.flatnonzero(some_plates.splits == "train")
+    long = tuple("京A12345" * 4 if row < 10 else text for row, text in enumerate(some_plates.texts))
+    draw = plates_scenario.draw(3)
+    run = TextRun(
+        plates_scenario,
+        replace(draw, train=replace(some_plates, texts=long).subset(train)),
+        3,
+        tiny_text_plan,
+        tmp_path / "run",
+        say=quiet,
+    )
+    model = run.train(TextRecipe(augmentation="none"), seed=0)
+    alone = TextRun(
+        plates_scenario,
+        replace(draw, train=some_plates.subset(train[10:])),
+        3,
+        tiny_text_plan,
+        tmp_path / "alone",
+        say=quiet,
+    ).train(TextRecipe(augmentation="none"), seed=0)
+    for name, weights in model.state_dict().items():
+        np.testing.assert_array_equal(weights.numpy(), alone.state_dict()[name].numpy())
+    with pytest.raises(DataError, match="wide enough for their texts, got none of 10"):
+        run.train(TextRecipe(), seed=0, rows=np.arange(10))
+
+
 def test_test_lines_are_read_by_beam_where_the_plan_says_so(
     run: TextRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

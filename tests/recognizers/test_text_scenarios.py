@@ -15,6 +15,7 @@ from recognizers.text_scenarios import (
     Plates,
     TextScenario,
     Words,
+    lines_scenario,
 )
 
 IMAGE = np.zeros((8, 16, 3), np.uint8)
@@ -130,3 +131,40 @@ def test_the_data_at_hand_are_those_of_the_scenario(name: str) -> None:
         assert draw.dev is None
     charset = TEXT_SCENARIOS[name].charset
     assert all(charset.knows(text) for text in draw.train.texts + draw.test.texts)
+
+
+def own_lines(monkeypatch: pytest.MonkeyPatch, train: list[str], test: list[str]) -> TextImages:
+    splits = ["train"] * len(train) + ["test"] * len(test)
+    data = TextImages.from_images([IMAGE] * len(splits), train + test, splits=splits)
+    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, **how: data)
+    return data
+
+
+def test_anybodys_words_are_read_in_the_characters_of_their_training_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own_lines(monkeypatch, ["No exit", "don't"], ["Exit-9"])
+    scenario = lines_scenario("zip:x", "words")
+    assert scenario.charset.training == "".join(sorted("noexitd'"))
+    assert scenario.charset.comparable("EXIT-9") == "exit-9", "what cannot be read is misread"
+    assert (scenario.shape.least_width, scenario.shape.most_width) == (48, 160)
+    draw = scenario.draw(0)
+    assert (len(draw.train), len(draw.test), draw.others) == (2, 1, {})
+
+
+def test_anybodys_plates_are_read_in_the_characters_of_their_layout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own_lines(monkeypatch, ["京AD12345", "沪BF00001"], ["粤CA99999"])
+    scenario = lines_scenario("zip:x", "plates-cn-green", (48, 160))
+    assert {"粤", "C", "7"} <= set(scenario.charset.training)
+    shape = scenario.shape
+    assert (shape.height, shape.least_width, shape.most_width) == (48, 160, 160)
+
+
+def test_lines_that_their_layout_cannot_write_are_refused_with_examples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own_lines(monkeypatch, ["BB-A 123", "京AD12345"], ["京AD12346"])
+    with pytest.raises(DataError, match=r"at least 2 training lines .* such as 'BB-A 123'"):
+        lines_scenario("zip:x", "plates-cn-green")

@@ -6,6 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
+from augment.data.lines import draw_contents
 from augment.errors import RequestError
 from augment.images import encode_png
 from serving import client as line_client
@@ -39,7 +40,8 @@ def test_the_client_asks_for_given_and_for_random_lines(url, tmp_path):
 
 def test_the_client_asks_for_lines_in_the_style_of_an_image(url, tmp_path):
     picture = tmp_path / "style.png"
-    picture.write_bytes(encode_png(np.full((40, 120, 3), 90, np.uint8)))
+    ink = draw_contents(["Maple"], size=(40, 120), looks=[0])[0]
+    picture.write_bytes(encode_png(ink.repeat(3, axis=2)))
     out, texts = tmp_path / "styled.zip", ["Hotel", "Open"]
     line_client.stylize(
         url, "words", picture, texts, out=out, image_text="Maple", seed=1, progress=False

@@ -91,6 +91,15 @@ def test_what_the_style_image_says_tells_how_it_stands(service):
     assert upright.content != leaning.content
 
 
+def test_a_text_that_the_style_image_does_not_say_is_refused(service):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 100, 3), np.uint8)
+    status, message = refusal(
+        service.post("/v1/models/words/stylize", **form(["a"], noise, image_text="Hotel"))
+    )
+    assert status == 422
+    assert "expected a style image that says 'Hotel'" in message
+
+
 @pytest.mark.parametrize("text", ["", "a\tb", "שלום", "M" * 60, "M" * 10_000])
 def test_what_the_style_image_cannot_say_is_refused_by_its_name(service, text):
     answer = service.post("/v1/models/words/stylize", **form(["a"], image_text=text))

@@ -35,6 +35,13 @@ def test_a_list_is_used_up_before_a_text_comes_again(tmp_path: Path) -> None:
     assert len({tuple(texts) for texts in rounds}) > 2
 
 
+def test_a_list_without_a_seed_comes_in_its_own_order(tmp_path: Path) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("two\n\none\ntwo\n", encoding="utf-8")
+    sampler = from_list(path, None)
+    assert [sampler(index) for index in range(6)] == ["two", "one", "two"] * 2
+
+
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00"])
 def test_a_list_without_texts_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "texts.txt"

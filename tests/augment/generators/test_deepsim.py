@@ -63,7 +63,7 @@ def test_an_inversions_bundle_knows_the_shape_of_features_but_holds_no_foreign_n
     config = make_config("inversion", f"model.network={SQUEEZED}")
     trained, folder = make_bundle(tmp_path, data, config)
     info, model, _ = open_bundle(folder)
-    assert info.model["features"] == [128, 15, 19]
+    assert info.model["features"] == [128, 55, 69]
     images = to_tensor(data.images())
     with pytest.raises(ConfigError, match="inverts untrained"):
         model(images)
