@@ -29,14 +29,18 @@ class StoredReader(NamedTuple):
     tensors: dict[str, Tensor]  # of member 0 by the names "0.…", and so on
 
     def members(self, build: Callable[[], Network], device: str | torch.device) -> list[Network]:
-        """The members in eval mode, each built anew and given its weights."""
+        """The members in eval mode, each built anew and given its weights.
+
+        They lie in memory as ``recognizers.fit.optimize`` left them, so that they read the same.
+        """
         members = []
         for index in range(self.description["members"]):
             member, prefix = build(), f"{index}."
             member.load_state_dict(
                 {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
             )
-            members.append(member.eval().to(device))
+            member.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            members.append(member.eval())
         return members
 
 
