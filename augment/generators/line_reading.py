@@ -15,6 +15,10 @@ from augment.images import Pixels
 
 __all__ = ["CountingReader", "Judged", "LineReader", "draw_lines"]
 
+CHUNK, FREE_CHUNK = 512, 4096
+"""Lines drawn at a time. Those of a width share batches of one size, filled up by repeating lines;
+free text has some sixteen widths, and few lines to try again would mostly be such filling."""
+
 
 class Judged(NamedTuple):
     """What a reader says of lines."""
@@ -93,7 +97,7 @@ def draw_lines(
     select: StyleSelection | None = None,
     tally: Tally | None = None,
     max_factor: int = 4,
-    chunk: int = 512,
+    chunk: int | None = None,
 ) -> Iterator[LineSamples]:
     """Draw lines 0 to ``count`` - 1, verified by a reader if one is given.
 
@@ -109,7 +113,7 @@ def draw_lines(
         select: which styles of the bank may be drawn; None: all.
         tally: filled in while drawing.
         max_factor: candidates at most, per line.
-        chunk: lines drawn at a time.
+        chunk: lines drawn at a time; None: ``CHUNK``, of free text ``FREE_CHUNK``.
 
     Yields:
         The kept lines among some candidates.
@@ -118,6 +122,8 @@ def draw_lines(
         ConfigError: ``max_factor`` or ``chunk`` below 1.
         RequestError: a text that the bundle cannot write, or a selection of nothing.
     """
+    if chunk is None:
+        chunk = FREE_CHUNK if sampler.layout.is_free else CHUNK
     if chunk < 1:
         raise ConfigError(f"chunk must be at least 1; got {chunk}.")
     tally = Tally() if tally is None else tally

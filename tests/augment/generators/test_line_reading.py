@@ -6,9 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from augment.data.layouts import load_layout
 from augment.errors import ConfigError
 from augment.generate import Tally
-from augment.generators.line_reading import CountingReader, Judged, draw_lines
+from augment.generators.line_reading import (
+    CHUNK,
+    FREE_CHUNK,
+    CountingReader,
+    Judged,
+    draw_lines,
+)
 from augment.generators.line_sampler import LineSamples
 from augment.images import Pixels
 
@@ -16,12 +23,16 @@ from augment.images import Pixels
 class KnownSampler:
     """Draws each sample as one pixel, its index; its style is of fold index % 2."""
 
+    def __init__(self, layout: str = "plates-cn") -> None:
+        self.layout, self.sizes = load_layout(layout), list[int]()
+
     def draw_texts(
         self, texts: Sequence[str], indices: np.ndarray, seed: int, **how: Any
     ) -> LineSamples:
         count = len(texts)
+        self.sizes.append(count)
         return LineSamples(
-            [np.full((1, 1, 1), index, np.uint8) for index in indices],
+            [np.full((1, 1, 1), index % 251, np.uint8) for index in indices],
             tuple(texts),
             indices,
             np.full(count, seed),
@@ -70,6 +81,14 @@ def test_no_two_candidates_of_a_text_are_the_same_sample() -> None:
     lines, tally = drawn(["a"] * 4, reader=KnownReader(least=6), chunk=3)
     assert sorted(lines) == [("a", 6), ("a", 7), ("a", 8), ("a", 9)]
     assert (tally.made, tally.dropped) == (4 + 4 + 2, 6)
+
+
+def test_free_text_whose_widths_differ_is_drawn_in_larger_chunks() -> None:
+    for layout, size in (("plates-cn", CHUNK), ("words", FREE_CHUNK)):
+        sampler = KnownSampler(layout)
+        parts = draw_lines(sampler, lambda line: "a", FREE_CHUNK + 1, 7)  # type: ignore[arg-type]
+        assert [line for part in parts for line in part.indices] == [*range(FREE_CHUNK + 1)]
+        assert sampler.sizes == [size] * (FREE_CHUNK // size) + [1]
 
 
 def test_what_is_short_is_told_by_text() -> None:
