@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from augment.data.texts import Lines
+from augment.images import Pixels
 from recognizers.gain import ArmResult, GainReport, measure_gain
 from recognizers.mixing import LabelledPixels
 from recognizers.nearest import nearest_images
@@ -29,7 +31,7 @@ __all__ = ["build_text_report", "format_text_scores", "take_text_pictures"]
 
 NOTHING = "∅"
 """How a report shows a character that was not read, or one that is not there."""
-SHOWN = 6
+SHOWN = 16
 """Real and generated lines shown beside each other."""
 NEIGHBOURS = 24
 """Generated lines shown beside the training line most like them."""
@@ -104,13 +106,26 @@ def take_text_pictures(run: TextRun) -> Pictures:
     some = np.sort(rng.permutation(len(pixels))[:SHOWN])
     shown = np.sort(rng.permutation(len(pixels))[:NEIGHBOURS])
     nearest, distances = nearest_images(pixels.images[shown], real.pixels)
+    made = generated.lines
     return Pictures(
-        [ClassPictures("lines", real.pixels[some_real], pixels.images[some])],
         [
-            Neighbour(generated.texts[row], pixels.images[row], real.pixels[index], float(distance))
+            ClassPictures(
+                f"{run.draw.train.texts[known]} | {generated.texts[row]}",
+                _own(real, known)[None],
+                _own(made, row)[None],
+            )
+            for known, row in zip(some_real.tolist(), some.tolist(), strict=False)
+        ],
+        [
+            Neighbour(generated.texts[row], _own(made, row), _own(real, index), float(distance))
             for row, index, distance in zip(shown, nearest, distances, strict=True)
         ],
     )
+
+
+def _own(lines: Lines, row: int) -> Pixels:
+    """One line without its padding."""
+    return lines.pixels[row, :, : lines.widths[row]]
 
 
 def _gain(run: TextRun, cells: Sequence[TextCell], which: str) -> GainReport:

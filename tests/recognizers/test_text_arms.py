@@ -229,7 +229,14 @@ def test_a_report_tells_gain_characters_and_rare_provinces(
     shares = report["scores"]["real"]
     assert all(0 <= shares[name] <= 1 for name in ("character_accuracy", "one_minus_ned"))
 
-    page = write_report(tmp_path / "report", report, take_text_pictures(runs[0]))
+    pictures = take_text_pictures(runs[0])
+    for row in pictures.by_class:
+        real, made = row.name.split(" | ")
+        assert real in runs[0].draw.train.texts
+        assert made in runs[0].generated().texts
+        assert row.real.shape == row.generated.shape == (1, 32, 96, 3)
+    assert len(pictures.by_class) == len(runs[0].generated())
+    page = write_report(tmp_path / "report", report, pictures)
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == json.loads(
         json.dumps(report)
     )
