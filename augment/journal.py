@@ -44,8 +44,7 @@ class Journal:
     def __init__(self, path: Path, claim: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        self.path, self.answered = path, 0
-        self._file, self._replays = path.open("r+b"), True
+        self.path, self._file, self._replays = path, path.open("r+b"), True
         text = json.dumps(claim, sort_keys=True)
         begun = self._next()
         if begun is None:
@@ -97,7 +96,6 @@ class Journal:
                     f"{self.path} was begun by a job that drew other images; repeat its command "
                     "as it was, or remove the file to start anew."
                 )
-            self.answered += 1
             return make(values)
 
         return cast(Thing, _Followed(thing, method, call))

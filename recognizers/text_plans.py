@@ -7,6 +7,7 @@ cross-validation inside it, the same number for every arm. Test lines take no pa
 from recognizers.arm_runs import default_recipes
 from recognizers.text_arms import TextPlan
 from recognizers.text_mixing import TextRecipe
+from recognizers.text_scenarios import LINES, TEXT_SCENARIOS
 
 __all__ = ["text_candidates", "text_plan_for"]
 
@@ -44,16 +45,16 @@ def text_plan_for(scenario: str) -> TextPlan:
     return _PLANS[scenario]
 
 
-_SYNTHETIC_FIRST = default_recipes(TextRecipe) | {
-    "rendered": TextRecipe(rendered=1.0, real_only_after=SYNTHETIC_FIRST),
-    "synthetic": TextRecipe(rendered=0.5, generated=0.5, real_only_after=SYNTHETIC_FIRST),
-}
-
-_PLANS: dict[str, TextPlan] = {
-    "plates": TextPlan(recipes=_SYNTHETIC_FIRST),
-    "words": TextPlan(recipes=_SYNTHETIC_FIRST),
-    "lines": TextPlan(recipes=_SYNTHETIC_FIRST),
-}
+_PLANS: dict[str, TextPlan] = dict.fromkeys(
+    (*TEXT_SCENARIOS, LINES),
+    TextPlan(
+        recipes=default_recipes(TextRecipe)
+        | {
+            "rendered": TextRecipe(rendered=1.0, real_only_after=SYNTHETIC_FIRST),
+            "synthetic": TextRecipe(rendered=0.5, generated=0.5, real_only_after=SYNTHETIC_FIRST),
+        }
+    ),
+)
 """Plates: the best of those tried on dev lines of draw 100. Words: the better of two for the
 rendered arm, on a third of the training words; the synthetic arm takes it over (EXPERIMENTS.md).
 Anybody's lines: the same, untried."""
