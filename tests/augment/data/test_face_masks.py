@@ -62,11 +62,20 @@ def test_grabcut_finds_face_and_hair_and_leaves_the_ground(side: int, channels: 
 
 
 def test_a_face_mask_depends_on_its_image_alone() -> None:
-    data, _ = faces(5)
+    data, _ = faces(20)  # cut by as many threads as there are cores
     masks = GrabCutMasks()
     together = masks.find(data)
     cv2.setRNGSeed(7)
-    np.testing.assert_array_equal(masks.find(data, [4, 1]), together[[4, 1]])
+    np.testing.assert_array_equal(masks.find(data, [14, 1]), together[[14, 1]])
+    alone = np.concatenate([masks.find(data, [index]) for index in range(len(data))])
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_faces_beyond_one_chunk_get_their_own_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, _ = faces(5)
+    whole = GrabCutMasks().find(data)
+    monkeypatch.setattr("augment.data.face_masks._CHUNK", 2)
+    np.testing.assert_array_equal(GrabCutMasks().find(data), whole)
 
 
 def test_holes_in_a_face_are_filled() -> None:
