@@ -31,6 +31,7 @@ __all__ = [
     "in_submitted_job",
     "job_parser",
     "local_path",
+    "pin_version",
     "print_plan",
     "read_settings",
     "run_job",
@@ -257,6 +258,20 @@ def find_bundle(location: str) -> Path:
         return Path(location)
     registry, reference = _in_registry(location)
     return registry.fetch(reference)
+
+
+def pin_version(location: str) -> str:
+    """The same location with the version that is the newest now, where it names none.
+
+    Raises:
+        BundleNotFoundError, ConfigError: as of ``find_bundle``.
+    """
+    location = absolute_location(location, "BUNDLE").rstrip("/")
+    if (Path(location) / "config.json").is_file():
+        return location
+    registry, reference = _in_registry(location)
+    name, number = registry.resolve(reference)
+    return f"{registry.root}/{name}/{number}"
 
 
 def annotate_bundle(location: str, notes: Mapping[str, str]) -> None:

@@ -63,6 +63,7 @@ from jobs.cli import (
     find_bundle,
     job_parser,
     local_path,
+    pin_version,
     print_plan,
     read_settings,
     run_job,
@@ -127,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = replace(settings, device=choose_device(settings.device))
     out = local_path(arguments.out, "--out")
     names = short_names(arguments.bundles)
-    locations = {name: absolute_location(found, "BUNDLE") for name, found in names.items()}
+    locations = {name: pin_version(found) for name, found in names.items()}
     folders = {name: find_bundle(location) for name, location in locations.items()}
     infos = {name: load_bundle(folder) for name, folder in folders.items()}
     command = shlex.join(["python", "-m", "jobs.evaluate", *(argv or sys.argv[1:])])

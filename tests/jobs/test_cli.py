@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from augment.bundle import Registry
 from augment.config import to_mapping, with_overrides
 from augment.data.texts import open_texts
 from augment.errors import BundleNotFoundError, ConfigError
@@ -177,6 +178,22 @@ def test_a_submitted_job_refuses_relative_paths_in_settings(
 def test_a_bundle_that_is_not_there_is_an_error_that_lists_what_is(tmp_path: Path) -> None:
     with pytest.raises(BundleNotFoundError, match="plates"):
         cli.find_bundle(str(tmp_path / "plates"))
+
+
+def test_a_bundle_keeps_its_version_though_another_is_published_meanwhile(
+    tmp_path: Path, demo_registry: Path
+) -> None:
+    registry = Registry(tmp_path)
+    bundle = Registry(demo_registry).fetch("digits")
+    registry.publish("digits", bundle)
+    pinned = cli.pin_version(f"{tmp_path}/digits")
+    registry.publish("digits", bundle)
+    assert cli.find_bundle(pinned) == tmp_path / "digits/1"
+    assert cli.find_bundle(f"{tmp_path}/digits") == tmp_path / "digits/2"
+    assert cli.pin_version(f"{tmp_path}/digits/1") == pinned
+    assert cli.pin_version(str(bundle)) == str(bundle)  # no registry need be around it
+    with pytest.raises(BundleNotFoundError, match="versions there: 1, 2"):
+        cli.pin_version(f"{tmp_path}/digits/7")
 
 
 def test_bad_input_ends_a_job_with_code_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
