@@ -29,6 +29,8 @@ NONE = "–"
 NO_LABELS = "no labels"
 CHANCE = 0.5
 """AUC of an attack that tells nothing, if training and held-out images are alike by themselves."""
+HARMLESS = 0.1
+"""An attack whose AUC surely leads by less is said to tell nothing."""
 LEVEL = 0.05
 """How often the verdict on a bundle that gives nothing away may say that it does, at most."""
 
@@ -284,36 +286,45 @@ def _privacy_in_words(section: Section, real: Section) -> list[str]:
     Other real images give nothing away, yet an attack with them may miss an AUC of CHANCE:
     training and held-out images differ by themselves. So an attack with generated images has to
     beat both, chance and the same attack with real images; beating one of them proves nothing.
+    That it beats neither says that nothing is told only where its lead is surely below HARMLESS.
     Nor is the best of several attacks as sure as one alone: its intervals are widened (Bonferroni).
     """
     attacks = section["attacks"].values()
     usual = {found["space"]: found["auc"]["mean"] for found in real["attacks"].values()}
     wider = norm.ppf(1 - LEVEL / 2 / len(attacks)) / norm.ppf(1 - LEVEL / 2)
 
-    def leads(attack: Section) -> list[tuple[float, float]]:
-        """Over chance and over real images: the estimate, and the lower end of its interval."""
-        auc, low = attack["auc"]["mean"], attack["ci95"]["mean"][0]
+    def leads(attack: Section) -> list[tuple[float, float, float]]:
+        """Over chance and over real images: the estimate, and the ends of its interval."""
+        auc, (low, high) = attack["auc"]["mean"], attack["ci95"]["mean"]
         rival = usual[attack["space"]]
         pair = attack.get("over_real_ci95")  # measures kept from before it was taken have none
-        return [
-            (auc - CHANCE, low - CHANCE),
-            (auc - rival, pair["mean"][0] if pair else low - rival),
-        ]
+        over_real = pair["mean"] if pair else (low - rival, high - rival)
+        return [(auc - CHANCE, low - CHANCE, high - CHANCE), (auc - rival, *over_real)]
 
-    strongest = max(attacks, key=lambda attack: min(lead for lead, _ in leads(attack)))
-    beaten = [lead - wider * (lead - low) > 0 for lead, low in leads(strongest)]
+    strongest = max(attacks, key=lambda attack: min(lead for lead, *_ in leads(attack)))
+    ends = [
+        (lead - wider * (lead - low), lead + wider * (high - lead))
+        for lead, low, high in leads(strongest)
+    ]
+    beaten, most = [low > 0 for low, _ in ends], min(high for _, high in ends)
     if all(beaten):
         told = "gives training images away"
-    elif not any(beaten):
-        told = "tells no training images from others"
-    else:
+    elif any(beaten):
         sure, unsure = ("chance", "other real images")[:: 1 if beaten[0] else -1]
         told = f"proves nothing either way, for it beats {sure} but not surely {unsure}"
+    elif most < HARMLESS:
+        told = "tells no training images from others"
+    else:
+        told = f"proves nothing either way, for of so few images it may lead by up to {most:.2f}"
     auc, space = strongest["auc"]["mean"], strongest["space"]
     how = space + (", calibrated" if strongest["calibrated"] else "")
-    copies = max(found["near_copies"]["mean"] for found in section["memorisation"].values())
+    copies, near_in = max(
+        (found["near_copies"]["mean"], name) for name, found in section["memorisation"].items()
+    )
+    of_real = real["memorisation"][near_in]["near_copies"]["mean"]
     return [
-        f"{copies:.1%} are near-copies of training images (1.0% of other real images are).",
+        f"{copies:.1%} are near-copies of training images, by {near_in} ({of_real:.1%} of other "
+        "real images are).",
         f"The strongest of {len(attacks)} attacks ({how}) {told}: AUC {auc:.2f}; other real images "
         f"score {usual[space]:.2f}.",
     ]

@@ -217,7 +217,7 @@ def attack_members(
         space=space,
         calibrated=calibrated,
         auc=auc,
-        ci95=_inside_unit(auc, _reach(pulls, groups)),
+        ci95=_inside_unit(auc, _reach(pulls, groups) or _reach_of_all(groups)),
         members=count,
         non_members=len(near[1]),
         over_real=over_real,
@@ -260,6 +260,15 @@ def _reach(pulls: Floats, groups: Groups) -> float:
     _, group = np.unique(np.concatenate(groups), return_inverse=True)
     sums = np.bincount(group, weights=np.concatenate(widened))
     return float(t.ppf(0.975, min(counts) - 1) * np.sqrt((sums**2).sum()))
+
+
+def _reach_of_all(groups: Groups) -> float:
+    """The same where all members are told, or none from another, and no score pulls.
+
+    That is how far a share may be from 1 of which all trials came out well, as many as the side
+    of fewer groups has groups (Clopper and Pearson, 1934).
+    """
+    return float(1 - 0.025 ** (1 / min(len(np.unique(side)) for side in groups)))
 
 
 def _inside_unit(auc: float, reach: float) -> tuple[float, float]:

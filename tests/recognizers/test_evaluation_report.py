@@ -38,12 +38,15 @@ def attack(auc: float, reach: float, real: float, **more: object) -> dict[str, o
     }  # fmt: skip
 
 
-def privacy(auc: float, real: float = 0.5) -> dict[str, object]:
-    near = {"space": "pixels", "generated": 0.2, "held_out": 0.3, "limit": 0.1, "near_copies": 0.0}
+def privacy(
+    auc: float, real: float = 0.5, reach: float = 0.05, copies: float = 0.0
+) -> dict[str, object]:
+    near = {"space": "pixels", "generated": 0.2, "held_out": 0.3, "limit": 0.1}
+    near |= {"near_copies": copies}
     weaker = attack(auc - 0.1, 0.02, real, space="features", calibrated=True)
     return {
         "memorisation": {"pixels": near, "features": near},
-        "attacks": {"pixels": attack(auc, 0.05, real), "features_calibrated": weaker},
+        "attacks": {"pixels": attack(auc, reach, real), "features_calibrated": weaker},
     }
 
 
@@ -145,6 +148,24 @@ def test_an_attack_has_to_beat_both_chance_and_real_images():
     assert "gives training images away" in verdict(0.56, 0.42)
     assert "proves nothing either way" in verdict(0.5, 0.42)
     assert "score 0.42." in verdict(0.5, 0.42)
+
+
+def test_an_attack_on_few_images_is_not_said_to_tell_nothing():
+    real = {"privacy": summarize([privacy(0.5)])}
+    few, some, many = (
+        in_words({"privacy": summarize([privacy(0.55, reach=reach)])}, real)[-1]
+        for reach in (0.25, 0.1, 0.01)
+    )
+    assert "proves nothing either way, for of so few images it may lead by up to 0.19: AUC" in few
+    assert "proves nothing either way, for of so few images it may lead by up to 0.11: AUC" in some
+    assert "gives training images away" in many
+
+
+def test_near_copies_stand_beside_those_among_real_images():
+    found, real = ({"privacy": summarize([privacy(0.5, copies=c)])} for c in (0.041, 0.012))
+    (told, _) = in_words(found, real)
+    assert told.startswith("4.1 % are near-copies of training images, by ")
+    assert told.endswith("(1.2 % of other real images are).")
 
 
 def test_measures_kept_from_before_attacks_were_paired_are_still_put_in_words():

@@ -81,9 +81,17 @@ def test_the_area_is_scikit_learns_and_ties_count_half():
     area = attack_by(positives, negatives).auc
     truth = np.r_[np.ones(80), np.zeros(50)]
     assert area == pytest.approx(roc_auc_score(truth, np.r_[positives, negatives]))
-    for share, scores in ((0.5, np.zeros(5)), (1, np.ones(5))):
-        sure = attack_by(scores, np.zeros(4))
-        assert (sure.auc, sure.ci95) == (share, (share, share))
+    assert attack_by(np.zeros(5), np.zeros(4)).auc == 0.5
+    assert attack_by(np.ones(5), np.zeros(4)).auc == 1
+
+
+def test_few_images_that_are_all_told_still_leave_room_for_doubt():
+    low, high = attack_by(np.ones(10), np.zeros(12)).ci95
+    assert (low, high) == (pytest.approx(0.6915, abs=1e-4), 1.0)  # binomial, 10 of 10
+    assert attack_by(np.ones(1000), np.zeros(1000)).ci95[0] > 0.99
+    low, high = attack_by(np.zeros(10), np.zeros(10)).ci95  # all alike: nothing is known
+    assert low < 0.2
+    assert high > 0.8
 
 
 def test_the_interval_holds_the_true_area_in_95_of_100_draws():
