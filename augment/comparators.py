@@ -177,7 +177,8 @@ class FrozenNetwork(nn.Module):
         """Shape of the features of one image.
 
         Raises:
-            ConfigError: the network cannot take such images, or the layer gives no tensor.
+            ConfigError: the network cannot take such images, or the layer gives no tensor or one
+                that is not finite.
         """
         device = next(self.network.parameters()).device
         try:
@@ -190,6 +191,11 @@ class FrozenNetwork(nn.Module):
             ) from error
         if not isinstance(features, Tensor) or features.ndim < 2:
             raise ConfigError(f"{self.name}: {self.layer} gives no features; name another layer.")
+        if not features.isfinite().all():
+            raise ConfigError(
+                f"{self.name}: expected finite features of {self.layer}, got others of a gray "
+                "image; its weights are damaged."
+            )
         return tuple(features.shape[1:])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

@@ -10,17 +10,25 @@ from typing import Any
 import ray
 
 from augment.bundle import CARD_FILE, READER_FOLDER, load_bundle
+from augment.data.published import OF_PEOPLE
 from augment.errors import AugmentError
 from augment.generators.unlabelled import draws_unlabelled, load_unlabelled_sampler
 from jobs.cli import describe_device, find_bundle
-from jobs.evaluation import Evaluation, write_card
+from jobs.evaluation import DRAW, Evaluation, write_card
 from jobs.ray_context import ray_cluster
+from recognizers.distribution import InceptionFeatures
 from recognizers.evaluation import MEASURES, Evaluated
 from recognizers.evaluation_pictures import take_bundle_pictures
-from recognizers.evaluation_report import format_measures, summarize, write_pages
+from recognizers.evaluation_report import (
+    format_measures,
+    left_out_of,
+    summarize,
+    write_pages,
+)
 from recognizers.pages import write_whole
 from recognizers.reader import load_reader
 from recognizers.referee import Referee
+from recognizers.scenarios import find_scenario
 
 __all__ = ["measure_bundles"]
 
@@ -45,30 +53,35 @@ def measure_bundles(
 ) -> None:
     """Measure, print the tables, and write report.json, report.html and the cards.
 
+    What cannot be measured is told in the report, and the rest goes on.
+
     Args:
         evaluation: bundles, data and settings.
         wanted: what to measure.
         seeds: each trains recognizers of its own and draws anew.
         workers: seeds and bundles at a time; more than 1 run on Ray.
-        strict: a measure that cannot be taken is an error, otherwise a note.
+        strict: a measure that could not be taken is an error too, once all is written.
         command: measures it again.
         others: further tables in the same folder.
         left_out: further tables that could not be made, and why.
 
     Raises:
+        ConfigError: Inception's weights do not fit.
         AugmentError: of a measure, if ``strict``.
     """
     started = time.monotonic()
     asked = [name for name in MEASURES if any(name in names for names in wanted.values())]
+    if evaluation.settings.inception and "fidelity" in asked:
+        InceptionFeatures(Path(evaluation.settings.inception))  # says so before hours have passed
     kind = choose_recognizer(evaluation)
-    real_tasks = [(evaluation, kind, seed, None, asked, strict, False) for seed in seeds]
+    real_tasks = [(evaluation, kind, seed, None, asked, False) for seed in seeds]
     real = _put_together(_spread(_judge, real_tasks, workers))
     possible = {
         name: [measure for measure in names if measure in real["measures"]]
         for name, names in wanted.items()
     }
     tasks = [
-        (evaluation, kind, seed, name, names, strict, seed == seeds[0])
+        (evaluation, kind, seed, name, names, seed == seeds[0])
         for name, names in possible.items()
         for seed in seeds
     ]
@@ -101,6 +114,9 @@ def measure_bundles(
     page = write_pages(evaluation.out, report, pictures)
     _write_cards(evaluation, report)
     print(f"{format_measures(report)}{page}")
+    lacking = left_out_of(report)
+    if strict and lacking:
+        raise AugmentError(f"not all that was asked for was measured. {' '.join(lacking)}")
 
 
 def choose_recognizer(evaluation: Evaluation) -> str:
@@ -116,6 +132,16 @@ def choose_recognizer(evaluation: Evaluation) -> str:
     return "face" if min(evaluation.data.image_size) >= FACE_SIDE else "character"
 
 
+def shows_people(evaluation: Evaluation) -> bool:
+    """Whether the data's classes are people: as published, or by the recognizer that was set."""
+    if evaluation.settings.recognizer is not None:
+        return evaluation.settings.recognizer == "face"
+    scheme, _, rest = evaluation.data.uri.partition(":")
+    if f"{scheme}:" == DRAW:
+        return find_scenario(rest.partition("/")[0]).test_per_class > 0
+    return scheme in OF_PEOPLE
+
+
 def open_referee(evaluation: Evaluation, kind: str, seed: int) -> Referee:
     """The referee of one seed; what it has trained is kept in OUT/judges."""
     settings = evaluation.settings
@@ -127,6 +153,7 @@ def open_referee(evaluation: Evaluation, kind: str, seed: int) -> Referee:
         evaluation.out / "judges",
         inception=Path(settings.inception) if settings.inception else None,
         labelled=not all(_is_unlabelled(evaluation, name) for name in evaluation.bundles),
+        people=shows_people(evaluation),
         device=settings.device,
     )
 
@@ -156,7 +183,6 @@ def _judge(
     seed: int,
     name: str | None,
     measures: Sequence[str],
-    strict: bool,
     pictured: bool,
 ) -> dict[str, Any]:
     """Measure one bundle, or the real half where ``name`` is None, in one seed.
@@ -167,18 +193,20 @@ def _judge(
     evaluation = _at_hand(evaluation)
     referee = open_referee(evaluation, kind, seed)
     images = evaluation.settings.generated
-    evaluated = (
-        Evaluated(None, referee, images, labelled=referee.labelled)
-        if name is None
-        else _open(evaluation, referee, name)
-    )
+    try:
+        evaluated = (
+            Evaluated(None, referee, images, labelled=referee.labelled)
+            if name is None
+            else _open(evaluation, referee, name)
+        )
+    except AugmentError as error:
+        left_out = dict.fromkeys(measures, str(error))
+        return {"bundle": name, "sections": {}, "left_out": left_out, "pictures": None}
     sections, left_out = {}, {}
     for measure in measures:
         try:
             sections[measure] = MEASURES[measure](evaluated)
         except AugmentError as error:
-            if strict:
-                raise
             left_out[measure] = str(error)
     read = bool(set(measures) - {"privacy"})  # pictures alone are no reason to train a judge
     pictures = take_bundle_pictures(evaluated, with_judge=read) if pictured else None

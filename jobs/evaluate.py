@@ -176,7 +176,8 @@ def measure(
 ) -> None:
     """Make the papers' tables, then what is measured of any bundle.
 
-    What cannot be measured is told, and the rest goes on; where it was asked for, it is an error.
+    What cannot be measured is told, and the rest goes on; where it was asked for, it is an error
+    once all else is written.
 
     Args:
         evaluation: of all bundles.
@@ -190,16 +191,15 @@ def measure(
     """
     tables = {table: [n for n in wanted if table in wanted[n]] for table in MEASURES}
     tables = {table: names for table, names in tables.items() if names}
-    left_out = {}
+    left_out: dict[str, AugmentError] = {}
     for table, names in tables.items():
         some = evaluation.only(names)
         try:
             MEASURES[table](some)
         except AugmentError as error:
-            if arguments.only:
-                raise
-            print(f"{table}: not measured. {error}")
-            left_out[table] = str(error)
+            if not arguments.only:
+                print(f"{table}: not measured. {error}")
+            left_out[table] = error
         else:
             some.note(table, command)
     of_any = {n: [m for m in BUNDLE_MEASURES if m in names] for n, names in wanted.items()}
@@ -213,8 +213,10 @@ def measure(
             strict=bool(arguments.only),
             command=command,
             others=[table for table in tables if table not in left_out],
-            left_out=left_out,
+            left_out={table: str(error) for table, error in left_out.items()},
         )
+    elif arguments.only and left_out:
+        raise next(iter(left_out.values()))
     elif left_out.keys() == tables.keys():
         raise DataError(f"no measure can be taken of {', '.join(wanted)}; see above why.")
 

@@ -39,7 +39,7 @@ class EvaluateSettings:
     generated: int = 2_000  # fidelity to privacy: images of a bundle, evenly over its classes
     recognizer: Literal["character", "face"] | None = None  # that judges; None: as bundles' readers
     inception: str | None = None  # fidelity: file of torchvision's inception_v3 weights
-    samples: int = 10_000  # parzen: generated images, of each class the training data's share
+    samples: int = 10_000  # parzen: generated images, at most as many as there are to train on
     validation_images: int = 5_000  # parzen: of the validation split, at most; they choose sigma
     pairs: int = 40  # parzen: samples shown beside their nearest training image
     per_class: int = 20  # faces: generated images of each class

@@ -38,11 +38,13 @@ RESTORED_SIDE = 48
 def measure_parzen(evaluation: Evaluation) -> None:
     """Mean log-likelihood of the test images in nats, and samples beside their nearest image.
 
-    The first row is what as many real training images score: a generator above it does not draw
-    better than real, it draws what the window likes.
+    The first row is what real training images score, as many as are generated: a score grows
+    with their number. A generator above it does not draw better than real, it draws what the
+    window likes.
     """
     settings, data, samplers = evaluation.settings, evaluation.data, evaluation.samplers()
     train, held_back, test = data.split("train"), data.split("val"), data.split("test").images()
+    samples = min(settings.samples, len(train))
     rng = np.random.default_rng(evaluation.seed)
     chosen = rng.permutation(len(held_back))[: settings.validation_images]
     validation = held_back.images(np.sort(chosen))
@@ -52,35 +54,39 @@ def measure_parzen(evaluation: Evaluation) -> None:
         rows.append({"name": name, **asdict(result), **more})
         score = f"{result.log_likelihood:.1f} ± {result.standard_error:.1f}"
         near = [f"{value:.3f}" for value in more.get("nearest", {}).values()] or ["–", "–"]
-        cells.append((name, score, f"{result.sigma:.3f}", *near))
+        cells.append((name, f"{result.samples:,}", score, f"{result.sigma:.3f}", *near))
 
-    real = train.images(np.sort(rng.permutation(len(train))[: settings.samples]))
+    real = train.images(np.sort(rng.permutation(len(train))[:samples]))
     note("real training images", parzen_score(test, validation, real))
     for name, sampler in samplers.items():
-        drawn = draw_like(train, sampler, settings.samples, evaluation.seed)
+        drawn = draw_like(train, sampler, samples, evaluation.seed)
         result = parzen_score(test, validation, drawn)
         shown = drawn[rng.permutation(len(drawn))[: settings.pairs]]
         picture, distances = beside_nearest(shown, train)
         evaluation.show(f"nearest-{name}", picture)
         nearest = {"median": float(np.median(distances)), "least": float(distances.min())}
         note(name, result, digest=sampler.digest, nearest=nearest)
-    columns = ("samples", "log-likelihood, nats", "sigma", "nearest image: median", "least")
+    columns = ("samples", "n", "log-likelihood, nats", "sigma", "nearest image: median", "least")
     evaluation.keep("parzen", {"rows": rows}, markdown_table(columns, cells))
 
 
 def measure_faces(evaluation: Evaluation) -> None:
-    """Table 1 of CVAE-GAN: label fidelity, realism, diversity and near-copies."""
+    """Table 1 of CVAE-GAN: label fidelity, realism, diversity and near-copies.
+
+    Of the classes that have held-out images, each weighing the same in every row.
+    """
     settings, data, samplers = evaluation.settings, evaluation.data, evaluation.samplers()
-    train = data.split("train")
+    train, held_out = data.split("train"), evaluation.held_out()
     judge = train_judge(
         train,
-        evaluation.held_out(),
+        held_out,
         settings.judge_budget,
         seed=evaluation.seed,
         device=settings.device,
     )
-    labels = np.repeat(np.arange(len(data.classes)), settings.per_class)
-    indices = np.tile(np.arange(settings.per_class), len(data.classes))
+    compared = np.unique(held_out.labels)
+    labels = np.repeat(compared, settings.per_class)
+    indices = np.tile(np.arange(settings.per_class), len(compared))
     rows = [judge.real_row()]
     for name, sampler in samplers.items():
         drawn = sampler.draw(labels, indices, evaluation.seed).images

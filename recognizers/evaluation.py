@@ -27,14 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.datasets import LabelledImages
-from augment.errors import RequestError
+from augment.errors import DataError, RequestError
 from augment.generate import Reader, Sampler, Samples
 from augment.images import Pixels
 from recognizers.arrays import load_array, save_arrays
 from recognizers.distribution import compare_sets, describe_difference
 from recognizers.fidelity import class_diversity, read_and_embed, train_embedder
 from recognizers.fit import predict
-from recognizers.metrics import accuracy
+from recognizers.metrics import accuracy, balanced_accuracy
 from recognizers.mixing import LabelledPixels
 from recognizers.nearest import nearest_distances
 from recognizers.privacy import (
@@ -129,6 +129,9 @@ def measure_diversity(evaluated: Evaluated) -> Section:
     """Mean 1 − cos of the judge's embeddings of two images, and of two of a class.
 
     What is compared with real images is the second, or of images without labels the first.
+
+    Raises:
+        DataError: all real images are alike to the judge.
     """
     referee = evaluated.referee
     real, drawn = referee.held_out, evaluated.pixels
@@ -139,6 +142,11 @@ def measure_diversity(evaluated: Evaluated) -> Section:
         usual = class_diversity(of_real, real.labels)
     else:
         usual = class_diversity(of_real, np.zeros(len(real), np.int64))
+    if usual <= 0:
+        raise DataError(
+            "expected real images that differ, got such as the recognizer cannot tell from each "
+            "other; train it for longer (judge_steps)."
+        )
     return {
         "intra_class": found if evaluated.labelled else None,
         "any_two": any_two,
@@ -147,17 +155,21 @@ def measure_diversity(evaluated: Evaluated) -> Section:
 
 
 def measure_labels(evaluated: Evaluated) -> Section:
-    """Share of images that the judge reads as their label, in all and by class."""
+    """Share of images that the judge reads as their label, by class and the mean over classes.
+
+    Every class weighs the same, of real images too, which have more of some than of others.
+    """
     if not evaluated.labelled:
         return NO_LABELS
-    probabilities, labels = evaluated.judged[0], evaluated.pixels.labels
-    read = probabilities.argmax(axis=1)
-    classes = evaluated.referee.classes
+    referee, labels = evaluated.referee, evaluated.pixels.labels
+    read = evaluated.judged[0].argmax(axis=1)
+    classes = referee.classes
     by_class = {
         classes[label]: float((read[labels == label] == label).mean())
         for label in np.unique(labels)
     }
-    section = {"top1": accuracy(read, labels), "by_class": by_class, "read_back": None}
+    top1 = balanced_accuracy(read, labels, referee.compared)
+    section = {"top1": top1, "by_class": by_class, "read_back": None}
     if evaluated.reader is not None and evaluated.samples is not None:
         own, _ = evaluated.reader.read(evaluated.samples.images, evaluated.samples.folds)
         section["read_back"] = accuracy(own, labels)
@@ -170,8 +182,8 @@ def measure_utility(evaluated: Evaluated) -> Section:
     GAN-train: accuracy on held-out real images of a recognizer trained on generated ones alone,
     beside one trained on as many real images of each class, or all there are; "learned" says how
     many the recognizer of "train_on_generated" had, of the real half the real one.
-    GAN-test: accuracy on generated images of a recognizer trained on real ones. Above the real
-    recognizer's own accuracy it says that the images are too easy, or copies.
+    GAN-test: accuracy on generated images of a recognizer trained on real ones, the mean over the
+    classes. Above that on real images it says that the images are too easy, or copies.
     """
     if not evaluated.labelled:
         return NO_LABELS
@@ -191,9 +203,7 @@ def measure_utility(evaluated: Evaluated) -> Section:
         read, _ = predict(model, referee.held_out.images)
         section["train_on_generated"] = accuracy(read, referee.held_out.labels)
         section["learned"] = len(evaluated.pixels)
-    section["test_on_generated"] = accuracy(
-        evaluated.judged[0].argmax(axis=1), evaluated.pixels.labels
-    )
+    section["test_on_generated"] = measure_labels(evaluated)["top1"]
     return section
 
 

@@ -18,7 +18,16 @@ from recognizers.evaluation_pictures import BundlePictures
 from recognizers.pages import page_environment, write_whole
 from recognizers.tables import markdown_table
 
-__all__ = ["TABLES", "Column", "Table", "format_measures", "in_words", "summarize", "write_pages"]
+__all__ = [
+    "TABLES",
+    "Column",
+    "Table",
+    "format_measures",
+    "in_words",
+    "left_out_of",
+    "summarize",
+    "write_pages",
+]
 
 Report = Mapping[str, Any]
 Section = Mapping[str, Any]
@@ -339,10 +348,15 @@ def format_measures(report: Report) -> str:
             columns = ("images", *(column.title for column in table.columns))
             text += f"{table.title}\n\n{markdown_table(columns, rows)}\n"
             text += "".join(f"{note}\n\n" for note in table.notes(report))
+    return text + "".join(f"{told}\n" for told in left_out_of(report))
+
+
+def left_out_of(report: Report) -> list[str]:
+    """What was not measured, in all and of each bundle, and why."""
     lacking = _left_out(report)
     for name, bundle in report["bundles"].items():
         lacking += [f"{name}: {told}" for told in _left_out(bundle)]
-    return text + "".join(f"{told}\n" for told in lacking)
+    return lacking
 
 
 def write_pages(

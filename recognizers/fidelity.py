@@ -20,6 +20,7 @@ from augment.training import is_faster_in_bf16
 from recognizers.character import CharacterRecognizer
 from recognizers.face import FaceRecognizer
 from recognizers.fit import Budget, fit
+from recognizers.metrics import balanced_accuracy
 from recognizers.mixing import LabelledPixels, Recipe, mixed_stream
 from recognizers.nearest import NearestImages, NearestPoints
 from recognizers.privacy import NEAR
@@ -54,8 +55,9 @@ class FidelityRow:
     Attributes:
         name: of the generator, or "real".
         images: how many were judged.
-        top1: share read as their class.
-        realism: exp of the mean KL(p(y|x) ‖ p(y)) in nats: the Inception Score by the judge.
+        top1: share read as their class, the mean over the classes.
+        realism: exp of the mean KL(p(y|x) ‖ p(y)) in nats: the Inception Score by the judge, every
+            class weighing the same.
         diversity: mean 1 − cos between the judge's embeddings of two images of one class.
         near_in_pixels: share that lies nearer to a training image, by root mean square
             difference, than NEAR of the held-out real ones do.
@@ -106,8 +108,8 @@ class Judge:
         return FidelityRow(
             name=name,
             images=len(judged),
-            top1=float((probabilities.argmax(axis=1) == judged.labels).mean()),
-            realism=inception_score(probabilities),
+            top1=balanced_accuracy(probabilities.argmax(axis=1), judged.labels),
+            realism=inception_score(probabilities, judged.labels),
             diversity=class_diversity(embeddings, judged.labels, seed),
             near_in_pixels=float(near[0].mean()),
             near_in_features=float(near[1].mean()),
@@ -133,7 +135,11 @@ class Judge:
 def read_and_embed(
     model: Embedder, images: Pixels
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Read (N, H, W, C) images: probabilities (N, k) and unit embeddings (N, D)."""
+    """Read (N, H, W, C) images: probabilities (N, k) and unit embeddings (N, D).
+
+    Raises:
+        DataError: some are not finite.
+    """
     device = next(model.parameters()).device
     half = is_faster_in_bf16(device)
     probabilities, embeddings = [], []
@@ -143,7 +149,13 @@ def read_and_embed(
             logits, vectors = model(pixels), model.embed(pixels)
         probabilities.append(torch.softmax(logits.float(), dim=1).cpu().numpy())
         embeddings.append(vectors.float().cpu().numpy())
-    return np.concatenate(probabilities), np.concatenate(embeddings)
+    read = np.concatenate(probabilities), np.concatenate(embeddings)
+    if not all(np.isfinite(part).all() for part in read):
+        raise DataError(
+            "expected a recognizer that gives finite features, got others; its training has failed."
+            " Remove what it was kept in, and train it anew with fewer steps or other images."
+        )
+    return read
 
 
 def train_embedder(
@@ -220,11 +232,23 @@ def train_judge(
     return Judge(model, train.images(), LabelledPixels(held_out.images(), held_out.labels))
 
 
-def inception_score(probabilities: NDArray[np.float32]) -> float:
-    """Return exp E_x KL(p(y|x) ‖ p(y)) of (N, k) probabilities (Salimans et al., 2016), 1 to k."""
+def inception_score(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64] | None = None
+) -> float:
+    """Return exp E_x KL(p(y|x) ‖ p(y)) (Salimans et al., 2016), from 1 to k.
+
+    Args:
+        probabilities: (N, k).
+        labels: (N,); every class of them weighs the same, however many images it has. None: every
+            image weighs the same.
+    """
     given = np.clip(probabilities.astype(np.float64), 1e-12, 1)
-    mean = given.mean(axis=0)
-    return float(np.exp((given * (np.log(given) - np.log(mean))).sum(axis=1).mean()))
+    weights = np.full(len(given), 1 / len(given))
+    if labels is not None:
+        classes, label, count = np.unique(labels, return_inverse=True, return_counts=True)
+        weights = 1 / (len(classes) * count[label])
+    mean = weights @ given
+    return float(np.exp(weights @ (given * (np.log(given) - np.log(mean))).sum(axis=1)))
 
 
 def class_diversity(

@@ -36,13 +36,15 @@ class Referee:
         inception: file of torchvision's Inception weights; None: domain features alone.
         labelled: whether any generator draws the data's classes. If none does, an attribute takes
             their place where they cannot be told; see ``that_can_be_told``.
+        people: whether the data's classes are people, of whom others might have been photographed.
         device: where to train and read.
 
     Raises:
         DataError: a class without a training image, or fewer than two with held-out images.
 
     Attributes:
-        left_out: classes that have no image in both halves and are not compared.
+        compared: indices of the classes that have images in both halves.
+        left_out: the other classes.
         real: the half that generated images are compared with.
         other: the half that stands in for a perfect generator, or belongs to the attacker.
         members: training images that are attacked.
@@ -59,12 +61,13 @@ class Referee:
         *,
         inception: Path | None = None,
         labelled: bool = True,
+        people: bool = False,
         device: str = "cpu",
     ) -> None:
         self.kind, self.budget, self.seed, self.device = kind, budget, seed, device
         self.labelled, self.digest = labelled, data.split("train").digest()
         told = None if labelled else that_can_be_told(data)
-        self.people = kind == "face" and told in (None, data)
+        self.people = people and told in (None, data)
         data = told or data
         self.classes = data.classes
         self.train = data.split("train")
@@ -83,6 +86,7 @@ class Referee:
                 f"expected two classes of {data.uri} with two held-out images each, got "
                 f"{len(shared)}; move images to the test split."
             )
+        self.compared = tuple(shared.tolist())
         self.left_out = tuple(np.delete(data.classes, shared).tolist())
         self.real, self.other = (
             part.subset(np.flatnonzero(np.isin(part.labels, shared))) for part in (one, two)

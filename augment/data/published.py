@@ -19,7 +19,7 @@ from augment.data.sources import ArrayImages, EncodedImages
 from augment.data.tree import Tree, check_same
 from augment.errors import DataError
 
-__all__ = ["PUBLISHED"]
+__all__ = ["OF_PEOPLE", "PUBLISHED"]
 
 _LFW_NAME = re.compile(
     r"(?:.*/)?(?P<person>[^/]+)/(?P=person)_(?P<number>\d{4,})\.\w+", re.IGNORECASE
@@ -203,3 +203,5 @@ PUBLISHED: dict[str, Callable[[str], Listing]] = {
     **PUBLISHED_OBJECTS,
 }
 """Data URI scheme -> reader of what follows the colon."""
+OF_PEOPLE = frozenset({"celeba", "facescrub", "lfw", "lfwpeople", "olivetti"})
+"""Those whose classes are people."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from augment.comparators import FrozenNetwork, LearningNetwork, PerceptualConfig
+from augment.comparators import OUTPUT, FrozenNetwork, LearningNetwork, PerceptualConfig
 from augment.errors import ConfigError
 
 
@@ -93,6 +93,13 @@ def test_shape_of_features_is_that_of_one_image(network) -> None:
     assert frozen.shape_of_features((8, 8), 3) == (4, 6, 6)
     with pytest.raises(ConfigError, match="mine does not take images of 8×8×1"):
         frozen.shape_of_features((8, 8), 1)
+
+
+def test_weights_that_give_no_finite_features_are_refused(network) -> None:
+    torch.nn.init.constant_(next(network.parameters()), float("nan"))
+    found = FrozenNetwork("broken", network, OUTPUT)
+    with pytest.raises(ConfigError, match="broken: expected finite features of output"):
+        found.shape_of_features((8, 8), 3)
 
 
 def test_an_unknown_layer_is_refused_with_the_valid_ones(network) -> None:

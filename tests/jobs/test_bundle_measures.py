@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from augment.bundle import CARD_FILE, MEASURES_FILE, Registry, load_bundle
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages, open_data
-from augment.errors import ConfigError, DataError, LabelError, RequestError
+from augment.errors import AugmentError, ConfigError, DataError, LabelError
 from augment.generators.base import train_generator, write_bundle
 from augment.generators.saae import CONFIGS
 from augment.images import encode_png
@@ -54,9 +56,13 @@ def trained(
     return root / "registry"
 
 
-def run(registry: Path, data: str, out: Path, *options: str) -> dict[str, Any]:
+def run(
+    registry: Path, data: str, out: Path, *options: str, others: Sequence[str] = ()
+) -> dict[str, Any]:
     sets = [word for setting in QUICK for word in ("--set", setting)]
-    evaluate.main([f"{registry}/digits", "--data", data, "--out", str(out), *sets, *options])
+    evaluate.main(
+        [f"{registry}/digits", *others, "--data", data, "--out", str(out), *sets, *options]
+    )
     report: dict[str, Any] = json.loads((out / "report.json").read_text())
     return report
 
@@ -134,7 +140,7 @@ def test_a_worker_fetches_bundles_that_only_the_driver_has(registry, images, tmp
         0,
         tmp_path,
     )
-    cell = bundle_measures._judge(evaluation, "character", 0, "digits", ["labels"], True, False)
+    cell = bundle_measures._judge(evaluation, "character", 0, "digits", ["labels"], False)
     assert 0 <= cell["sections"]["labels"]["top1"] <= 1
 
 
@@ -144,16 +150,16 @@ def test_workers_are_told_of_bundles_by_absolute_paths(registry, images, tmp_pat
     monkeypatch.chdir(registry.parent)
     command = [f"{registry.name}/digits", "--data", images, "--only", "labels"]
     evaluate.main([*command, "--out", str(tmp_path / "out")])
-    assert given[0].locations == {"digits": f"{registry}/digits"}
+    assert given[0].locations == {"digits": f"{registry}/digits/1"}
 
 
 def test_a_registry_that_cannot_be_written_to_stops_nothing(
     registry, images, tmp_path, monkeypatch, capsys
 ):
-    def refuse(self: Registry, reference: str, notes: object) -> None:
+    def refuse(location: str, notes: object) -> None:
         raise PermissionError("read-only")
 
-    monkeypatch.setattr(Registry, "annotate", refuse)
+    monkeypatch.setattr("jobs.evaluation.annotate_bundle", refuse)
     run(registry, images, tmp_path, "--only", "labels", "--only", "parzen")
     told = "could not be written into the registry (read-only)"
     assert capsys.readouterr().out.count(told) == 2  # the table, and the report
@@ -188,8 +194,11 @@ def test_privacy_of_another_training_set_is_a_note_by_default_and_an_error_when_
     assert "who is a member is not known" in why
     assert f"digits: Privacy was not measured: {why}\n" in capsys.readouterr().out
     assert "labels" in report["bundles"]["digits"]["measures"]
-    with pytest.raises(RequestError, match="who is a member is not known"):
-        run(registry, f"folder:{other}", tmp_path / "b", "--only", "privacy")
+    asked = ("--only", "labels", "--only", "privacy")
+    with pytest.raises(AugmentError, match="digits: Privacy was not measured: expected the"):
+        run(registry, f"folder:{other}", tmp_path / "b", *asked)
+    kept = json.loads((tmp_path / "b/report.json").read_text())["bundles"]["digits"]
+    assert list(kept["measures"]) == ["labels"], "what could be measured is not lost"
 
 
 def test_what_the_data_are_too_few_for_is_a_note_by_default_and_an_error_when_asked_for(
@@ -201,8 +210,29 @@ def test_what_the_data_are_too_few_for_is_a_note_by_default_and_an_error_when_as
             path.unlink()
     report = run(registry, f"folder:{few}", tmp_path / "a")
     assert "at least 6 real images" in report["left_out"]["fidelity"]
-    with pytest.raises(DataError, match="at least 6 real images"):
+    with pytest.raises(AugmentError, match="at least 6 real images"):
         run(registry, f"folder:{few}", tmp_path / "b", "--only", "fidelity")
+
+
+def test_a_bundle_that_does_not_fit_takes_nothing_from_the_others(registry, images, tmp_path):
+    folder = tmp_path / "odd"
+    shutil.copytree(registry / "digits/1", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["classes"] = ["a", "b", "c"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(AugmentError, match="odd: Labels was not measured: expected the classes"):
+        run(registry, images, tmp_path / "out", "--only", "labels", others=[str(folder)])
+    kept = json.loads((tmp_path / "out/report.json").read_text())["bundles"]
+    assert "labels" in kept["digits"]["measures"]
+    assert "labels" in kept["odd"]["left_out"]
+
+
+def test_weights_that_do_not_fit_are_refused_before_anything_is_trained(registry, images, tmp_path):
+    (tmp_path / "weights.pth").write_bytes(b"no weights")
+    weights = f"inception={tmp_path}/weights.pth"
+    with pytest.raises(ConfigError, match="expected the weights of torchvision's inception_v3"):
+        run(registry, images, tmp_path / "out", "--set", weights)
+    assert not (tmp_path / "out/judges").exists()
 
 
 @pytest.mark.parametrize(
@@ -249,3 +279,25 @@ def test_bundles_and_seeds_measured_on_ray_give_the_same_figures(registry, image
     shutil.rmtree(few / "test")
     with pytest.raises(DataError, match="at least 10 members"):
         run(registry, f"folder:{few}", tmp_path / "c", "--only", "privacy", "--workers", "2")
+
+
+@pytest.mark.parametrize(
+    ("uri", "recognizer", "people"),
+    [
+        ("lfw:photographs.zip", None, True),
+        ("celeba:faces", None, True),
+        ("folder:flowers", None, False),
+        ("folder:staff", "face", True),
+        ("lfw:photographs.zip", "character", False),
+        ("draw:faces-id/0", None, True),
+        ("draw:scene-chars/0", None, False),
+    ],
+)
+def test_classes_are_people_where_published_or_said_and_not_for_their_size(
+    uri, recognizer, people, tmp_path
+):
+    images = np.zeros((1, 64, 64, 3), np.uint8)
+    data = LabelledImages.from_arrays(images, np.zeros(1, np.int64), ["a"], uri=uri)
+    settings = EvaluateSettings(recognizer=recognizer)
+    found = Evaluation({}, {}, data, settings, 0, tmp_path)
+    assert bundle_measures.shows_people(found) == people

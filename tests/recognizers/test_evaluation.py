@@ -203,6 +203,22 @@ def test_the_real_pupil_learns_as_many_images_of_each_class_or_all_there_are(
     assert uneven.pupil(60) == (uneven.judge, 60 + 60 + 5)
 
 
+def test_every_class_weighs_the_same_among_real_images_as_among_generated_ones(
+    data, generators, tmp_path: Path
+):
+    held_out = np.flatnonzero(data.splits != "train")
+    rare = held_out[data.labels[held_out] > 0]
+    uneven = data.subset(np.setdiff1d(np.arange(len(data)), rare[20:]))
+    referee = Referee(uneven, "character", Budget(steps=1), 0, tmp_path)
+    real, honest = (Evaluated(sampler, referee, 60) for sampler in (None, generators["honest"]))
+    for found in (real, honest):
+        always_the_first = np.eye(3, dtype=np.float32)[np.zeros(len(found.pixels), np.int64)]
+        found.judged = always_the_first, always_the_first
+        assert MEASURES["labels"](found)["top1"] == pytest.approx(1 / 3)
+        assert MEASURES["utility"](found)["test_on_generated"] == pytest.approx(1 / 3)
+    assert np.mean(real.pixels.labels == 0) > 0.6
+
+
 def test_diversity_is_that_of_real_images_or_nothing(evaluated):
     assert MEASURES["diversity"](evaluated["honest"])["of_real"] == pytest.approx(1, abs=0.3)
     assert MEASURES["diversity"](evaluated["one image"])["of_real"] == pytest.approx(0, abs=0.01)
@@ -284,8 +300,10 @@ def test_a_class_without_held_out_images_is_left_out_and_told(data, tmp_path: Pa
 
 def test_photographs_of_one_person_are_one_group_of_an_attack(referee, data, tmp_path: Path):
     assert referee.clusters(data).tolist() == list(data.groups)
-    faces = Referee(data, "face", Budget(), 0, tmp_path)
+    faces = Referee(data, "face", Budget(), 0, tmp_path, people=True)
     assert faces.clusters(data).tolist() == data.labels.tolist()
+    flowers = Referee(data, "face", Budget(), 0, tmp_path)
+    assert flowers.clusters(data).tolist() == list(data.groups), "however large the images"
 
 
 def test_images_without_labels_are_compared_and_attacked_as_one_set(data, referee, generators):

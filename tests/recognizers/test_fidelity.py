@@ -4,10 +4,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 
 from augment.data.datasets import LabelledImages
 from augment.errors import DataError
 from recognizers import fidelity
+from recognizers.character import CharacterRecognizer
 from recognizers.fidelity import (
     Judge,
     class_diversity,
@@ -26,6 +28,13 @@ def test_sure_and_even_readings_score_the_number_of_classes():
     assert inception_score(np.eye(5, dtype=np.float32)) == pytest.approx(5)
 
 
+def test_readings_of_a_common_class_do_not_lower_the_score_of_classes():
+    labels = np.repeat([0, 1, 2, 3], [97, 1, 1, 1])
+    sure = np.eye(4, dtype=np.float32)[labels]
+    assert inception_score(sure, labels) == pytest.approx(4, rel=1e-3)
+    assert inception_score(sure) < 1.3
+
+
 def test_readings_that_never_change_score_one():
     assert inception_score(np.full((7, 3), 1 / 3, np.float32)) == pytest.approx(1)
     assert inception_score(np.tile(np.eye(3, dtype=np.float32)[0], (7, 1))) == pytest.approx(1)
@@ -36,6 +45,13 @@ def test_diversity_is_the_mean_over_classes_of_one_minus_cosine():
     embeddings = np.array([*same, *across, [0, 1]], np.float32)
     labels = np.array([0, 0, 1, 1, 2])  # class 2 has one image and does not count
     assert class_diversity(embeddings, labels) == pytest.approx(0.5)
+
+
+def test_features_that_are_not_finite_are_refused_and_not_measured():
+    model = CharacterRecognizer(3, (16, 16), 1)
+    torch.nn.init.constant_(next(model.parameters()), float("nan"))
+    with pytest.raises(DataError, match="finite features"):
+        fidelity.read_and_embed(model, np.zeros((2, 16, 16, 1), np.uint8))
 
 
 def test_diversity_needs_a_class_with_two_images():
