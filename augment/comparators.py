@@ -7,6 +7,7 @@ by a network that it trains itself, such as its discriminator.
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, Self
@@ -177,13 +178,14 @@ class FrozenNetwork(nn.Module):
         """Shape of the features of one image.
 
         Raises:
-            ConfigError: the network cannot take such images, or the layer gives no tensor or one
-                that is not finite.
+            ConfigError: the network cannot take such images, they pass the layer several times, or
+                it gives no tensor or one that is not finite.
         """
         device = next(self.network.parameters()).device
+        gray = torch.zeros(1, channels, *image_size, device=device)
         try:
             with torch.no_grad():
-                features = self(torch.zeros(1, channels, *image_size, device=device))
+                features = self(gray)
         except (AssertionError, RuntimeError, ValueError) as error:  # as the network refuses
             raise ConfigError(
                 f"{self.name} does not take images of {image_size[0]}×{image_size[1]}×{channels}: "
@@ -196,7 +198,26 @@ class FrozenNetwork(nn.Module):
                 f"{self.name}: expected finite features of {self.layer}, got others of a gray "
                 "image; its weights are damaged."
             )
+        if (passes := self._passes(gray)) > 1:
+            raise ConfigError(
+                f"{self.name}: expected a layer that images pass once, got {self.layer}, which "
+                f"they pass {passes} times; name the block around it, or another."
+            )
         return tuple(features.shape[1:])
+
+    @torch.no_grad()
+    def _passes(self, images: Tensor) -> int:
+        """How often images pass the layer on their way through the whole network."""
+        if self.layer in (OUTPUT, PROBABILITIES):
+            return 1
+        passed: list[None] = []
+        handle = self.network.get_submodule(self.layer).register_forward_hook(
+            lambda *_: passed.append(None)
+        )
+        with suppress(AssertionError, RuntimeError, ValueError):  # of layers behind that count not
+            self.network(self.prepare(images))
+        handle.remove()
+        return len(passed)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the network wherever the model goes."""

@@ -1,5 +1,6 @@
 """Attribute similarity and edits: what ``--only attributes`` measures of VAE/GANs."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from augment.data.datasets import LabelledImages, open_data
 from augment.editing import Editor
-from augment.errors import RequestError
+from augment.errors import LabelError, RequestError
 from augment.generators import load_sampler
 from augment.generators.vae_gan import VAEGANSampler
 from augment.images import Pixels, tile
@@ -74,7 +75,8 @@ def measure_attributes(evaluation: Evaluation) -> None:
             architecture = sampler.info.architecture
             raise RequestError(f"{name}: expected a vae_gan bundle, got one of {architecture}.")
         if sampler.conditional:
-            drawn = sampler.draw_for(attributes, evaluation.seed)
+            told = attributes[:, _places(sampler.info.attributes, test.attribute_names)]
+            drawn = sampler.draw_for(told, evaluation.seed)
             rows[name] = attribute_similarity(regressor, drawn, attributes)
         editor = Editor.load(folder, device=settings.device, batch_size=32)
         if "edit" in editor.capabilities:
@@ -168,3 +170,18 @@ def _measure_edits(
 
 def _embed(judge: FaceRecognizer, pixels: Pixels) -> NDArray[np.float32]:
     return embed(judge, pixels).astype(np.float32)
+
+
+def _places(wanted: Sequence[str], there: Sequence[str]) -> list[int]:
+    """Where the attributes that a model was trained on stand among those of the data.
+
+    Raises:
+        LabelError: the data lack some.
+    """
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise LabelError(
+            f"expected data with the attributes that the model was trained on, got none called "
+            f"{', '.join(missing)}; evaluate on data that tell them."
+        )
+    return [there.index(name) for name in wanted]

@@ -205,14 +205,19 @@ def restoration_table(
 def default_tasks(image_size: tuple[int, int]) -> tuple[Task, ...]:
     """Holes of 3/8 of the shorter side, at random and in the middle, and enlarging four times.
 
-    For 64×64 images: holes of 24×24, and 16×16 inputs.
+    For 64×64 images: holes of 24×24, and 16×16 inputs. Where 4 does not divide the sides, twice;
+    where 2 does not either, nothing is enlarged.
     """
     height, width = image_size
     side = 3 * min(image_size) // 8
+    scales = [scale for scale in (4, 2) if height % scale == width % scale == 0]
     return (
         Task(f"hole {side}×{side} at random", "random", hole_side=side),
         Task(f"hole {side}×{side} centred", "centred", hole_side=side),
-        Task(f"{width // 4}×{height // 4} enlarged ×4", scale=4),
+        *(
+            Task(f"{width // scale}×{height // scale} enlarged ×{scale}", scale=scale)
+            for scale in scales[:1]
+        ),
     )
 
 

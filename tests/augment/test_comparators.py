@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torchvision.models import resnet18
 
 from augment.comparators import OUTPUT, FrozenNetwork, LearningNetwork, PerceptualConfig
 from augment.errors import ConfigError
@@ -100,6 +101,19 @@ def test_weights_that_give_no_finite_features_are_refused(network) -> None:
     found = FrozenNetwork("broken", network, OUTPUT)
     with pytest.raises(ConfigError, match="broken: expected finite features of output"):
         found.shape_of_features((8, 8), 3)
+
+
+def test_a_layer_that_images_pass_twice_is_refused() -> None:
+    """As torchvision's BasicBlock uses one ReLU twice: the first pass is not the block's output."""
+    network = resnet18(weights=None)
+    found = FrozenNetwork("mine", network, "layer1.0.relu")
+    with pytest.raises(ConfigError, match=r"got layer1\.0\.relu, which they pass 2 times"):
+        found.shape_of_features((64, 64), 3)
+    assert FrozenNetwork("mine", network, "layer1.0").shape_of_features((64, 64), 3)[0] == 64
+
+
+def test_layers_behind_the_one_that_counts_need_not_take_the_images(network) -> None:
+    assert FrozenNetwork("mine", network, "body.0").shape_of_features((9, 9), 3) == (4, 7, 7)
 
 
 def test_an_unknown_layer_is_refused_with_the_valid_ones(network) -> None:

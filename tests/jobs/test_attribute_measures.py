@@ -4,13 +4,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from augment.bundle import load_bundle
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages, open_data
-from augment.errors import DataError
+from augment.errors import DataError, LabelError
 from augment.generators import GENERATORS
 from augment.generators.base import write_bundle
+from augment.generators.vae_gan import VAEGANSampler
+from augment.images import Pixels
 from jobs import evaluate, transfer_measures
 
 QUICK = ("judge_steps=2", "test_images=12")
@@ -68,3 +73,35 @@ def test_a_transfer_is_refused_before_anything_is_trained_where_nobody_is_known(
     monkeypatch.setattr(transfer_measures, "train_regressor", pytest.fail)
     with pytest.raises(DataError, match=r"two people with two training images .* identity_data"):
         measure(bundle, nameless, "transfer", tmp_path / "out")
+
+
+def test_attributes_are_told_by_name_whatever_their_place_in_the_data(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = train_split(f"celeba:{pictures}")
+    config = with_overrides(
+        GENERATORS["vae_gan"]["conditional"], ("model.width=4", "model.hidden=8")
+    )
+    write_bundle(tmp_path / "looks", config.build_model(data), data, config)
+    info = load_bundle(tmp_path / "looks")
+    turned = tmp_path / "looks/config.json"
+    told = json.loads(turned.read_text())
+    told["attributes"] = told["attributes"][::-1]
+    turned.write_text(json.dumps(told))
+    asked: list[NDArray[np.int8]] = []
+
+    def draw(self: VAEGANSampler, attributes: NDArray[np.int8], seed: int) -> Pixels:
+        asked.append(attributes)
+        return np.zeros((len(attributes), 48, 48, 3), np.uint8)
+
+    monkeypatch.setattr(VAEGANSampler, "draw_for", draw)
+    measure(str(tmp_path / "looks"), f"celeba:{pictures}", "attributes", tmp_path / "a")
+    told["attributes"] = list(info.attributes)
+    turned.write_text(json.dumps(told))
+    measure(str(tmp_path / "looks"), f"celeba:{pictures}", "attributes", tmp_path / "b")
+    np.testing.assert_array_equal(asked[0], asked[1][:, ::-1])
+    assert len(np.unique(asked[0], axis=1).T) > 1
+    told["attributes"][0] = "Wings"
+    turned.write_text(json.dumps(told))
+    with pytest.raises(LabelError, match="got none called Wings"):
+        measure(str(tmp_path / "looks"), f"celeba:{pictures}", "attributes", tmp_path / "c")

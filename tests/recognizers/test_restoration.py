@@ -151,6 +151,8 @@ def test_holes_are_squares_drawn_by_the_seed_or_in_the_middle():
 def test_default_tasks_follow_the_size_of_the_images():
     names = [task.name for task in default_tasks((64, 64))]
     assert names == ["hole 24×24 at random", "hole 24×24 centred", "16×16 enlarged ×4"]
+    assert default_tasks((50, 54))[-1].name == "27×25 enlarged ×2"
+    assert len(default_tasks((51, 54))) == 2
     images = faces()
     judge = judge_labels(read_exactly(images), np.arange(12))
     table = restoration_table(Oracle(images), images, judge, np.arange(12), bootstrap=10)
