@@ -33,6 +33,8 @@ __all__ = [
 
 NEIGHBOURS = 5
 """k: an image's neighbourhood reaches to its k-th nearest in its own set (Naeem et al.)."""
+CHUNK = 1024
+"""Images whose distances to all others are held at a time."""
 KID_SIZE, KID_HALVES = 1000, 20
 """Images a side that KID is computed on, at most, and pairs of halves that tell its noise."""
 
@@ -200,17 +202,26 @@ def _kernel_distance(x: Tensor, y: Tensor, seed: int) -> tuple[float, float]:
 
 def _neighbourhoods(x: Tensor, y: Tensor) -> dict[str, float]:
     """Precision, recall, density and coverage of generated y for real x."""
-    across = torch.cdist(x, y)  # (N, M)
-    reach_x, reach_y = _reach(x)[:, None], _reach(y)[None]
-    inside = across < reach_x
+    reach_x, reach_y = _reach(x), _reach(y)
+    around = torch.zeros(len(y), dtype=torch.int64)  # neighbourhoods of x that each y is in
+    recalled, covered = [], []
+    for points, reach in zip(torch.split(x, CHUNK), torch.split(reach_x, CHUNK), strict=True):
+        across = torch.cdist(points, y)
+        around += (across < reach[:, None]).sum(dim=0)
+        recalled.append((across < reach_y).any(dim=1))
+        covered.append(across.min(dim=1).values < reach)
     return {
-        "precision": float(inside.any(dim=0).double().mean()),
-        "recall": float((across < reach_y).any(dim=1).double().mean()),
-        "density": float(inside.sum(dim=0).double().mean() / NEIGHBOURS),
-        "coverage": float((across.min(dim=1).values < reach_x[:, 0]).double().mean()),
+        "precision": float((around > 0).double().mean()),
+        "recall": float(torch.cat(recalled).double().mean()),
+        "density": float(around.double().mean() / NEIGHBOURS),
+        "coverage": float(torch.cat(covered).double().mean()),
     }
 
 
 def _reach(points: Tensor) -> Tensor:
     """(N,) distance of each to its k-th nearest other one."""
-    return torch.cdist(points, points).kthvalue(NEIGHBOURS + 1, dim=1).values
+    parts = [
+        torch.cdist(some, points).kthvalue(NEIGHBOURS + 1, dim=1).values
+        for some in torch.split(points, CHUNK)
+    ]
+    return torch.cat(parts)

@@ -193,10 +193,20 @@ def invert_by_optimization(
     """
     draws = torch.Generator().manual_seed(seed)
     start = config.start_std * torch.randn(len(features), *shape, generator=draws)
-    x = start.to(features.device).requires_grad_(True)
-    wanted = features.detach().float()
+    found = [
+        _optimize(network, some.detach().float(), noise.to(features.device), config)
+        for some, noise in zip(torch.split(features, BATCH), torch.split(start, BATCH), strict=True)
+    ]
+    weights = [len(part.images) for part in found]
+    misses = np.average([part.misses for part in found], axis=0, weights=weights)
+    return Found(torch.cat([part.images for part in found]), misses)
+
+
+def _optimize(network: Comparator, wanted: Tensor, start: Tensor, config: PriorConfig) -> Found:
+    """The same for a few images, from where they start."""
+    x = start.requires_grad_(True)
     norm = wanted.flatten(1).square().sum(dim=1).clamp(min=1e-12)
-    numbers = float(np.prod(shape))
+    numbers = float(x[0].numel())
     optimizer = torch.optim.Adam([x], lr=config.learning_rate)
     misses = np.empty(config.steps)
     for step in range(config.steps):

@@ -1,5 +1,7 @@
 """Which of many images, or of many points, lies nearest to another one."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,8 @@ CANDIDATES = 4
 """Points that are compared exactly."""
 CHUNK = 256
 """Points looked for at a time; bounds the memory at CHUNK × M distances."""
+BLOCK = 4096
+"""Points searched at a time; of these alone there are copies in float32."""
 
 
 def nearest_images(
@@ -49,8 +53,16 @@ class NearestPoints:
 
     def __init__(self, among: Pixels | Points) -> None:
         self._centre = among.mean(axis=0, dtype=np.float32)  # small numbers lose little
-        self._among, self._points = among, among - self._centre
-        self._squares = np.einsum("md,md->m", self._points, self._points)
+        self._among = among
+        self._squares = np.concatenate(
+            [np.einsum("md,md->m", block, block) for _, block in self._blocks()]
+        )
+
+    def _blocks(self) -> Iterator[tuple[slice, Points]]:
+        """The points to be searched, centred, some at a time with their places."""
+        for start in range(0, len(self._among), BLOCK):
+            places = slice(start, start + BLOCK)
+            yield places, self._among[places] - self._centre
 
     def __call__(
         self, points: Pixels | Points, *, besides: NDArray[np.int64] | None = None
@@ -77,7 +89,10 @@ class NearestPoints:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The same for a few points."""
         rows = np.arange(len(points))
-        squared = self._squares - 2 * (points - self._centre) @ self._points.T
+        centred = 2 * (points - self._centre)
+        squared = np.empty((len(points), len(self._among)), np.float32)
+        for places, block in self._blocks():
+            np.subtract(self._squares[places], centred @ block.T, out=squared[:, places])
         if besides is not None:
             squared[rows, besides] = np.inf
         most = min(CANDIDATES, squared.shape[1])

@@ -8,6 +8,7 @@ import torch
 from torchvision.models import Inception_V3_Weights, inception_v3
 
 from augment.errors import ConfigError, DataError
+from recognizers import distribution
 from recognizers.distribution import (
     NEIGHBOURS,
     InceptionFeatures,
@@ -72,7 +73,9 @@ def test_one_repeated_real_image_is_precise_and_covers_nothing():
     assert found.coverage < 0.1
 
 
-def test_neighbourhoods_on_a_line_are_as_counted_by_hand():
+@pytest.mark.parametrize("chunk", [2, 4, 1024])
+def test_neighbourhoods_on_a_line_are_as_counted_by_hand(monkeypatch, chunk):
+    monkeypatch.setattr(distribution, "CHUNK", chunk)
     real = np.arange(6, dtype=np.float32)[:, None]  # reaching to their farthest: 5, 4, 3, 3, 4, 5
     generated = np.array([[0.5], [9], [9], [9], [9], [10.5]], np.float32)
     found = compare_sets(real, generated)

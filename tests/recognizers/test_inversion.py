@@ -96,7 +96,9 @@ def test_the_prior_makes_found_images_smoother():
     assert roughness(3.0) < 0.7 * roughness(0.0)
 
 
-def test_each_image_is_found_for_itself_and_by_the_seed():
+@pytest.mark.parametrize("batch", [2, 64])
+def test_each_image_is_found_for_itself_and_by_the_seed(monkeypatch, batch):
+    monkeypatch.setattr("recognizers.inversion.BATCH", batch)
     network, prior = make_network(), PriorConfig(steps=5, start_std=0.0)
     features = network(some_images())
     together = invert_by_optimization(network, features, (1, 12, 12), prior).images

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from recognizers import nearest
 from recognizers.nearest import NearestImages, nearest_distances, nearest_images
 
 
@@ -46,7 +47,23 @@ def test_no_more_distances_are_held_than_those_of_a_few_images() -> None:
     assert apart.min() > 0
 
 
-def test_distances_are_those_that_float64_finds() -> None:
+def test_no_float_copy_of_all_images_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2,000 images of 64×64×3 are 25 MB, and would be 98 MB more in float32."""
+    monkeypatch.setattr(nearest, "BLOCK", 256)
+    images = np.random.default_rng(4).integers(0, 256, (2000, 64, 64, 3), dtype=np.uint8)
+    tracemalloc.start()
+    indices, distances = nearest_images(images[:300], images)
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < 60e6
+    assert (indices.tolist(), distances.max()) == (list(range(300)), 0)
+
+
+@pytest.mark.parametrize("block", [7, 4096])
+def test_distances_are_those_that_float64_finds(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "BLOCK", block)
     rng = np.random.default_rng(3)
     levels = rng.integers(0, 256, (700, 4, 4, 3), dtype=np.uint8)
     exact = cdist(levels[:300].reshape(300, -1) / 255, levels[300:].reshape(400, -1) / 255)
