@@ -124,9 +124,9 @@ def read_settings(presets: Mapping[str, T], config: str | None, overrides: Seque
                 f"--config must be {', '.join(presets)} or a JSON file; got {config!r}."
             )
         try:
-            mapping = json.loads(path.read_text(encoding="utf-8"))
+            mapping = json.loads(path.read_text(encoding="utf-8-sig"))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ConfigError(f"{path}: expected JSON, got something else ({error}).") from error
+            raise ConfigError(f"{path}: expected JSON in UTF-8, got {error}.") from error
         settings = merged(default, mapping)
     return with_overrides(settings, overrides)
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from augment.bundle import READER_FOLDER, BundleInfo, load_bundle
 from augment.data.datasets import LabelledImages, open_data
+from augment.data.tables import decode_text
 from augment.errors import ConfigError
 from augment.export import Record, generated_record
 from augment.generate import Sampler, Samples, Tally, draw_counts
@@ -154,12 +155,13 @@ def choose_labels(text: str, classes: Sequence[str]) -> list[str]:
 
     Raises:
         ConfigError: no label at all.
+        DataError: a file that is not UTF-8.
     """
     if text == "all":
         return list(classes)
     path = local_path(text, "--labels") if text.endswith(".txt") else Path(text)
     is_file = os.path.isfile(path)  # Path.is_file raises where a list is too long for a name
-    lines = path.read_text(encoding="utf-8").splitlines() if is_file else text.split(",")
+    lines = decode_text(path.read_bytes(), text).splitlines() if is_file else text.split(",")
     labels = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not labels:
         raise ConfigError(f"--labels names no label: got {text!r}; write all, A,B or a file.")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from augment.data.layouts import LAYOUTS
 from augment.errors import ConfigError
 from jobs.alone import alone_at
 from jobs.cli import absolute_uri, at_least, local_path, print_plan, read_settings
@@ -165,7 +166,10 @@ def choose_text_scenario(arguments: argparse.Namespace) -> TextScenario:
             f"{arguments.data} and {arguments.layout}."
         )
     size = tuple(arguments.image_size) if arguments.image_size else None
-    return lines_scenario(uri, arguments.layout, size)
+    layout = arguments.layout
+    if layout not in LAYOUTS:
+        layout = str(local_path(layout, "--layout"))  # it will stand in a recommended command
+    return lines_scenario(uri, layout, size)
 
 
 def add_text_options(options: argparse.ArgumentParser) -> None:

@@ -1,8 +1,8 @@
 """The characters a text recognizer is trained to read, and those that its mistakes are counted in.
 
 The two alphabets are kept apart: a recognizer may read 62 characters and be compared in 36. An
-alphabet without capital letters stands for both cases: texts are put in lower case first. Spaces
-between words are not read.
+alphabet without capital letters stands for both cases: texts are put in lower case first. White
+space between words is not read.
 """
 
 import string
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from augment.errors import ConfigError, LabelError
 
-__all__ = ["ALPHANUMERIC", "BLANK", "PLATES_CN", "WORDS", "Charset"]
+__all__ = ["ALPHANUMERIC", "BLANK", "PLATES_CN", "WORDS", "Charset", "fold"]
 
 BLANK = 0
 """The class that says nothing (CTC); character i of an alphabet is class i + 1."""
@@ -104,9 +104,17 @@ class Charset:
         return "".join(character for character in _folded(text, counted) if character in counted)
 
 
+def fold(text: str) -> str:
+    """Text without white space and in lower case, each character by itself.
+
+    Unlike ``str.lower`` this does not look at neighbours: a final sigma is a sigma as any other,
+    so that texts and the alphabet gathered from them agree.
+    """
+    return "".join(character.lower().replace("ς", "σ") for character in "".join(text.split()))
+
+
 def _folded(text: str, alphabet: str) -> str:
-    text = text.replace(" ", "")
-    return text.lower() if alphabet == alphabet.lower() else text
+    return fold(text) if alphabet == fold(alphabet) else "".join(text.split())
 
 
 WORDS = Charset(ALPHANUMERIC)

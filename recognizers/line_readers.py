@@ -17,7 +17,7 @@ from augment.data.texts import LineShape
 from augment.errors import ConfigError
 from augment.generators.line_saae import line_folds
 from augment.training import derive_seed
-from recognizers.charset import Charset
+from recognizers.charset import Charset, fold
 from recognizers.listening import Listener, listener_size, numbers_of
 from recognizers.scene_text import TextConfig, TextRecognizer
 from recognizers.text_arms import TextPlan
@@ -41,7 +41,7 @@ def charset_of(data: LineData) -> Charset:
     """What a reader of a bundle's lines reads: its characters, those of free text in one case."""
     characters = "".join(data.classes)
     if data.layout.is_free:
-        characters = characters.lower()
+        characters = fold(characters)
     return Charset("".join(sorted(set("".join(characters.split())))))
 
 

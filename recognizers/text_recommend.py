@@ -40,10 +40,11 @@ def recommend_lines(run: TextRun, gain: GainReport, out: Path) -> dict[str, Any]
     commands = [_making(run, source, sets[source], out / TEXTS_FILE) for source in made]
     with_real = "real" in mix or recipe.real_only_after < 1
     commands[0] += ["--with-real", run.draw.train.uri] if with_real else []
+    real = ", the first with all real training lines of the data" if with_real else ""
     why += (
-        f" The command writes {' and '.join(path.name for path in sets.values())}"
-        f"{', the first with the real lines' * with_real}; draw batches from them in these "
-        "shares. With --format they come as PaddleOCR, MMOCR, EasyOCR or others read them."
+        f" The command writes {' and '.join(path.name for path in sets.values())}{real}; draw "
+        "batches from them in these shares. With --format they come as PaddleOCR, MMOCR, EasyOCR "
+        "or others read them."
     )
     return {"mix": mix, "why": why, "command": " && ".join(map(shlex.join, commands))}
 

@@ -18,7 +18,7 @@ from augment.data.layouts import Layout, load_layout
 from augment.data.texts import GroupBy, LineShape, TextImages, open_texts
 from augment.errors import ConfigError, DataError
 from augment.generators.line_saae import shape_for
-from recognizers.charset import PLATES_CN, WORDS, Charset
+from recognizers.charset import PLATES_CN, WORDS, Charset, fold
 from recognizers.scenarios import DATA_PLACEHOLDER, data_root
 from recognizers.text_sources import is_drawable
 
@@ -240,7 +240,7 @@ def _charset_of(layout: Layout, train: Sequence[str], test: Sequence[str]) -> Ch
     read = "".join([*train, "" if layout.is_free else layout.alphabet])
     counted = read + "".join(test)
     if layout.is_free:
-        read, counted = read.lower(), counted.lower()
+        read, counted = fold(read), fold(counted)
     return Charset(*("".join(sorted(set("".join(some.split())))) for some in (read, counted)))
 
 

@@ -53,6 +53,7 @@ LAYOUTS: tuple[str, ...] = tuple(sorted(path.stem for path in _FOLDER.glob("*.to
 EMPTY_PLACE = " "
 """What stands in a text for a place of the plate that is left empty; see ``Layout.with_gaps``."""
 
+_MOST_RATIO = 16  # of a plate's sides
 _MAX_POSITIONS = 64
 _DEPENDENT = ("Cc", "Cf", "Cs", "Mc", "Me", "Mn", "Zl", "Zp", "Zs")
 """Categories of characters that cannot be drawn by themselves: combining or invisible."""
@@ -266,10 +267,11 @@ def load_layout(name_or_path: str | Path) -> Layout:
             f"got {str(name_or_path)!r}."
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         mapping: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path}: expected {path.suffix[1:].upper()} ({error}).") from error
+        kind = path.suffix[1:].upper()
+        raise ConfigError(f"{path}: expected {kind} in UTF-8, got {error}.") from error
     missing = [key for key in ("name", "alphabets") if key not in _as_mapping(mapping, path)]
     if missing:
         raise ConfigError(f"{path}: {' and '.join(missing)} missing; write them.")
@@ -314,7 +316,12 @@ def _check_plate(layout: Layout) -> None:
             f"layout {layout.name}: size = [width, height] must be above 0 and finite, got "
             f"{layout.size}."
         )
-    _check_lengths(layout)
+    if max(layout.size) > _MOST_RATIO * min(layout.size):
+        raise ConfigError(
+            f"layout {layout.name}: the longer side may be {_MOST_RATIO} times the shorter one, "
+            f"got size = {list(layout.size)}."
+        )
+    _check_lengths(layout, *layout.size)
     if len(layout.positions) > _MAX_POSITIONS:
         raise ConfigError(
             f"layout {layout.name}: at most {_MAX_POSITIONS} positions, got "
@@ -345,16 +352,22 @@ def _check_plate(layout: Layout) -> None:
                 )
 
 
-def _check_lengths(layout: Layout) -> None:
-    """Refuse what is drawn around the characters where a length is negative or not finite."""
+def _check_lengths(layout: Layout, width: float, height: float) -> None:
+    """Refuse what is drawn around the characters where it is not on the plate."""
     marks = [*layout.dots, *layout.bolts]
     border = () if layout.border is None else (layout.border.inset, layout.border.thickness)
     lengths = (layout.corner_radius, *border, *(mark.radius for mark in marks))
-    places = (place for mark in marks for place in mark.centre)
-    if not all(0 <= n < math.inf for n in lengths) or not all(map(math.isfinite, places)):
+    inside = all(
+        mark.radius <= place <= side - mark.radius
+        for mark in marks
+        for place, side in zip(mark.centre, (width, height), strict=True)
+    )
+    fits = max(layout.corner_radius, sum(border)) <= min(width, height) / 2
+    if not all(0 <= n < math.inf for n in lengths) or not inside or not fits:
         raise ConfigError(
-            f"layout {layout.name}: corner_radius, border, dots and bolts must have finite places "
-            f"and lengths of at least 0, got {layout.corner_radius}, {layout.border} and {marks}."
+            f"layout {layout.name}: corner_radius, border, dots and bolts must lie on a plate of "
+            f"{width:g} × {height:g} and have lengths of at least 0, got {layout.corner_radius}, "
+            f"{layout.border} and {marks}."
         )
 
 

@@ -30,6 +30,7 @@ from augment.data.lines import (
     LONGEST_LINE,
     PLATE_FONTS,
     PlateInk,
+    check_alphabets,
     check_plate,
     line_fonts,
     line_ink,
@@ -76,9 +77,11 @@ class LineRenderer:
         Raises:
             ConfigError: another number of channels.
             DataError: a style image of another shape.
+            GlyphError: the layout has characters that cannot be drawn.
         """
         if channels not in (1, 3):
             raise ConfigError(f"channels must be 1 or 3, got {channels}.")
+        check_alphabets(layout)
         self.layout = layout
         self.channels = channels
         self.fonts = tuple(fonts or (line_fonts() if layout.is_free else PLATE_FONTS))

@@ -36,6 +36,7 @@ __all__ = [
     "PLATE_FONTS",
     "LineInk",
     "PlateInk",
+    "check_alphabets",
     "check_line",
     "check_plate",
     "draw_contents",
@@ -359,6 +360,18 @@ def _able(character: str, font: Font) -> Font:
     if character == " ":
         return font
     return font if find_fault(character, font) is None else Font(weight=font.weight)
+
+
+def check_alphabets(layout: Layout) -> None:
+    """Refuse a layout with characters that cannot be drawn.
+
+    Raises:
+        GlyphError: names the alphabet and the first of them.
+    """
+    for name, alphabet in layout.alphabets.items():
+        complaint = next(filter(None, map(_complaint, alphabet)), None)
+        if complaint is not None:
+            raise GlyphError(f"layout {layout.name}, alphabet {name}: {complaint}")
 
 
 @lru_cache(maxsize=65536)

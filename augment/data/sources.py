@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import fsspec
@@ -128,6 +129,9 @@ class FolderStore:
         return posixpath.normpath(posixpath.join(self.path, name))
 
 
+_UTF8 = 0x800  # flag of a member whose name is in UTF-8
+
+
 class ZipStore:
     """The members of a zip archive, each read on demand."""
 
@@ -140,8 +144,29 @@ class ZipStore:
         self._open()
 
     def names(self) -> list[str]:
-        """Return the names of all members, folders with a trailing slash, sorted."""
-        return _without_litter(self._open().namelist())
+        """Return the names of all members, folders with a trailing slash, sorted.
+
+        Raises:
+            DataError: names that are not in UTF-8, lead out of the archive or occur twice.
+        """
+        members = self._open().infolist()
+        names = _without_litter([member.filename for member in members])
+        in_utf8 = {m.filename for m in members if m.flag_bits & _UTF8 or m.filename.isascii()}
+        odd = [name for name in names if name not in in_utf8]
+        if odd:
+            raise DataError(
+                f"expected names in UTF-8 in {self.path}, got others, such as {odd[0]!r} if they "
+                "are read as a DOS archive's; pack it again by a program that writes UTF-8."
+            )
+        outside = [name for name in names if name.startswith("/") or ".." in name.split("/")]
+        twice = [one for one, next_one in pairwise(names) if one == next_one]
+        for unfit, told in ((outside, "inside the archive"), (twice, "once each")):
+            if unfit:
+                raise DataError(
+                    f"expected members {told} in {self.path}, got {', '.join(unfit[:10])}; "
+                    "pack it again."
+                )
+        return names
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes; ImageError if it is damaged, encrypted or packed otherwise."""

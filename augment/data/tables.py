@@ -16,6 +16,7 @@ __all__ = [
     "SPLIT_ALIASES",
     "check_all_listed",
     "check_files",
+    "decode_text",
     "find_table",
     "parse_csv",
     "parse_splits",
@@ -44,14 +45,24 @@ def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]
         The columns, and the rows: each has a cell a column.
 
     Raises:
-        DataError: not UTF-8 or no csv, columns separated otherwise, no rows, a column named twice,
-            or a row of another width than the header.
+        DataError: not UTF-8 or no csv, a quote that is not closed or stands amid a cell, columns
+            separated otherwise, no rows, a column named twice, or a row of another width than
+            the header.
     """
+    text = decode_text(data, where)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    rows, ends = [], []  # the lines at which rows end: a cell may hold several
     try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
-        rows, columns = list(reader), list(reader.fieldnames or ())
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"expected a UTF-8 csv in {where}, got {error}.") from error
+        columns = list(reader.fieldnames or ())
+        for row in reader:
+            rows.append(row)
+            ends.append(reader.line_num)
+    except csv.Error as error:
+        begin = 1 + (ends[-1] if ends else reader.line_num)
+        raise DataError(
+            f"expected a csv in {where}, got {error} in the row at line {begin}; a cell with a "
+            'quote is written in quotes, the quote twice: "5"" wide".'
+        ) from error
     twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
         raise DataError(f"expected each column once in {where}, got {some(twice)} repeated.")
@@ -62,10 +73,22 @@ def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]
         )
     if not rows:
         raise DataError(f"expected rows in {where}, got the header only.")
-    for number, row in enumerate(rows, start=2):
+    for end, row in zip(ends, rows, strict=True):
         if None in row or None in row.values():
-            raise DataError(f"expected {len(columns)} cells in line {number} of {where}.")
+            raise DataError(f"expected {len(columns)} cells in the row at line {end} of {where}.")
     return columns, rows
+
+
+def decode_text(data: bytes, where: str) -> str:
+    """Decode UTF-8, with or without a byte order mark.
+
+    Raises:
+        DataError: another encoding; ``where`` says what the file is.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"expected UTF-8 in {where}, got {error}; save it as UTF-8.") from error
 
 
 def parse_words(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]:
@@ -79,10 +102,7 @@ def parse_words(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]
     head, _, body = data.removeprefix(codecs.BOM_UTF8).partition(b"\n")
     if head.strip() != ",".join(_WORDS).encode():
         return parse_csv(data, where)
-    try:
-        lines = io.StringIO(body.decode(), newline=None).readlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"expected a UTF-8 csv in {where}, got {error}.") from error
+    lines = io.StringIO(decode_text(body, where), newline=None).readlines()
     rows = []
     for number, line in enumerate(map(str.strip, lines), start=2):
         if line:
@@ -108,9 +128,10 @@ def check_files(files: Sequence[str], exists: Callable[[str], bool], where: str)
         raise DataError(f"expected one row a file in {where}, got repeats of {some(repeated)}.")
     missing = [name for name in files if not exists(name)]
     if missing:
+        slash = " Paths have / between folders." if any("\\" in name for name in missing) else ""
         raise DataError(
             f"expected an image for every row of {where}, got none for {some(missing)}; "
-            "remove the rows or add the files."
+            f"remove the rows or add the files.{slash}"
         )
 
 

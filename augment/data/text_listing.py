@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from augment.data.listing import some
 from augment.errors import DataError
@@ -30,14 +31,18 @@ class TextListing:
 
 
 def checked_texts(names: Sequence[str], texts: Sequence[str], where: str) -> tuple[str, ...]:
-    """The texts; DataError if one is blank: it names the images, ``where`` what lists them."""
+    """The texts in Unicode's composed form (NFC), which fonts have and most keyboards write.
+
+    Raises:
+        DataError: one is blank; it names the images, ``where`` what lists them.
+    """
     empty = [name for name, text in zip(names, texts, strict=True) if not text.strip()]
     if empty:
         raise DataError(
             f"expected a text for every image of {where}, got none for {some(empty)}; "
             "write one or leave the image out."
         )
-    return tuple(texts)
+    return tuple(normalize("NFC", text) for text in texts)
 
 
 def read_named(read: Callable[[str], bytes], files: tuple[str, ...], item: int) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.layouts import Layout
+from augment.data.tables import decode_text
 from augment.data.text_grammar import parse_grammar
 from augment.errors import ConfigError, DataError, LabelError, RequestError
 
@@ -87,11 +88,10 @@ def read_list(path: str | Path) -> dict[int, str]:
         DataError: no such file, not UTF-8, or no text in it.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"expected a UTF-8 file with a text a line, got {path} ({error})."
-        ) from error
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"expected a file with a text a line, got {path} ({error}).") from error
+    lines = decode_text(data, str(path)).splitlines()
     texts = {number: line.strip() for number, line in enumerate(lines, start=1) if line.strip()}
     if not texts:
         raise DataError(f"{path}: expected a text a line, got none.")

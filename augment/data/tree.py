@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 
 from augment.data.listing import is_image, some
 from augment.data.sources import FolderStore, Store, ZipStore, open_file_system
+from augment.data.tables import decode_text
 from augment.errors import DataError
 
 __all__ = ["Tree", "check_same"]
@@ -55,10 +56,7 @@ class Tree:
 
     def text(self, file: str) -> str:
         """Read a text file; DataError if it is not UTF-8."""
-        try:
-            return self.store.read(file).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise DataError(f"expected UTF-8 text in {self.path}/{file}, got {error}.") from error
+        return decode_text(self.store.read(file), f"{self.path}/{file}")
 
     def table(self, name: str, width: int = 2) -> dict[str, list[str]]:
         """Read the file called ``name``, ``width`` columns a row: first column -> the others.

@@ -53,13 +53,24 @@ class Writer(ABC):
         self._clear()  # what an interrupted run left
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
-    @classmethod  # noqa: B027 - most layouts hold any texts together
-    def check_texts(cls, texts: Iterable[str]) -> None:
-        """Refuse texts that the layout cannot hold together, before anything is made of them.
+    @classmethod
+    @abstractmethod
+    def check_label(cls, label: str) -> None:
+        """Refuse a label that the layout cannot hold.
 
         Raises:
             LabelError: it cannot.
         """
+
+    @classmethod
+    def check_texts(cls, texts: Iterable[str]) -> None:
+        """Refuse texts that the layout cannot hold, before anything is made of them.
+
+        Raises:
+            LabelError: it cannot, or not together.
+        """
+        for text in texts:
+            cls.check_label(text)
 
     @abstractmethod
     def add(self, record: Record) -> None:
@@ -112,7 +123,7 @@ class Writer(ABC):
 class FolderExport(Writer):
     """An export that is a folder.
 
-    A layout's ``add`` checks the label, notes the image by ``ledger.enter`` and writes it by
+    A layout's ``add`` calls ``check_label``, notes the image by ``ledger.enter`` and writes it by
     ``put``; its ``finish`` writes the lists. Manifest, card and checksums are written here.
     """
 

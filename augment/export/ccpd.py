@@ -30,6 +30,11 @@ class CcpdWriter(FolderExport):
         "whose names are the same lie in folders `0`, `1` and on."
     )
 
+    @classmethod
+    def check_label(cls, label: str) -> None:
+        """As ``Writer.check_label``."""
+        plate_indices(label)
+
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""
         indices = plate_indices(record.label)

@@ -28,6 +28,11 @@ class FolderWriter(FolderExport):
 
     layout = _LAYOUT
 
+    @classmethod
+    def check_label(cls, label: str) -> None:
+        """As ``Writer.check_label``."""
+        folder_name(label)
+
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""
         file = record.file
@@ -129,6 +134,11 @@ class ZipWriter(Writer):
         super().__init__(path, classes=classes, card=card)
         self._file = self.partial.open("wb")
         self._stream = ZipStream(classes=self.classes, card=self.card)
+
+    @classmethod
+    def check_label(cls, label: str) -> None:
+        """As ``Writer.check_label``."""
+        folder_name(label)
 
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""

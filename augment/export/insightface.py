@@ -46,10 +46,15 @@ class InsightFaceWriter(FolderExport):
         super().__init__(path, classes=classes, card=card)
         self._file = (self.partial / "train.rec").open("xb")
 
+    @classmethod
+    def check_label(cls, label: str) -> None:
+        """As ``Writer.check_label``."""
+        check_text(label, "insightface")
+        folder_name(label)  # it will stand in classes.txt
+
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""
-        check_text(record.label, "insightface")
-        folder_name(record.label)  # it will stand in classes.txt
+        self.check_label(record.label)
         if self.ledger.count >= _MOST:
             raise DataError(f"the layout insightface counts {_MOST:,} images at most; split them.")
         data = encode_jpeg(record.png, side=SIDE)

@@ -35,9 +35,14 @@ class LmdbWriter(FolderExport):
         self._environment = lmdb.open(str(self.partial), map_size=_MAP_BYTES, lock=False)
         self._waiting: dict[bytes, bytes] = {}
 
+    @classmethod
+    def check_label(cls, label: str) -> None:
+        """As ``Writer.check_label``."""
+        check_text(label, "lmdb")
+
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""
-        check_text(record.label, "lmdb")
+        self.check_label(record.label)
         number = self.ledger.count + 1
         self.ledger.enter(record, f"image-{number:09d}", record.png)
         self._waiting[f"image-{number:09d}".encode()] = record.png

@@ -43,14 +43,19 @@ class LfwWriter(FolderExport):
         self._counts: Counter[str] = Counter()
         self._told = ""
 
+    @classmethod
+    def check_label(cls, label: str) -> None:
+        """As ``Writer.check_label``."""
+        if re.search(r"\s", label) or folder_name(label) != label or label == _PAIRS_FILE:
+            raise LabelError(
+                f"the layout lfw takes names that can be files and have no white space, got "
+                f"{label[:40]!r}; write George_W_Bush."
+            )
+
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""
         name = record.label
-        if re.search(r"\s", name) or folder_name(name) != name or name == _PAIRS_FILE:
-            raise LabelError(
-                f"the layout lfw takes names that can be files and have no white space, got "
-                f"{name[:40]!r}; write George_W_Bush."
-            )
+        self.check_label(name)
         number = self._counts[name] + 1
         file = f"{name}/{name}_{number:04d}.jpg"
         data = encode_jpeg(record.png)

@@ -60,9 +60,14 @@ class _ListedExport(FolderExport):
         """What each list ends with."""
         return ("",) * len(self.lists)
 
+    @classmethod
+    def check_label(cls, label: str) -> None:
+        """As ``Writer.check_label``."""
+        check_text(label, cls.name, cls.forbidden)
+
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""
-        check_text(record.label, self.name, self.forbidden)
+        self.check_label(record.label)
         file = f"{self.folder}{self.ledger.count:08d}.png"
         rows = self.rows(file, record.label)
         self.ledger.enter(record, file, record.png)
@@ -200,10 +205,9 @@ class EasyOCRWriter(_ListedExport):
         """As ``Writer.check_texts``: refuse what pandas takes for numbers or truth values."""
         kinds, text = [_NUMBER, _TRUTH], None
         for text in texts:
+            cls.check_label(text)
             kinds = [kind for kind in kinds if kind.fullmatch(text)]
-            if not kinds:
-                return
-        if text is not None:
+        if text is not None and kinds:
             raise LabelError(
                 f"the layout easyocr cannot hold labels all of which are like {text[:40]!r}: its "
                 "trainer takes them for numbers, not for texts; add a label with letters or choose "
@@ -214,13 +218,18 @@ class EasyOCRWriter(_ListedExport):
         """The header."""
         return ("filename,words\n",)
 
-    def rows(self, file: str, label: str) -> tuple[str, ...]:
-        """Name, comma, text as it is."""
+    @classmethod
+    def check_label(cls, label: str) -> None:
+        """As ``Writer.check_label``."""
+        super().check_label(label)
         if label != label.rstrip():
             raise LabelError(
                 f"the layout easyocr cannot hold the label {label[:40]!r}, whose white space at "
                 "the end its trainer strips; trim it or choose another layout, such as paddleocr."
             )
+
+    def rows(self, file: str, label: str) -> tuple[str, ...]:
+        """Name, comma, text as it is."""
         return (f"{file},{label}\n",)
 
     def finish(self) -> None:

@@ -65,9 +65,14 @@ class ParquetWriter(FolderExport):
         self._shard_name = ""
         self._shard_count = 0
 
+    @classmethod
+    def check_label(cls, label: str) -> None:
+        """As ``Writer.check_label``."""
+        check_text(label, "parquet")
+
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""
-        check_text(record.label, "parquet")
+        self.check_label(record.label)
         label = record.label if self.classes is None else self.class_numbers[record.label]
         number = self.ledger.count
         shard = f"data/train-{number // self.shard_size:05d}.parquet"

@@ -33,7 +33,10 @@ CARD = "README.md"
 CHECKSUMS = "SHA256SUMS"
 
 _OWN_FILES = (MANIFEST, CLASSES, CARD, CHECKSUMS)
-_UNSAFE = re.compile(r'[/\\:*?"<>|%\x00-\x1f\x7f-\x9f\ud800-\udfff]|^\.|[. ]$')
+_UNSAFE = re.compile(
+    r'[/\\:*?"<>|%\x00-\x1f\x7f-\x9f\ud800-\udfff]|^\.|[. ]$'
+    r"|^(?i:con|prn|aux|nul|com[1-9]|lpt[1-9])(?=\.|$)"  # devices, to Windows
+)
 _MAX_NAME_BYTES = 200  # file systems take 255 bytes; leaves room for a suffix
 
 

@@ -123,9 +123,14 @@ class WebDatasetWriter(FolderExport):
         self._shard: IO[bytes] | None = None
         self._shard_name = ""
 
+    @classmethod
+    def check_label(cls, label: str) -> None:
+        """As ``Writer.check_label``."""
+        check_text(label, "webdataset")
+
     def add(self, record: Record) -> None:
         """As ``Writer.add``."""
-        check_text(record.label, "webdataset")
+        self.check_label(record.label)
         number = self.ledger.count
         index = None if self.classes is None else self.class_numbers[record.label]
         shard = f"train-{number // self.shard_size:06d}.tar"

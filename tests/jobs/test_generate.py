@@ -147,6 +147,17 @@ def test_labels_may_come_from_a_file(demo_registry: Path, tmp_path: Path) -> Non
     assert [row["label"] for row in rows(tmp_path / "set")] == ["1", "5"]
 
 
+def test_a_file_of_labels_may_begin_with_a_byte_order_mark_and_has_to_be_utf8(
+    tmp_path: Path,
+) -> None:
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text("A\nB\n", encoding="utf-8-sig")
+    assert generate.choose_labels(str(wanted), ["A", "B"]) == ["A", "B"]
+    wanted.write_text("京\n", encoding="gbk")
+    with pytest.raises(DataError, match=r"expected UTF-8 in .*wanted\.txt.*; save it as UTF-8"):
+        generate.choose_labels(str(wanted), ["京"])
+
+
 def test_more_labels_may_be_listed_than_a_file_name_can_hold() -> None:
     people = [f"Person_{number:03d}" for number in range(158)]
     assert generate.choose_labels(",".join(people), people) == people

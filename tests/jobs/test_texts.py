@@ -1,3 +1,4 @@
+import argparse
 import json
 import shlex
 from collections.abc import Callable, Sequence
@@ -242,6 +243,19 @@ def test_anybodys_plates_are_measured_with_a_layout_of_ones_own(
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert set(report["arms"]) == {"real", "classical", "rendered", "synthetic", "synthetic_only"}
     assert f"renderer:{layout}" in report["recommended"].get("command", f"renderer:{layout}")
+
+
+def test_a_layout_of_ones_own_is_named_by_its_whole_path(
+    text_zip: Zip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "short.toml").write_text(SHORT_PLATE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    uri = text_zip("short.toml", [f"{'ABÄ'[number % 3]}{number}" for number in range(10, 34)])
+    options = argparse.ArgumentParser()
+    texts.add_text_options(options)
+    arguments = options.parse_args(["--layout", "short.toml"])
+    arguments.scenario, arguments.data = "lines", uri
+    assert texts.choose_text_scenario(arguments).layout == str(tmp_path / "short.toml")
 
 
 def test_the_scenario_of_anybodys_lines_needs_data_and_a_layout(tmp_path: Path) -> None:

@@ -143,8 +143,20 @@ def test_free_text_takes_any_text_but_none() -> None:
         (
             "size = [100, 40]",
             "size = [100, 40]\nbolts = [{ centre = [nan, 2], radius = 1 }]",
-            "finite places",
+            "bolts must lie on a plate of 100 × 40",
         ),
+        (
+            "size = [100, 40]",
+            "size = [100, 40]\ndots = [{ centre = [1e7, 20], radius = 2 }]",
+            "dots and bolts must lie on a plate",
+        ),
+        (
+            "size = [100, 40]",
+            "size = [100, 40]\nborder = { inset = 15, thickness = 6 }",
+            "border.* must lie on a plate",
+        ),
+        ("size = [100, 40]", "size = [100, 40]\ncorner_radius = 21", "corner_radius.* must lie on"),
+        ("size = [100, 40]", "size = [44000, 140]", "16 times the shorter"),
         (
             "size = [100, 40]",
             "size = [100, 40]\nborder = { inset = 1, thickness = inf }",
@@ -170,6 +182,13 @@ def test_a_faulty_layout_file_is_refused_with_what_is_wrong(
     with pytest.raises(ConfigError, match=message) as error:
         load_layout(written(tmp_path, PLATE.replace(old, new, 1)))
     assert "mine.toml" in str(error.value)
+
+
+def test_a_layout_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert load_layout(written(tmp_path, "\ufeff" + PLATE)).name == "two"
+    (tmp_path / "mine.toml").write_bytes(PLATE.encode("utf-16"))
+    with pytest.raises(ConfigError, match="expected TOML in UTF-8"):
+        load_layout(tmp_path / "mine.toml")
 
 
 def test_a_plate_without_colours_is_refused(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -210,3 +211,13 @@ def test_bad_texts_and_channels_are_refused(renderer: LineRenderer) -> None:
         LineRenderer(WORDS).render_line("n" * 80, 0, 32)
     with pytest.raises(ConfigError, match="channels"):
         LineRenderer(WORDS, channels=4)
+
+
+@pytest.mark.parametrize("character", ["😀", "ข", "\u1109"])
+def test_a_layout_with_a_character_that_cannot_be_drawn_is_named_with_its_alphabet(
+    character: str,
+) -> None:
+    plates = load_layout("plates-cn")
+    odd = replace(plates, alphabets={**plates.alphabets, "extra": f"A{character}"})
+    with pytest.raises(GlyphError, match=r"layout plates-cn, alphabet extra: .*; leave it out"):
+        LineRenderer(odd)

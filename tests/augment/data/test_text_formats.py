@@ -119,7 +119,17 @@ BAD_TABLES = {
     "empty text": (b"file,text\na.png,\n", "a text for every image of .* none for a.png"),
     "blank text": (b"file,text\na.png, \n", "a text for every image"),
     "unknown split": (b"file,text,split\na.png,A,eval\n", "splits train, val, test .* got eval"),
-    "short row": (b"file,text\na.png\n", "2 cells in line 2"),
+    "short row": (b"file,text\na.png\n", "2 cells in the row at line 2"),
+    "short row after a long one": (b'file,text\na.png,"A\nB"\nb.png\n', "the row at line 4"),
+    "open quote": (
+        b'file,text\na.png,"A\nb.png,B\n',
+        "got unexpected end .* at line 2; a cell with",
+    ),
+    "quote amid a cell": (
+        b'file,text\na.png,"A" B\n',
+        "a csv in .* at line 2; a cell with",
+    ),
+    "backslash": (b"file,text\nsub\\a.png,A\n", "Paths have / between folders"),
     "no rows": (b"file,text\n", "header only"),
     "not UTF-8": (b"file,text\na.png,\xff\xfe\n", "UTF-8"),
     "words without a comma": (b"filename,words\na.png\n", "a comma and words in line 2"),
@@ -136,6 +146,42 @@ def test_a_bad_table_is_a_clear_error(name: str, tmp_path: Path) -> None:
     lay_out(tmp_path, {"a.png": png(0), "labels.csv": data})
     with pytest.raises(DataError, match=message):
         read_csv(str(tmp_path / "labels.csv"))
+
+
+def test_texts_are_composed_however_they_were_typed(tmp_path: Path) -> None:
+    rows = "file,text\na.png,cafe\u0301\nb.png,caf\u00e9\n".encode()
+    lay_out(tmp_path, {"a.png": png(0), "b.png": png(1), "labels.csv": rows})
+    assert set(read_csv(str(tmp_path / "labels.csv")).texts) == {"caf\u00e9"}
+
+
+def test_a_zip_of_names_in_a_local_encoding_is_refused_and_not_misread(tmp_path: Path) -> None:
+    path = pack(tmp_path / "plates.zip", {"京A1/a.png": png(0)})
+    name, flag = "京A1/a.png".encode(), 0x800.to_bytes(2, "little")
+    local = "京A".encode("gbk") + b"11/a.png"
+    data = path.read_bytes().replace(flag + b"\0\0", b"\0\0\0\0").replace(name, local)
+    assert len(name) == len(local)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"names in UTF-8 in .*plates.zip, got others"):
+        read_zip(str(path))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["HELLO/a.png", "HELLO/a.png"], "members once each in .*, got HELLO/a.png"),
+        (["../a.png"], r"members inside the archive in .*, got \.\./a.png"),
+        (["/A/a.png"], "members inside the archive in .*, got /A/a.png"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_whose_members_hide_each_other_or_lead_out_of_it_is_refused(
+    names: list[str], message: str, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr(name, png(number))
+    with pytest.raises(DataError, match=message):
+        read_zip(str(tmp_path / "odd.zip"))
 
 
 def test_a_zip_needs_a_table_and_a_row_for_every_image(tmp_path: Path) -> None:

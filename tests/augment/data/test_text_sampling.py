@@ -42,11 +42,14 @@ def test_a_list_without_a_seed_comes_in_its_own_order(tmp_path: Path) -> None:
     assert [sampler(index) for index in range(6)] == ["two", "one", "two"] * 2
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00"])
-def test_a_list_without_texts_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "a text a line"), (b"\n \n", "a text a line"), (b"\xff\xfe\x00", "save it as UTF-8")],
+)
+def test_a_list_without_texts_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "texts.txt"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="a text a line"):
+    with pytest.raises(DataError, match=message):
         from_list(path, 0)
     with pytest.raises(DataError, match="a text a line"):
         from_list(tmp_path / "missing.txt", 0)

@@ -126,8 +126,11 @@ def test_the_digest_changes_with_texts_and_pixels_only() -> None:
 
 
 def test_a_damaged_file_is_named(archive: Path) -> None:
-    with zipfile.ZipFile(archive, "a") as file, pytest.warns(UserWarning, match="Duplicate"):
-        file.writestr("train/7_1.png", b"no picture")
+    with zipfile.ZipFile(archive) as file:
+        contents = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, data in (contents | {"train/7_1.png": b"no picture"}).items():
+            file.writestr(name, data)
     with pytest.raises(ImageError, match="7_1"):
         open_texts(f"zip:{archive}").images([0])
 

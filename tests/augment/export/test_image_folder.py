@@ -150,6 +150,17 @@ def test_folder_names_are_safe_and_can_be_undone(label: str) -> None:
     assert label_of_folder(name) == label
 
 
+@pytest.mark.parametrize("label", ["CON", "nul", "Com7", "LPT1.png"])
+def test_names_of_devices_name_no_folder(label: str) -> None:
+    assert folder_name(label).startswith("%")
+    assert label_of_folder(folder_name(label)) == label
+
+
+@pytest.mark.parametrize("label", ["CONE", "COM10", "A CON", "NULL"])
+def test_what_only_begins_like_a_device_stays(label: str) -> None:
+    assert folder_name(label) == label
+
+
 @pytest.mark.parametrize("label", ["", "京" * 100])
 def test_a_label_that_cannot_name_a_folder_is_an_error(label: str) -> None:
     with pytest.raises(LabelError, match="1 to 200 bytes"):

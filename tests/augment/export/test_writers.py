@@ -230,3 +230,29 @@ def test_memory_does_not_grow_with_the_number_of_images(
         writer.abort()
     grown = np.diff(traced).min()  # the table of interned names may double once
     assert grown < 200 * 80, "each image left something behind"
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        ("ccpd", "I am no plate"),
+        ("csv", "half \ud800"),
+        ("easyocr", "ends in a space "),
+        ("folder", "x" * 300),
+        ("insightface", "x" * 300),
+        ("lfw", "two words"),
+        ("mmocr", "half \ud800"),
+        ("paddleocr", "a\ttab"),
+        ("zip", ""),
+    ],
+)
+def test_what_a_layout_cannot_hold_is_refused_before_anything_is_drawn_as_when_it_is_written(
+    kind: str, label: str, tmp_path: Path
+) -> None:
+    fit = CLASSES.get(kind, ("A1", "B2"))[0]
+    WRITERS[kind].check_texts([fit, "A1B2" if kind != "ccpd" else fit])
+    with pytest.raises(LabelError) as before:
+        WRITERS[kind].check_texts([fit, label])
+    with pytest.raises(LabelError) as then, WRITERS[kind](tmp_path / "out") as writer:
+        writer.add(Record(png(0), label, 0))
+    assert str(before.value) == str(then.value)
