@@ -33,6 +33,7 @@ def measure_restoration(evaluation: Evaluation) -> None:
     are verified against another photograph, by a recognizer that has not seen them either.
     """
     settings, data = evaluation.settings, evaluation.data
+    strangers = None if settings.strangers is None else _unknown(data, settings.strangers)
     recognizer = train_face_recognizer(
         data.split("train"),
         settings.judge_budget,
@@ -43,8 +44,8 @@ def measure_restoration(evaluation: Evaluation) -> None:
     recognized = judge_labels(lambda pixels: predict(recognizer, pixels)[0], test.labels)
     known = test.images(), recognized, np.array(test.classes)[test.labels]
     faces: dict[str, Faces] = {"bundles": known}
-    if settings.strangers is not None:
-        faces["strangers"] = _strangers(evaluation, settings.strangers, recognizer)
+    if strangers is not None:
+        faces["strangers"] = _strangers(evaluation, strangers, recognizer)
     report: dict[str, dict[str, object]] = {group: {} for group in faces}
     text = ""
     for name, folder in evaluation.bundles.items():
@@ -57,12 +58,12 @@ def measure_restoration(evaluation: Evaluation) -> None:
     evaluation.keep("restoration", dict(report), text)
 
 
-def _strangers(evaluation: Evaluation, uri: str, model: FaceRecognizer) -> Faces:
-    """Pairs of photographs of people whom the data do not have; one of each pair is damaged.
+def _unknown(data: LabelledImages, uri: str) -> LabelledImages:
+    """The photographs of ``uri`` that show people whom the data do not have.
 
-    Half of the people choose the threshold, the others are measured.
+    Raises:
+        DataError: fewer than 4 people, or as ``open_data``.
     """
-    data = evaluation.data
     everybody = open_data(uri, image_size=data.image_size, channels=data.channels)
     unknown = {name: name for name in everybody.classes if name not in data.classes}
     if len(unknown) < 4:
@@ -70,7 +71,14 @@ def _strangers(evaluation: Evaluation, uri: str, model: FaceRecognizer) -> Faces
             f"expected at least 4 people in {uri} that are not in {data.uri}, got {len(unknown)}; "
             "name other photographs as strangers."
         )
-    strangers = everybody.relabel(unknown)
+    return everybody.relabel(unknown)
+
+
+def _strangers(evaluation: Evaluation, strangers: LabelledImages, model: FaceRecognizer) -> Faces:
+    """Pairs of photographs of strangers; one of each pair is damaged.
+
+    Half of the people choose the threshold, the others are measured.
+    """
     rng = np.random.default_rng(evaluation.seed)
     chooses = rng.permutation(len(strangers.classes)) % 2 == 0
     choosing, measured = (

@@ -10,7 +10,7 @@ import pytest
 from augment.data.datasets import open_data
 from augment.errors import AugmentError, ConfigError, DataError, RequestError
 from augment.images import encode_png
-from jobs import evaluate, generate
+from jobs import evaluate, generate, restoration_measures
 from recognizers import fidelity
 
 QUICK = ("judge_steps=20", "per_class=3", "pairs=4", "test_images=12")
@@ -69,7 +69,7 @@ def test_restoration_measures_holes_and_small_images(
 
 
 def test_restoration_verifies_people_that_the_bundle_has_not_seen(
-    picture_registry, pictures, tmp_path, faces_of
+    picture_registry, pictures, tmp_path, faces_of, monkeypatch
 ):
     """The pictures name their people 1, 2, …: others are strangers."""
     strangers = f"strangers=folder:{faces_of(tmp_path / 'strangers', 'a', 'b', 'c', 'd', '1')}"
@@ -78,6 +78,11 @@ def test_restoration_verifies_people_that_the_bundle_has_not_seen(
     evaluate.main([*command, "--only", "restoration", "--out", str(tmp_path / "out")])
     report = json.loads((tmp_path / "out" / "restoration.json").read_text())
     assert report["strangers"]["cvae-gan"]["people"] == 2  # half of a, b, c and d
+
+    def train(*_: object, **__: object) -> None:
+        pytest.fail("the strangers are looked at first")
+
+    monkeypatch.setattr(restoration_measures, "train_face_recognizer", train)
     with pytest.raises(DataError, match="at least 4 people"):
         evaluate.main([*command, "--set", f"strangers=celeba:{pictures}", "--only", "restoration",
                        "--out", str(tmp_path / "none")])  # fmt: skip
