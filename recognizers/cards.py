@@ -12,7 +12,8 @@ from typing import Any
 
 from augment.bundle import CARD_FILE, MEASURES_FILE, BundleInfo
 from augment.errors import BundleError
-from recognizers.evaluation_report import TABLES, in_words
+from recognizers.evaluation_report import TABLES
+from recognizers.evaluation_words import in_words
 from recognizers.tables import markdown_table
 
 __all__ = ["card_files", "format_card", "read_measures"]

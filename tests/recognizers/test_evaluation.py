@@ -13,7 +13,8 @@ from recognizers import evaluation
 from recognizers import referee as referees
 from recognizers.evaluation import MEASURES, Evaluated, draw_evenly
 from recognizers.evaluation_pictures import take_bundle_pictures
-from recognizers.evaluation_report import format_measures, in_words, summarize
+from recognizers.evaluation_report import format_measures, summarize
+from recognizers.evaluation_words import in_words
 from recognizers.fit import Budget
 from recognizers.referee import Referee, that_can_be_told
 

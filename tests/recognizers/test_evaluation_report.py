@@ -16,10 +16,10 @@ from recognizers.evaluation_report import (
     TABLES,
     Column,
     format_measures,
-    in_words,
     summarize,
     write_pages,
 )
+from recognizers.evaluation_words import in_words
 from recognizers.report import ClassPictures, Neighbour
 
 VOID = {"meta", "img", "br"}
