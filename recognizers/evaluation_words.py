@@ -105,13 +105,23 @@ def _privacy_in_words(section: Section, real: Section) -> list[str]:
         told = f"proves nothing either way, for of so few images it may lead by up to {most:.2f}"
     auc, space = strongest["auc"]["mean"], strongest["space"]
     how = space + (", calibrated" if strongest["calibrated"] else "")
-    copies, near_in = max(
-        (found["near_copies"]["mean"], name) for name, found in section["memorisation"].items()
-    )
-    of_real = real["memorisation"][near_in]["near_copies"]["mean"]
     return [
-        f"{copies:.1%} are near-copies of training images, by {near_in} ({of_real:.1%} of other "
-        "real images are).",
+        _copies_in_words(section["memorisation"], real["memorisation"]),
         f"The strongest of {len(attacks)} attacks ({how}) {told}: AUC {auc:.2f}; other real images "
         f"score {usual[space]:.2f}.",
     ]
+
+
+def _copies_in_words(drawn: Section, real: Section) -> str:
+    """How many images are near-copies in each space, beside other real images."""
+    shares = {
+        name: (found["near_copies"]["mean"], real[name]["near_copies"]["mean"])
+        for name, found in drawn.items()
+    }
+    told = ", ".join(
+        f"{share:.1%} by {name} (other real images: {usual:.1%})"
+        for name, (share, usual) in shares.items()
+    )
+    alone = [name for name, (share, usual) in shares.items() if share > usual] == ["pixels"]
+    blur = " Near in pixels alone, they may be blurred and no copies." if alone else ""
+    return f"Near-copies of training images: {told}.{blur if len(shares) > 1 else ''}"

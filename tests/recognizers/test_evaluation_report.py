@@ -39,13 +39,13 @@ def attack(auc: float, reach: float, real: float, **more: object) -> dict[str, o
 
 
 def privacy(
-    auc: float, real: float = 0.5, reach: float = 0.05, copies: float = 0.0
+    auc: float, real: float = 0.5, reach: float = 0.05, copies: tuple[float, float] = (0.0, 0.0)
 ) -> dict[str, object]:
     near = {"space": "pixels", "generated": 0.2, "held_out": 0.3, "limit": 0.1}
-    near |= {"near_copies": copies}
+    in_pixels, in_features = ({**near, "near_copies": share} for share in copies)
     weaker = attack(auc - 0.1, 0.02, real, space="features", calibrated=True)
     return {
-        "memorisation": {"pixels": near, "features": near},
+        "memorisation": {"pixels": in_pixels, "features": in_features},
         "attacks": {"pixels": attack(auc, reach, real), "features_calibrated": weaker},
     }
 
@@ -162,10 +162,17 @@ def test_an_attack_on_few_images_is_not_said_to_tell_nothing():
 
 
 def test_near_copies_stand_beside_those_among_real_images():
-    found, real = ({"privacy": summarize([privacy(0.5, copies=c)])} for c in (0.041, 0.012))
-    (told, _) = in_words(found, real)
-    assert told.startswith("4.1 % are near-copies of training images, by ")
-    assert told.endswith("(1.2 % of other real images are).")
+    real, both, alone = (
+        {"privacy": summarize([privacy(0.5, copies=copies)])}
+        for copies in ((0.012, 0.004), (0.041, 0.02), (1.0, 0.0))
+    )
+    assert in_words(both, real)[0] == (
+        "Near-copies of training images: 4.1 % by pixels (other real images: 1.2 %), 2.0 % by "
+        "features (other real images: 0.4 %)."
+    )
+    assert in_words(alone, real)[0].endswith(
+        "Near in pixels alone, they may be blurred and no copies."
+    )
 
 
 def test_measures_kept_from_before_attacks_were_paired_are_still_put_in_words():
