@@ -277,7 +277,7 @@ def test_bundles_and_seeds_measured_on_ray_give_the_same_figures(registry, image
     assert spread["bundles"] == alone["bundles"]
     few = Path(shutil.copytree(images.removeprefix("folder:"), tmp_path / "few"))
     shutil.rmtree(few / "test")
-    with pytest.raises(DataError, match="at least 10 members"):
+    with pytest.raises(AugmentError, match="at least 10 members"):
         run(registry, f"folder:{few}", tmp_path / "c", "--only", "privacy", "--workers", "2")
 
 
