@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from augment.bundle import READER_FOLDER, BundleInfo, load_bundle
 from augment.data.datasets import LabelledImages, open_data
-from augment.data.tables import decode_text
+from augment.data.listing import decode_text
 from augment.errors import ConfigError
 from augment.export import Record, generated_record
 from augment.generate import Sampler, Samples, Tally, draw_counts

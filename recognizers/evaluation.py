@@ -110,6 +110,12 @@ class Evaluated:
         """The judge's probabilities and embeddings of ``pixels``."""
         return read_and_embed(self.referee.judge, self.pixels.images)
 
+    @property
+    def top1(self) -> float:
+        """Share of ``pixels`` that the judge reads as their label, the mean over the classes."""
+        read = self.judged[0].argmax(axis=1)
+        return balanced_accuracy(read, self.pixels.labels, self.referee.compared)
+
 
 def measure_fidelity(evaluated: Evaluated) -> Section:
     """Distances of the set from as many real images, in each space of features."""
@@ -161,15 +167,13 @@ def measure_labels(evaluated: Evaluated) -> Section:
     """
     if not evaluated.labelled:
         return NO_LABELS
-    referee, labels = evaluated.referee, evaluated.pixels.labels
-    read = evaluated.judged[0].argmax(axis=1)
-    classes = referee.classes
+    read, labels = evaluated.judged[0].argmax(axis=1), evaluated.pixels.labels
+    classes = evaluated.referee.classes
     by_class = {
         classes[label]: float((read[labels == label] == label).mean())
         for label in np.unique(labels)
     }
-    top1 = balanced_accuracy(read, labels, referee.compared)
-    section = {"top1": top1, "by_class": by_class, "read_back": None}
+    section = {"top1": evaluated.top1, "by_class": by_class, "read_back": None}
     if evaluated.reader is not None and evaluated.samples is not None:
         own, _ = evaluated.reader.read(evaluated.samples.images, evaluated.samples.folds)
         section["read_back"] = accuracy(own, labels)
@@ -203,7 +207,7 @@ def measure_utility(evaluated: Evaluated) -> Section:
         read, _ = predict(model, referee.held_out.images)
         section["train_on_generated"] = accuracy(read, referee.held_out.labels)
         section["learned"] = len(evaluated.pixels)
-    section["test_on_generated"] = measure_labels(evaluated)["top1"]
+    section["test_on_generated"] = evaluated.top1
     return section
 
 

@@ -122,6 +122,7 @@ def _copies_in_words(drawn: Section, real: Section) -> str:
         f"{share:.1%} by {name} (other real images: {usual:.1%})"
         for name, (share, usual) in shares.items()
     )
-    alone = [name for name, (share, usual) in shares.items() if share > usual] == ["pixels"]
+    more = [name for name, (share, usual) in shares.items() if share > usual]
+    alone = len(shares) > 1 and more == ["pixels"]
     blur = " Near in pixels alone, they may be blurred and no copies." if alone else ""
-    return f"Near-copies of training images: {told}.{blur if len(shares) > 1 else ''}"
+    return f"Near-copies of training images: {told}.{blur}"

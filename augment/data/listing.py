@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.sources import Source
+from augment.errors import DataError
 
-__all__ = ["SPLITS", "Listing", "is_image", "some", "split_by_hash"]
+__all__ = ["SPLITS", "Listing", "decode_text", "is_image", "some", "split_by_hash"]
 
 SPLITS = ("train", "val", "test")
 _VAL_FROM, _TEST_FROM = 0.75, 0.85  # of the hash range
@@ -52,3 +53,15 @@ def split_by_hash(groups: Sequence[str] | NDArray[np.str_]) -> NDArray[np.str_]:
         for share in shares
     ]
     return np.array(names, np.str_)
+
+
+def decode_text(data: bytes, where: str) -> str:
+    """Decode UTF-8, with or without a byte order mark.
+
+    Raises:
+        DataError: another encoding; ``where`` says what the file is.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"expected UTF-8 in {where}, got {error}; save it as UTF-8.") from error

@@ -7,7 +7,7 @@ import posixpath
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from augment.data.listing import SPLITS, is_image, some
+from augment.data.listing import SPLITS, decode_text, is_image, some
 from augment.errors import DataError
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "SPLIT_ALIASES",
     "check_all_listed",
     "check_files",
-    "decode_text",
     "find_table",
     "parse_csv",
     "parse_splits",
@@ -77,18 +76,6 @@ def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]
         if None in row or None in row.values():
             raise DataError(f"expected {len(columns)} cells in the row at line {end} of {where}.")
     return columns, rows
-
-
-def decode_text(data: bytes, where: str) -> str:
-    """Decode UTF-8, with or without a byte order mark.
-
-    Raises:
-        DataError: another encoding; ``where`` says what the file is.
-    """
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"expected UTF-8 in {where}, got {error}; save it as UTF-8.") from error
 
 
 def parse_words(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.layouts import Layout
-from augment.data.tables import decode_text
+from augment.data.listing import decode_text
 from augment.data.text_grammar import parse_grammar
 from augment.errors import ConfigError, DataError, LabelError, RequestError
 

@@ -3,9 +3,8 @@
 import posixpath
 from collections.abc import Collection, Sequence
 
-from augment.data.listing import is_image, some
+from augment.data.listing import decode_text, is_image, some
 from augment.data.sources import FolderStore, Store, ZipStore, open_file_system
-from augment.data.tables import decode_text
 from augment.errors import DataError
 
 __all__ = ["Tree", "check_same"]

@@ -220,6 +220,15 @@ def test_every_class_weighs_the_same_among_real_images_as_among_generated_ones(
     assert np.mean(real.pixels.labels == 0) > 0.6
 
 
+def test_utility_asks_the_bundles_own_reader_nothing(referee, generators):
+    class Unasked:
+        def read(self, *_):
+            pytest.fail("only the measure of labels tells what the bundle's reader keeps")
+
+    found = MEASURES["utility"](Evaluated(generators["honest"], referee, 60, Unasked()))
+    assert 0 <= found["test_on_generated"] <= 1
+
+
 def test_diversity_is_that_of_real_images_or_nothing(evaluated):
     assert MEASURES["diversity"](evaluated["honest"])["of_real"] == pytest.approx(1, abs=0.3)
     assert MEASURES["diversity"](evaluated["one image"])["of_real"] == pytest.approx(0, abs=0.01)
