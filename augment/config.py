@@ -35,18 +35,21 @@ def from_mapping(kind: type[T], mapping: Mapping[str, Any], where: str = "") -> 
         where: dotted path of the enclosing section, for error messages.
 
     Raises:
-        ConfigError: unknown key, wrong type, or a range refused by ``__post_init__``.
+        ConfigError: unknown or missing key, wrong type, or a range refused by ``__post_init__``.
     """
     if not isinstance(mapping, Mapping):
         section = where.removesuffix(".") or kind.__name__
         raise ConfigError(f"expected a section for {section}, got {mapping!r}.")
     hints = get_type_hints(kind)
-    valid = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    valid = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
     for key in mapping:
         if key not in valid:
             raise ConfigError(
                 f"unknown setting {where}{key}; valid settings here: {', '.join(valid)}."
             )
+    for name, field in valid.items():
+        if name not in mapping and field.default is field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"the setting {where}{name} is missing; write it.")
     values = {key: _convert(hints[key], value, f"{where}{key}") for key, value in mapping.items()}
     return kind(**values)
 
@@ -159,7 +162,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             kinds = (kinds[0],) * len(value)
         if len(kinds) != len(value):
             raise ConfigError(f"{where} must have {len(kinds)} entries; got {len(value)}.")
-        return tuple(_convert(k, v, where) for k, v in zip(kinds, value, strict=True))
+        return tuple(
+            _convert(k, v, f"{where} {number}" if dataclasses.is_dataclass(k) else where)
+            for number, (k, v) in enumerate(zip(kinds, value, strict=True), start=1)
+        )
     if origin is dict:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} must be a section; got {value!r}.")

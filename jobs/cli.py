@@ -1,6 +1,7 @@
 """What all jobs share on the command line: options, settings, locations and errors."""
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -304,6 +305,8 @@ def _in_registry(location: str) -> tuple[Registry, str]:
 def run_job(job: Callable[[Sequence[str] | None], None]) -> NoReturn:
     """Run a job as a program: exit 2 with one line for bad input, 130 when interrupted.
 
+    A file that cannot be read or written is told in one line too.
+
     What data it opens, and how these are split, is told once.
     """
     signal.signal(signal.SIGTERM, _interrupt)
@@ -312,6 +315,12 @@ def run_job(job: Callable[[Sequence[str] | None], None]) -> NoReturn:
             job(None)
     except AugmentError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise  # not of a file: a fault of ours, or of the network
+        told = f"{error}; check the path, its permissions and the free space."
+        print(f"error: {told}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -6,6 +6,7 @@ writes the recommended training set: the real images and 200 generated ones of e
 """
 
 import argparse
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -161,7 +162,11 @@ def choose_labels(text: str, classes: Sequence[str]) -> list[str]:
         return list(classes)
     path = local_path(text, "--labels") if text.endswith(".txt") else Path(text)
     is_file = os.path.isfile(path)  # Path.is_file raises where a list is too long for a name
-    lines = decode_text(path.read_bytes(), text).splitlines() if is_file else text.split(",")
+    lines = (
+        io.StringIO(decode_text(path.read_bytes(), text), newline=None)
+        if is_file
+        else text.split(",")
+    )
     labels = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not labels:
         raise ConfigError(f"--labels names no label: got {text!r}; write all, A,B or a file.")

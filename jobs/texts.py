@@ -177,7 +177,7 @@ def add_text_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--layout",
         metavar="LAYOUT",
-        help=f"of {LINES}: plates-cn, plates-cn-green, words (free text), or a .toml or .json file",
+        help=f"of {LINES}: {', '.join(LAYOUTS)} (free text), or a .toml or .json file",
     )
     options.add_argument(
         "--image-size",

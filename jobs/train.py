@@ -20,6 +20,7 @@ import safetensors.torch
 from augment.bundle import READER_FOLDER, Registry
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages, open_data
+from augment.data.layouts import LAYOUTS
 from augment.data.line_pairs import LineData
 from augment.data.pairs import folds_of
 from augment.errors import ConfigError
@@ -45,7 +46,7 @@ from jobs.reading import add_reader_band
 from recognizers.arms import Plan, SeedRun
 from recognizers.comparators import offer_readers
 from recognizers.draws import Draw
-from recognizers.line_readers import fit_line_reader, fit_listener
+from recognizers.line_readers import fit_line_reader, fit_listener, line_shape
 from recognizers.listening import Listener, listens
 from recognizers.plans import plan_for
 from recognizers.reader import save_reader
@@ -53,6 +54,7 @@ from recognizers.scene_text import SIZES
 from recognizers.text_arms import TextPlan
 from recognizers.text_plans import text_plan_for
 from recognizers.text_reader import save_text_reader
+from recognizers.text_sources import check_columns
 
 __all__ = ["main", "train_and_publish"]
 
@@ -85,8 +87,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--layout",
         metavar="LAYOUT",
-        help="for line_saae, how its texts are laid out: plates-cn, plates-cn-green, words (free "
-        "text), or a .toml or .json file",
+        help=f"for line_saae, how its texts are laid out: {', '.join(LAYOUTS)} (free text), or a "
+        ".toml or .json file",
     )
     options.add_argument(
         "--attribute",
@@ -146,6 +148,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     readers = choose_readers(arguments, config)
     data = open_training_data(arguments)
     config.build_model(data)  # what cannot be built is refused before a cluster is started
+    if isinstance(data, LineData) and (arguments.reader or listens(config.model)):
+        check_columns(data.layout, line_shape(data))  # and what cannot be read
     if arguments.dry_run:
         find_run(root, name, resume=arguments.resume)
         print_plan("train", arguments, config)

@@ -24,7 +24,7 @@ from recognizers.text_arms import TextPlan
 from recognizers.text_fit import fit_texts
 from recognizers.text_mixing import LabelledLines, mixed_lines
 from recognizers.text_reader import CrossFittedTextReader, train_text_reader
-from recognizers.text_sources import render_lines, sample_texts, that_fit
+from recognizers.text_sources import check_columns, render_lines, sample_texts, that_fit
 
 __all__ = ["charset_of", "fit_line_reader", "fit_listener", "line_shape"]
 
@@ -93,6 +93,7 @@ def fit_listener(
 def _fitting(data: LineData, plan: TextPlan, seed: int, device: str | torch.device) -> _Fit:
     """How a recognizer is trained on some rows of the lines and on rendered ones."""
     charset, shape = charset_of(data), line_shape(data)
+    check_columns(data.layout, shape)
     recipe, budget = plan.recipes["reader"], replace(plan.budget, steps=plan.reader_steps)
     lines = replace(data.texts, texts=tuple("".join(text.split()) for text in data.texts.texts))
     real = LabelledLines.of(lines, shape)

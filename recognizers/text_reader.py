@@ -27,7 +27,7 @@ from augment.data.texts import Lines, LineShape
 from augment.errors import BundleError, ConfigError, DataError
 from augment.generators.line_reading import Judged
 from augment.images import Pixels
-from recognizers.charset import Charset
+from recognizers.charset import Charset, fold
 from recognizers.ctc import Readings
 from recognizers.reader_files import opened_reader, write_reader
 from recognizers.scene_text import TextConfig, TextRecognizer
@@ -243,6 +243,8 @@ def plant_errors(
 ) -> Planted:
     """Spoil a share of the texts: a character is missing, another one, or doubled.
 
+    What differs in case or in spaces alone counts as the same, as it does to readers.
+
     Args:
         texts: labels.
         alphabet: what a character is replaced by.
@@ -377,14 +379,14 @@ def _judges(confidences: NDArray[np.float32], folds: NDArray[np.int64] | None) -
 def _spoilt(
     text: str, alphabet: str, rng: np.random.Generator, allows: Callable[[str], bool], empty: str
 ) -> tuple[str, str]:
-    """A text that differs from ``text``, and not by case alone, and which of KINDS it is."""
+    """A text that differs from ``text`` in what is read, and which of KINDS it is."""
     for _ in range(MOST_TRIES):
         place = int(rng.integers(len(text)))
         before, character, after = text[:place], text[place], text[place + 1 :]
         instead = (empty, alphabet[int(rng.integers(len(alphabet)))], 2 * character)
         kind = int(rng.integers(len(KINDS)))
         spoilt = before + instead[kind] + after
-        if spoilt.lower() != text.lower() and allows(spoilt):
+        if fold(spoilt) != fold(text) and allows(spoilt):
             return spoilt, KINDS[kind]
     raise DataError(
         f"expected a way to spoil {text!r} with characters of {alphabet!r}, found none that can be "

@@ -20,7 +20,7 @@ from augment.errors import ConfigError, DataError
 from augment.generators.line_saae import shape_for
 from recognizers.charset import PLATES_CN, WORDS, Charset, fold
 from recognizers.scenarios import DATA_PLACEHOLDER, data_root
-from recognizers.text_sources import is_drawable
+from recognizers.text_sources import check_columns, is_drawable
 
 __all__ = [
     "LINES",
@@ -96,7 +96,8 @@ class TextScenario(ABC):
         """Draw the real lines of one seed; more shots contain fewer shots.
 
         Raises:
-            DataError: the data are missing or have too few training lines or no test lines.
+            DataError: the data are missing or have too few training lines or no test lines, or
+                test lines whose text is all of characters that do not count.
         """
         data = self.open()
         pool = np.flatnonzero(data.splits == "train")
@@ -109,12 +110,24 @@ class TextScenario(ABC):
         order = np.random.default_rng([seed, len(pool)]).permutation(len(pool))
         drawn = np.sort(pool[order[:count]])
         free = pool[~np.isin(data.groups[pool], data.groups[drawn])]
+        others = self.others(data)
+        for tested in (test := data.split("test"), *others.values()):
+            self._check_counted(tested)
         return TextDraw(
             train=data.subset(drawn),
-            test=data.split("test"),
+            test=test,
             dev=data.subset(free) if len(free) else None,
-            others=self.others(data),
+            others=others,
         )
+
+    def _check_counted(self, tested: TextImages) -> None:
+        nothing = [text for text in tested.texts if not self.charset.comparable(text)]
+        if nothing:
+            raise DataError(
+                f"{tested.uri}: expected test texts of which something is compared, letters or "
+                f"digits of {self.charset.evaluation or self.charset.training}, got "
+                f"{', '.join(map(repr, nothing[:3]))}; leave these images out."
+            )
 
     @abstractmethod
     def others(self, data: TextImages) -> dict[str, TextImages]:
@@ -210,7 +223,7 @@ def lines_scenario(
         image_size: as for ``augment.generators.line_saae.shape_for``.
 
     Raises:
-        ConfigError: see ``load_layout``, ``LineShape``.
+        ConfigError: see ``load_layout``, ``LineShape``, ``check_columns``.
         DataError: see ``open_texts``; no test line, or fewer than two training lines that the
             layout can write.
     """
@@ -223,6 +236,7 @@ def lines_scenario(
             "--layout or correct the labels."
         )
     shape = shape_for(layout, image_size)
+    check_columns(layout, shape)
     if layout.is_free:
         shape = replace(shape, least_width=min(LineShape().least_width, shape.most_width))
     return OwnLines(

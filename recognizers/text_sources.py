@@ -8,21 +8,30 @@ character drawn by the two before it.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 
+from augment.data.drawable import check_plate
 from augment.data.layouts import Layout
 from augment.data.line_rendering import LineRenderer
-from augment.data.lines import check_plate, line_width
+from augment.data.lines import line_width
 from augment.data.texts import LineShape, TextImages
-from augment.errors import DataError, LabelError
+from augment.errors import ConfigError, DataError, LabelError
 from recognizers.charset import Charset
 from recognizers.ctc import columns_needed
 from recognizers.scene_text import COLUMN
 from recognizers.text_mixing import LabelledLines
 
-__all__ = ["check_drawable", "is_drawable", "render_lines", "sample_texts", "that_fit"]
+__all__ = [
+    "check_columns",
+    "check_drawable",
+    "is_drawable",
+    "render_lines",
+    "sample_texts",
+    "that_fit",
+]
 
 MOST_LETTERS = 16
 """Characters of a new word."""
@@ -88,6 +97,24 @@ def check_drawable(text: str, layout: Layout, height: int = 32) -> None:
         line_width(text, height)
     else:
         check_plate(text, layout)
+
+
+def check_columns(layout: Layout, shape: LineShape) -> None:
+    """Refuse lines too narrow for a recognizer to read every text of a layout of plates.
+
+    A recognizer says one character a column, and a blank between equal ones.
+
+    Raises:
+        ConfigError: says how wide they must be.
+    """
+    allowed = [set(characters) for characters in layout.allowed] if layout.positions else []
+    needed = len(allowed) + sum(not a.isdisjoint(b) for a, b in pairwise(allowed))
+    if needed * COLUMN > shape.most_width:
+        raise ConfigError(
+            f"layout {layout.name}: its {len(allowed)} characters, with room between equal ones, "
+            f"are read on images at least {needed * COLUMN} pixels wide, got {shape.most_width}; "
+            f"give a larger --image-size, such as {shape.height} {needed * COLUMN}."
+        )
 
 
 def render_lines(

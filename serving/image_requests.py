@@ -26,7 +26,7 @@ from augment.restoration.inpainting import Blend
 from serving.catalog import Entry
 from serving.codec import check_pixels, decode_hole, decode_upload, from_base64
 from serving.image_tasks import Edit, ImageTask, Inpaint, Morph, Reconstruct, SuperResolve
-from serving.schemas import MAX_SEED
+from serving.schemas import MAX_IMAGES, MAX_SEED
 
 __all__ = [
     "EditRequest",
@@ -46,6 +46,8 @@ SEVERAL = ("images", "labels", "texts")
 """Fields that a form may hold more than once."""
 AS_JSON = ("attributes", "box", "read_back", "reader_band", "scale", "seed", "steps")
 """Fields that a form writes as JSON does."""
+_MOST_FIELDS = MAX_IMAGES + 100
+"""Of a form: as many texts as may be asked for, and the others."""
 WHOLE: Final = "whole"
 """The box of an image that is an aligned face itself."""
 
@@ -311,7 +313,7 @@ def _json_fields(body: bytes) -> object:
 async def _form_fields(request: Request) -> dict[str, Any]:
     """Fields of a form: files as bytes, numbers and objects parsed, the others as text."""
     fields: dict[str, list[Any]] = {}
-    async with request.form() as form:
+    async with request.form(max_fields=_MOST_FIELDS) as form:
         for name, value in form.multi_items():
             content = await value.read() if isinstance(value, UploadFile) else value
             fields.setdefault(name, []).append(_parsed(name, content))

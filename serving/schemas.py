@@ -1,12 +1,12 @@
 """What goes in and out of the service over HTTP, and the arguments that start it."""
 
-from collections import Counter
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from augment.errors import RequestError
+from serving.counts import MAX_IMAGES, count_labels, list_texts
 from serving.reading import ReaderBand, check_reader_band
 
 __all__ = [
@@ -31,8 +31,6 @@ __all__ = [
     "StyleRequest",
 ]
 
-MAX_IMAGES = 10_000
-"""Most images that one request may ask for."""
 MAX_TEXT = 256
 """Most characters of a text; a line that long is wider than any bundle writes."""
 MAX_STYLE_IMAGES = 4
@@ -41,49 +39,6 @@ MAX_SEED = 2**53 - 1
 """Largest seed: the largest integer that every JSON reader keeps exactly."""
 MAX_DRAWN_SEED = 2**31 - 1
 """Seeds drawn for requests without one stay short enough to be copied by hand."""
-
-
-def _count_labels(value: object) -> dict[str, int]:
-    """Return how many images of each label are asked for, from a mapping or a list of labels."""
-    if isinstance(value, list):
-        counts: dict[str, int] = dict(Counter(map(_label_text, value)))
-    elif isinstance(value, dict):
-        counts = {}
-        for label, count in value.items():
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise RequestError(
-                    f"the number of images of a label must be an integer of at least 1, "
-                    f"got {_short(count)} for label {_short(label)}; correct it or leave it out."
-                )
-            counts[_label_text(label)] = count
-    else:
-        raise RequestError(
-            'labels must be an object such as {"3": 20} or a list such as ["3", "3", "7"], '
-            f"got {_short(value)}."
-        )
-    total = sum(counts.values())
-    if not 1 <= total <= MAX_IMAGES:
-        advice = "split it into several with different seeds" if total else "name a label"
-        raise RequestError(
-            f"a request may ask for 1 to {MAX_IMAGES:,} images in all, got {_short(total)}; "
-            f"{advice}."
-        )
-    return counts
-
-
-def _label_text(value: object) -> str:
-    """Return a label as text; JSON numbers such as 3 are taken as "3"."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise RequestError(f"a label must be text, got {_short(value)}; write it in quotes.")
-    return str(value)
-
-
-def _short(value: object) -> str:
-    """Return a value as it may be quoted in an error: whatever came, a line of it."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
-        return f"{value:,}"
-    text = ascii(value) if not isinstance(value, str) else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 class _Strict(BaseModel):
@@ -143,7 +98,7 @@ class GenerateRequest(_Strict):
 
     labels: Annotated[
         dict[str, int] | None,
-        BeforeValidator(_count_labels),
+        BeforeValidator(count_labels),
         WithJsonSchema(
             {
                 "anyOf": [
@@ -163,12 +118,27 @@ class GenerateRequest(_Strict):
         description="Instead of labels: how many classes that do not exist, new-0001 and so on, "
         "each a mix of three known ones; they are not read back.",
     )
-    texts: list[Annotated[str, Field(max_length=MAX_TEXT)]] | None = Field(
-        None,
-        min_length=1,
-        max_length=MAX_IMAGES,
-        description="Instead of labels, of a bundle of lines: what each image is to say.",
-    )
+    texts: Annotated[
+        list[Annotated[str, Field(max_length=MAX_TEXT)]] | None,
+        Field(min_length=1, max_length=MAX_IMAGES),
+        BeforeValidator(list_texts),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {
+                        "type": "array",
+                        "items": {"type": "string", "maxLength": MAX_TEXT},
+                        "minItems": 1,
+                        "maxItems": MAX_IMAGES,
+                    },
+                    {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}},
+                ],
+                "description": "Instead of labels, of a bundle of lines: what each image is to "
+                "say, or how many images each text gets.",
+                "examples": [["OPEN", "CLOSED"], {"OPEN": 20}],
+            }
+        ),
+    ] = None
     random_texts: int | None = Field(
         None,
         ge=1,

@@ -13,7 +13,7 @@ are in units of the file's own, for plates millimetres:
     [alphabets]                           # named, since positions share them
     letter = "ABCDEFGH"
 
-    [[positions]]                         # one for each character, from left to right
+    [[positions]]                         # one for each character, from left to right, in one row
     box = [15, 25, 45, 90]                # left, top, width, height
     alphabet = "letter"
 
@@ -28,7 +28,6 @@ A layout without positions is free text, one alphabet and ``lengths`` of random 
 """
 
 import json
-import math
 import tomllib
 import unicodedata
 from collections.abc import Mapping
@@ -41,9 +40,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.config import from_mapping
+from augment.data.layout_parts import (
+    Border,
+    Dot,
+    Position,
+    Scheme,
+    check_plate_size,
+    check_positions,
+)
 from augment.errors import ConfigError, LabelError
 
-__all__ = ["EMPTY_PLACE", "LAYOUTS", "Border", "Dot", "Layout", "Position", "Scheme", "load_layout"]
+__all__ = ["EMPTY_PLACE", "LAYOUTS", "Layout", "load_layout"]
 
 _FOLDER = Path(__file__).with_name("layouts")
 
@@ -53,62 +60,9 @@ LAYOUTS: tuple[str, ...] = tuple(sorted(path.stem for path in _FOLDER.glob("*.to
 EMPTY_PLACE = " "
 """What stands in a text for a place of the plate that is left empty; see ``Layout.with_gaps``."""
 
-_MOST_RATIO = 16  # of a plate's sides
-_MAX_POSITIONS = 64
+_LONGEST_RANDOM = 256  # characters of random free text
 _DEPENDENT = ("Cc", "Cf", "Cs", "Mc", "Me", "Mn", "Zl", "Zp", "Zs")
 """Categories of characters that cannot be drawn by themselves: combining or invisible."""
-
-Colour = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where one character stands: ``box`` = (left, top, width, height), ``alphabet`` by name."""
-
-    box: tuple[float, float, float, float]
-    alphabet: str
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """Colours of a plate, red, green and blue in 0..255, and how often it has them.
-
-    ``ground_below`` is the ground's colour at the lower edge where that differs.
-    """
-
-    name: str
-    ground: Colour
-    ink: Colour
-    share: float = 1.0
-    ground_below: Colour | None = None
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        for colour in (self.ground, self.ink, self.ground_below or self.ground):
-            if not all(0 <= level <= 255 for level in colour):
-                raise ConfigError(
-                    f"scheme {self.name}: colours must be in [0, 255], got {colour}; correct it."
-                )
-        if not 0 < self.share < math.inf:
-            raise ConfigError(
-                f"scheme {self.name}: share must be above 0 and finite, got {self.share}."
-            )
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A round mark: ``centre`` = (x, y)."""
-
-    centre: tuple[float, float]
-    radius: float
-
-
-@dataclass(frozen=True)
-class Border:
-    """A line along the edge, ``inset`` away from it."""
-
-    inset: float
-    thickness: float
 
 
 @dataclass(frozen=True)
@@ -256,8 +210,8 @@ def load_layout(name_or_path: str | Path) -> Layout:
     """Load a layout that comes along, by its name, or the user's TOML or JSON file.
 
     Raises:
-        ConfigError: no such layout, an unreadable file, an unknown key, boxes that overlap or
-            leave the plate, an empty alphabet.
+        ConfigError: no such layout, an unreadable file, an unknown or missing key, an empty
+            alphabet, boxes that overlap, leave the plate, are not in order or cannot be seen.
     """
     known = str(name_or_path) in LAYOUTS
     path = _FOLDER / f"{name_or_path}.toml" if known else Path(name_or_path)
@@ -269,31 +223,25 @@ def load_layout(name_or_path: str | Path) -> Layout:
     try:
         text = path.read_text(encoding="utf-8-sig")
         mapping: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"expected a layout that can be read, got {error}.") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not in its language
         kind = path.suffix[1:].upper()
         raise ConfigError(f"{path}: expected {kind} in UTF-8, got {error}.") from error
-    missing = [key for key in ("name", "alphabets") if key not in _as_mapping(mapping, path)]
-    if missing:
-        raise ConfigError(f"{path}: {' and '.join(missing)} missing; write them.")
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{path}: expected a table of settings, got {mapping!r}.")
     try:
         return from_mapping(Layout, mapping)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    except TypeError as error:  # a part without one of its fields
-        raise ConfigError(f"{path}: a part lacks a setting ({error}); write it.") from error
-
-
-def _as_mapping(value: Any, path: Path) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{path}: expected a table of settings, got {value!r}.")
-    return value
 
 
 def _check_free(layout: Layout) -> None:
-    if layout.lengths is None or not 1 <= layout.lengths[0] <= layout.lengths[1]:
+    least, most = layout.lengths or (0, 0)
+    if not 1 <= least <= most <= _LONGEST_RANDOM:
         raise ConfigError(
-            f"layout {layout.name} has no positions, so it is free text and needs "
-            f"lengths = [least, most] with 1 <= least <= most, got {layout.lengths}."
+            f"layout {layout.name} has no positions, so it is free text and needs lengths = "
+            f"[least, most] with 1 <= least <= most <= {_LONGEST_RANDOM}, got {layout.lengths}."
         )
     if len(layout.alphabets) != 1:
         raise ConfigError(
@@ -311,72 +259,16 @@ def _check_plate(layout: Layout) -> None:
         raise ConfigError(
             f"layout {layout.name}: lengths is for free text, but there are positions; drop one."
         )
-    if layout.size is None or not all(0 < side < math.inf for side in layout.size):
-        raise ConfigError(
-            f"layout {layout.name}: size = [width, height] must be above 0 and finite, got "
-            f"{layout.size}."
-        )
-    if max(layout.size) > _MOST_RATIO * min(layout.size):
-        raise ConfigError(
-            f"layout {layout.name}: the longer side may be {_MOST_RATIO} times the shorter one, "
-            f"got size = {list(layout.size)}."
-        )
-    _check_lengths(layout, *layout.size)
-    if len(layout.positions) > _MAX_POSITIONS:
-        raise ConfigError(
-            f"layout {layout.name}: at most {_MAX_POSITIONS} positions, got "
-            f"{len(layout.positions)}."
-        )
+    size = check_plate_size(
+        layout.name,
+        layout.size,
+        corner_radius=layout.corner_radius,
+        border=layout.border,
+        dots=layout.dots,
+        bolts=layout.bolts,
+    )
     if not layout.schemes:
         raise ConfigError(f"layout {layout.name} needs a scheme of colours; write [[schemes]].")
-    width, height = layout.size
-    for number, position in enumerate(layout.positions, start=1):
-        where = f"layout {layout.name}, position {number}"
-        if position.alphabet not in layout.alphabets:
-            raise ConfigError(
-                f"{where}: alphabet must be one of {', '.join(layout.alphabets)}; "
-                f"got {position.alphabet!r}."
-            )
-        left, top, box_width, box_height = position.box
-        inside = left >= 0 and top >= 0 and left + box_width <= width and top + box_height <= height
-        if not (inside and box_width > 0 and box_height > 0):
-            raise ConfigError(
-                f"{where}: box = [left, top, width, height] must lie inside {width} × {height}, "
-                f"got {list(position.box)}."
-            )
-        for other, earlier in enumerate(layout.positions[: number - 1], start=1):
-            if _overlap(position.box, earlier.box):
-                raise ConfigError(
-                    f"{where}: box {list(position.box)} overlaps that of position {other}, "
-                    f"{list(earlier.box)}; move one of them."
-                )
-
-
-def _check_lengths(layout: Layout, width: float, height: float) -> None:
-    """Refuse what is drawn around the characters where it is not on the plate."""
-    marks = [*layout.dots, *layout.bolts]
-    border = () if layout.border is None else (layout.border.inset, layout.border.thickness)
-    lengths = (layout.corner_radius, *border, *(mark.radius for mark in marks))
-    inside = all(
-        mark.radius <= place <= side - mark.radius
-        for mark in marks
-        for place, side in zip(mark.centre, (width, height), strict=True)
-    )
-    fits = max(layout.corner_radius, sum(border)) <= min(width, height) / 2
-    if not all(0 <= n < math.inf for n in lengths) or not inside or not fits:
-        raise ConfigError(
-            f"layout {layout.name}: corner_radius, border, dots and bolts must lie on a plate of "
-            f"{width:g} × {height:g} and have lengths of at least 0, got {layout.corner_radius}, "
-            f"{layout.border} and {marks}."
-        )
-
-
-def _overlap(
-    first: tuple[float, float, float, float], second: tuple[float, float, float, float]
-) -> bool:
-    return (
-        first[0] < second[0] + second[2]
-        and second[0] < first[0] + first[2]
-        and first[1] < second[1] + second[3]
-        and second[1] < first[1] + first[3]
+    check_positions(
+        layout.name, layout.positions, size, alphabets=layout.alphabets, dots=layout.dots
     )

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.data.layouts import Dot, Layout, Scheme
+from augment.data.layout_parts import Dot, Scheme
+from augment.data.layouts import Layout
 from augment.data.line_camera import from_unit
 from augment.data.lines import PLATE_FONTS, PlateInk
 from augment.data.style import edge_width, fine_noise, main_axis, solid_level

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augment.data.content import Font, advance_width
+from augment.data.drawable import check_alphabets
 from augment.data.layouts import Layout
 from augment.data.line_poses import LineFits, compose, fit_lines
 from augment.data.lines import PLATE_FONTS, draw_contents, line_fonts
@@ -106,7 +107,9 @@ class LineData:
 
         Raises:
             DataError: none is left.
+            GlyphError: the layout has characters that cannot be drawn.
         """
+        check_alphabets(layout)
         faults: dict[int, str] = {}  # row to what is wrong with its image's size
         unwritten = []
         for row, text in enumerate(texts.texts):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.content import Font
+from augment.data.drawable import check_alphabets, check_plate
 from augment.data.layouts import Layout
 from augment.data.line_camera import (
     Draws,
@@ -30,8 +31,6 @@ from augment.data.lines import (
     LONGEST_LINE,
     PLATE_FONTS,
     PlateInk,
-    check_alphabets,
-    check_plate,
     line_fonts,
     line_ink,
     line_width,

@@ -4,11 +4,9 @@ On a plate each character fills its box of the layout. Free text runs across the
 an image it needs is a function of the text alone, ``line_width``. Its ink fills the height as the
 words cut from photographs do, except that marks such as a hyphen keep their proportions.
 
-Refused are texts that would come out wrong: empty ones, spaces at the ends, characters that no
-font has, combining characters, right-to-left ones.
+Refused are the texts that ``augment.data.drawable`` refuses.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,8 +25,9 @@ from augment.data.content import (
     draw_label,
     find_fault,
 )
+from augment.data.drawable import check_line, check_plate
 from augment.data.layouts import EMPTY_PLACE, Layout
-from augment.errors import GlyphError, LabelError
+from augment.errors import LabelError
 from augment.images import Pixels
 
 __all__ = [
@@ -36,9 +35,6 @@ __all__ = [
     "PLATE_FONTS",
     "LineInk",
     "PlateInk",
-    "check_alphabets",
-    "check_line",
-    "check_plate",
     "draw_contents",
     "line_fonts",
     "line_ink",
@@ -65,6 +61,7 @@ _UNI_IS_LIGHTER = 150  # its strokes at a weight, against those of the other fac
 _WIDEST = 1.6  # how much wider than natural free text is spread over a given image
 _NARROWEST = 0.5
 _NARROWEST_LETTERS = 0.5  # of their natural width, in the longest texts
+_NARROWEST_ROUNDED = 0.75  # the same, for the sake of whole steps
 
 
 @dataclass(frozen=True)
@@ -80,33 +77,6 @@ def line_fonts() -> tuple[Font, ...]:
     return (*DEFAULT_FONTS, *book_fonts())
 
 
-def check_line(text: str) -> None:
-    """Refuse a text that cannot be drawn as one line.
-
-    Raises:
-        GlyphError: names the character and its place, and what to do.
-    """
-    if not text or text != text.strip():
-        raise GlyphError(
-            f"expected a text without spaces at its ends, got {text!a}; trim it or leave it out."
-        )
-    for place, character in enumerate(text, start=1):
-        complaint = _complaint(character)
-        if complaint is not None:
-            raise GlyphError(f"position {place} of {text!a}: {complaint}")
-
-
-def check_plate(text: str, layout: Layout) -> None:
-    """Refuse a text that cannot be drawn on a plate.
-
-    Raises:
-        LabelError: the layout, which has positions, does not allow it.
-        GlyphError: as ``check_line``.
-    """
-    layout.check(text)
-    check_line(text.replace(EMPTY_PLACE, ""))
-
-
 @lru_cache(maxsize=4096)  # a line's width is asked for to choose its image and to draw it
 def line_width(text: str, height: int = 32) -> int:
     """Width of the image that a free text needs, pixels: a multiple of 8.
@@ -119,14 +89,17 @@ def line_width(text: str, height: int = 32) -> int:
     glyphs = _glyphs(Font())
     _, (left, top, right, bottom) = _set_line(text, glyphs, 0.0)
     scale = _ink_scale(bottom - top, glyphs.x_height, height)
-    natural = (right - left) * scale + 2 * _INK_MARGIN * height
-    limit = LONGEST_LINE * height
+    ink, margins = (right - left) * scale, 2 * _INK_MARGIN * height
+    natural, limit = ink + margins, LONGEST_LINE * height
     if natural > limit / _NARROWEST_LETTERS:
         raise LabelError(
-            f"a text may be {limit} pixels wide at height {height}, got {text!r} which needs "
-            f"{round(natural * _NARROWEST_LETTERS)} with narrow letters; shorten it."
+            f"a text may be {limit} pixels wide at height {height}, got {text[:80]!r}, which "
+            f"needs {round(natural * _NARROWEST_LETTERS)} with narrow letters; shorten it."
         )
-    return min(_WIDTH_STEP * max(1, round(natural / _WIDTH_STEP)), limit)
+    width = _WIDTH_STEP * max(1, round(natural / _WIDTH_STEP))
+    if width - margins < _NARROWEST_ROUNDED * ink:  # next to nothing would be left of an i
+        width += _WIDTH_STEP
+    return min(width, limit)
 
 
 def draw_contents(
@@ -360,33 +333,3 @@ def _able(character: str, font: Font) -> Font:
     if character == " ":
         return font
     return font if find_fault(character, font) is None else Font(weight=font.weight)
-
-
-def check_alphabets(layout: Layout) -> None:
-    """Refuse a layout with characters that cannot be drawn.
-
-    Raises:
-        GlyphError: names the alphabet and the first of them.
-    """
-    for name, alphabet in layout.alphabets.items():
-        complaint = next(filter(None, map(_complaint, alphabet)), None)
-        if complaint is not None:
-            raise GlyphError(f"layout {layout.name}, alphabet {name}: {complaint}")
-
-
-@lru_cache(maxsize=65536)
-def _complaint(character: str) -> str | None:
-    """What is wrong with a character in a line; None if nothing."""
-    shown = f"{character!a} (U+{ord(character):04X})"
-    if unicodedata.category(character) == "Cc":
-        return f"expected printable characters, got {shown}; remove it."
-    if unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf"):
-        return (
-            f"expected characters that stand alone, got {shown}; combining and invisible ones "
-            "cannot be drawn: write composed characters (Unicode NFC)."
-        )
-    if unicodedata.bidirectional(character) in ("R", "AL", "AN"):
-        return f"expected left-to-right text, got {shown}; right-to-left lines cannot be drawn."
-    if character != " " and (fault := find_fault(character, Font())) is not None:
-        return f"{fault.what}; leave it out or write another character."
-    return None

@@ -74,7 +74,12 @@ def parse_csv(data: bytes, where: str) -> tuple[list[str], list[dict[str, str]]]
         raise DataError(f"expected rows in {where}, got the header only.")
     for end, row in zip(ends, rows, strict=True):
         if None in row or None in row.values():
-            raise DataError(f"expected {len(columns)} cells in the row at line {end} of {where}.")
+            found = sum(cell is not None for name, cell in row.items() if name is not None)
+            found += len(row.get(None) or ())
+            raise DataError(
+                f"expected {len(columns)} cells in the row at line {end} of {where}, got {found}; "
+                'a cell with a comma is written in quotes: "5, wide".'
+            )
     return columns, rows
 
 
@@ -168,13 +173,18 @@ def check_all_listed(members: Iterable[str], listed: Iterable[str], table: str, 
 
 
 def parse_splits(splits: Iterable[str], where: str) -> list[str]:
-    """Return the names of splits as train, val or test; valid and validation are val.
+    """Return the names of splits, in either case, as train, val or test; validation is val.
 
     Raises:
         DataError: another name; ``where`` says what the list is.
     """
     splits = list(splits)
-    unknown = sorted(set(splits) - set(SPLIT_ALIASES))
-    if unknown:
-        raise DataError(f"expected the splits {', '.join(SPLITS)} in {where}, got {some(unknown)}.")
-    return [SPLIT_ALIASES[name] for name in splits]
+    folded = [name.strip().lower() for name in splits]
+    known = [name in SPLIT_ALIASES for name in folded]
+    if not all(known):
+        unknown = sorted({repr(n) for n, found in zip(splits, known, strict=True) if not found})
+        raise DataError(
+            f"expected the splits {', '.join(SPLITS)} in {where}, got {some(unknown)}; write one "
+            "of them in every row."
+        )
+    return [SPLIT_ALIASES[name] for name in folded]

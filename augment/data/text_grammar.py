@@ -139,7 +139,7 @@ class _Parser:
             self.take()
             part = self.alternatives()
             if self.next() != ")":
-                raise self.error("must be ) instead")
+                raise self.error("comes where ) is missing")
             self.take()
             self.depth -= 1
             return part
@@ -173,13 +173,16 @@ class _Parser:
         found = ""
         while self.next() != "]":
             if not self.next():
-                raise self.error("must be ] instead")
+                raise self.error("comes where ] is missing")
             first = self.escaped() if self.next() == "\\" else self.take()
             following = self.pattern[self.place + 1 : self.place + 2]
             if self.next() == "-" and following not in ("", "]"):
                 self.take()
                 last = self.escaped() if self.next() == "\\" else self.take()
-                if not ord(first[0]) <= ord(last[0]) or len(first + last) > 2:
+                if len(first + last) > 2:
+                    self.place -= 1
+                    raise self.error("ends a range of which an end is \\d, ten digits")
+                if ord(first) > ord(last):
                     self.place -= 1
                     raise self.error("ends a range that does not rise")
                 first = "".join(map(chr, range(ord(first), ord(last) + 1)))

@@ -4,6 +4,7 @@ A sampler is a function of the text's index. It depends on the seed it was made 
 index alone, so shards that take different indices never repeat each other's draws.
 """
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -91,7 +92,7 @@ def read_list(path: str | Path) -> dict[int, str]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"expected a file with a text a line, got {path} ({error}).") from error
-    lines = decode_text(data, str(path)).splitlines()
+    lines = io.StringIO(decode_text(data, str(path)), newline=None)  # ends at \n, \r\n and \r alone
     texts = {number: line.strip() for number, line in enumerate(lines, start=1) if line.strip()}
     if not texts:
         raise DataError(f"{path}: expected a text a line, got none.")

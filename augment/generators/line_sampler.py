@@ -23,7 +23,7 @@ from augment.data.line_poses import guess_polarity, keep_inside
 from augment.data.lines import draw_contents
 from augment.data.texts import find_size_fault
 from augment.draws import Uniforms
-from augment.errors import RequestError
+from augment.errors import LabelError, RequestError
 from augment.export import Record
 from augment.generate import style_shares
 from augment.generators.line_form import LineForm
@@ -146,7 +146,7 @@ class LineSampler:
         Raises:
             RequestError: an unknown source, or nothing is left.
         """
-        chosen = np.ones(self.num_styles, np.bool_)
+        conditions: dict[str, NDArray[np.bool_]] = {}
         if selection.sources:
             for source in selection.sources:
                 if source not in self.sources:
@@ -155,18 +155,29 @@ class LineSampler:
                         f"{', '.join(self.sources)}."
                     )
             wanted = [self.sources.index(source) for source in selection.sources]
-            chosen &= np.isin(self.bank["sources"], wanted)
+            told = f"come from {', '.join(source[:40] for source in selection.sources)}"
+            conditions[told] = np.isin(self.bank["sources"], wanted)
         if selection.colours:
             numbers = [COLOURS.index(colour) for colour in selection.colours]
-            chosen &= np.isin(self.bank["colours"], numbers)
+            conditions[f"are {' or '.join(selection.colours)}"] = np.isin(
+                self.bank["colours"], numbers
+            )
         for name in ("brightness", "sharpness"):
             least, most = getattr(selection, name)
             ranks = np.argsort(np.argsort(self.bank[name], kind="stable"))
             shares = (ranks + 0.5) / self.num_styles
-            chosen &= (least <= shares) & (shares <= most)
-        if not chosen.any():
-            raise RequestError(f"no style of the bank is as selected ({selection}); ask for less.")
-        return np.flatnonzero(chosen)
+            if (least, most) != (0.0, 1.0):
+                conditions[f"have {name} {least:g} to {most:g}"] = (least <= shares) & (
+                    shares <= most
+                )
+        chosen = np.flatnonzero(np.logical_and.reduce([*conditions.values()]))
+        if conditions and not len(chosen):
+            found = ", ".join(f"{rows.sum()} {told}" for told, rows in conditions.items())
+            raise RequestError(
+                f"no style meets what is selected: of the bank's {self.num_styles} {found}; ask "
+                "for less."
+            )
+        return chosen if conditions else np.arange(self.num_styles)
 
     def style(
         self,
@@ -206,7 +217,15 @@ class LineSampler:
             )
         else:
             self.form.width_of(str(texts[0]))
-            fits = fit_to_images(lines[:1], [str(texts[0])], self.layout)
+            try:
+                fits = fit_to_images(lines[:1], [str(texts[0])], self.layout)
+            except LabelError as error:
+                height, width = lines[0].shape[:2]
+                raise RequestError(
+                    f"expected a style image wide enough for {texts[0]!r}, which it is said to "
+                    f"show, got {width} × {height} pixels; send the whole line, or leave its text "
+                    "out."
+                ) from error
             if (found := float(fits.correlations[0])) < MIN_CORRELATION:
                 raise RequestError(
                     f"expected a style image that says {texts[0]!r}, found that in it with a "

@@ -77,7 +77,7 @@ def ask(
 def write(
     url: str,
     model: str,
-    texts: Sequence[str] | int,
+    texts: Sequence[str] | Mapping[str, int] | int,
     *,
     out: str | Path,
     seed: int | None = None,
@@ -92,7 +92,8 @@ def write(
     Args:
         url: of the service.
         model: NAME or NAME/VERSION.
-        texts: what to write, one line each; or how many random texts.
+        texts: what to write, one line each; how many lines of each text; or how many random
+            texts.
         out: path of the zip; it appears there once complete.
         seed: left out, the service draws one.
         read_back: keep only lines that read as their text; left out: yes if it has a reader.
@@ -101,9 +102,9 @@ def write(
         select: which styles may be taken; see there too.
         progress: show the bar.
     """
-    what = {"random_texts": texts} if isinstance(texts, int) else {"texts": list(texts)}
+    listed = texts if isinstance(texts, int | Mapping) else list(texts)
     fields = {
-        **what,
+        "random_texts" if isinstance(texts, int) else "texts": listed,
         "seed": seed,
         "read_back": read_back,
         "reader_band": reader_band,

@@ -206,6 +206,31 @@ def test_bad_input_ends_a_job_with_code_2_and_one_line(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "error: expected this, got that.\n"
 
 
+def test_a_file_in_the_way_ends_a_job_with_code_2_and_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+
+    def job(argv: Sequence[str] | None) -> None:
+        (tmp_path / "file" / "out").mkdir()
+
+    with pytest.raises(SystemExit) as ended:
+        cli.run_job(job)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    assert f"{tmp_path}/file/out'; check the path" in told
+
+
+def test_a_fault_that_is_of_no_file_is_not_hidden() -> None:
+    def job(argv: Sequence[str] | None) -> None:
+        raise ConnectionResetError("peer went away")
+
+    with pytest.raises(ConnectionResetError):
+        cli.run_job(job)
+
+
 def test_a_job_tells_once_how_the_data_are_split_that_it_opens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

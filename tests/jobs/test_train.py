@@ -13,6 +13,7 @@ import torch.distributed
 from augment.bundle import READER_FOLDER, Registry, load_bundle, load_tensors
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages
+from augment.data.layouts import load_layout
 from augment.data.lines import draw_contents
 from augment.data.pairs import folds_of
 from augment.errors import ConfigError, DataError
@@ -224,6 +225,21 @@ def test_what_cannot_be_built_is_refused_before_a_cluster_is_started(
     monkeypatch.setattr(train, "ray_cluster", lambda: pytest.fail("a cluster was started"))
     with pytest.raises((ConfigError, DataError), match=told):
         train.main([*words, "--out", str(tmp_path / "reg/any"), *dry_run])
+
+
+def test_plates_too_narrow_for_their_reader_are_refused_before_a_cluster_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "ray_cluster", lambda: pytest.fail("a cluster was started"))
+    ink = draw_contents(["京A12345"], load_layout("plates-cn"), size=(32, 96), looks=[0])[0]
+    (tmp_path / "0.png").write_bytes(encode_png(np.maximum(ink, np.uint8([20, 60, 170]))))
+    table = tmp_path / "labels.csv"
+    table.write_text("file,text,split\n0.png,京A12345,train\n", encoding="utf-8")
+    words = ["line_saae", "--data", f"csv:{table}", "--layout", "plates-cn"]
+    words += ["--image-size", "32", "24", "--out", str(tmp_path / "reg/plates")]
+    with pytest.raises(ConfigError, match="at least 48 pixels wide, got 24; give a larger"):
+        train.main(words)
+    train.main([*words, "--no-reader", "--dry-run"])
 
 
 def test_images_are_read_back_by_a_recognizer_of_their_kind_where_labels_are_classes() -> None:

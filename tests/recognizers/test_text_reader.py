@@ -177,6 +177,14 @@ def test_planted_errors_can_be_drawn_and_are_no_mere_change_of_case() -> None:
         plant_errors(["ab"], "ab", share=0.5, allows=lambda text: False)
 
 
+def test_a_space_more_or_less_is_no_planted_error() -> None:
+    """Readers do not read spaces: nobody could tell such a line from a right one."""
+    labels = ["a b", "no 7", "I am"] * 100
+    planted = plant_errors(labels, "abcdefg", share=0.9)
+    for text, shown, wrong in zip(labels, planted.drawn, planted.is_wrong, strict=True):
+        assert ("".join(text.split()) != "".join(shown.split())) == wrong
+
+
 def quality_of(
     reader: CrossFittedTextReader, lines: Lines, texts: list[str], kinds: np.ndarray
 ) -> ReaderQuality:

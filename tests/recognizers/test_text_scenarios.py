@@ -162,6 +162,24 @@ def test_anybodys_plates_are_read_in_the_characters_of_their_layout(
     assert (shape.height, shape.least_width, shape.most_width) == (48, 160, 160)
 
 
+def test_plates_too_narrow_to_be_read_are_refused_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own_lines(monkeypatch, ["京AD12345", "沪BF00001"], ["粤CA99999"])
+    with pytest.raises(ConfigError, match="pixels wide, got 24; give a larger --image-size"):
+        lines_scenario("zip:x", "plates-cn-green", (32, 24))
+
+
+def test_test_words_of_which_nothing_counts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read as nothing they would count as right."""
+    data = TextImages.from_images(
+        [IMAGE] * 4, ["a", "b", "c", "!!!"], splits=["train", "train", "test", "test"]
+    )
+    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, group_by: data)
+    with pytest.raises(DataError, match=r"something is compared.*'!!!'; leave these images out"):
+        Words("words", "", "zip:x", "words", WORDS, LineShape()).draw(0)
+
+
 def test_lines_that_their_layout_cannot_write_are_refused_with_examples(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,13 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from augment.data.layout_parts import Position
 from augment.data.layouts import load_layout
 from augment.data.lines import line_width
 from augment.data.texts import LineShape, TextImages
-from augment.errors import DataError
+from augment.errors import ConfigError, DataError
 from recognizers.charset import PLATES_CN, WORDS
 from recognizers.text_mixing import LabelledLines
-from recognizers.text_sources import is_drawable, render_lines, sample_texts, that_fit
+from recognizers.text_sources import (
+    check_columns,
+    is_drawable,
+    render_lines,
+    sample_texts,
+    that_fit,
+)
 
 PLATES, FREE = load_layout("plates-cn"), load_layout("words")
 
@@ -65,6 +74,18 @@ def test_rendered_lines_have_the_shape_that_is_asked_for() -> None:
     assert not np.array_equal(*plates.lines.pixels), "each line has its own look"
     free = render_lines(words("x"), FREE, LineShape(), ["in", "information"], 0)
     assert free.lines.widths[0] < free.lines.widths[1]
+
+
+def test_a_layout_of_more_characters_than_columns_is_refused_with_the_width_it_needs() -> None:
+    """The first two of a plate never are alike, the other five may be: seven and five columns."""
+    check_columns(FREE, LineShape(32, 8, 8))
+    check_columns(PLATES, LineShape(32, 48, 48))
+    with pytest.raises(ConfigError, match=r"48 pixels wide, got 40.*--image-size, .* 32 48"):
+        check_columns(PLATES, LineShape(32, 40, 40))
+    places = tuple(Position((7 * i, 5, 5, 20), "digit") for i in range(30))
+    many = replace(PLATES, alphabets={"digit": "0123456789"}, positions=places, dots=())
+    with pytest.raises(ConfigError, match=r"30 characters.*236 pixels wide, got 96"):
+        check_columns(many, LineShape(32, 96, 96))
 
 
 def test_lines_too_narrow_for_their_text_are_left_out() -> None:

@@ -33,6 +33,8 @@ def test_the_client_asks_for_given_and_for_random_lines(url, tmp_path):
     bright = {"brightness": [0.5, 1.0]}
     got = line_client.write(url, "plates", 5, out=tmp_path / "b.zip", select=bright, **how)
     assert (got.seed, got.made, got.kept, got.dropped) == (3, 5, 5, 0)
+    got = line_client.write(url, "words", {"Open": 3}, out=tmp_path / "d.zip", **how)
+    assert [row["label"] for row in line_client.unpack(got.path, tmp_path / "d")] == ["Open"] * 3
     with pytest.raises(RequestError, match="no reader"):
         line_client.write(url, "plates", 1, out=tmp_path / "c.zip", read_back=True, **how)
     assert not list(tmp_path.glob("c*"))

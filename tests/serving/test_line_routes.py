@@ -30,6 +30,20 @@ def test_texts_are_written_as_a_sampler_writes_them(service, lines_registry):
     assert np.array_equal(drawn["京A12345", 1], expected)
 
 
+def test_texts_may_come_with_the_number_of_their_images(service):
+    where, how = "/v1/models/words/generate", {"seed": 7, "format": "json"}
+    counted = images_of(service.post(where, json={"texts": {"Open": 2, "no": 1}, **how}))
+    listed = images_of(service.post(where, json={"texts": ["Open", "no", "Open"], **how}))
+    assert counted.keys() == {("Open", 0), ("Open", 1), ("no", 0)}
+    assert all(np.array_equal(counted[key], listed[key]) for key in listed)
+    for texts, told in (({"Open": 0}, "got 0 for label 'Open'"), ({}, "1 to 10,000 images")):
+        status, message = refusal(service.post(where, json={"texts": texts, **how}))
+        assert status == 422
+        assert told in message
+    status, message = refusal(service.post(where, json={"texts": {"O" * 300: 1}, **how}))
+    assert (status, "at most 256 characters" in message) == (422, True)
+
+
 def test_words_of_several_widths_come_in_one_zip(service):
     body = {"texts": ["I", "Constantinople"], "seed": 1}
     answer = service.post("/v1/models/words/generate", json=body)
@@ -98,6 +112,23 @@ def test_a_text_that_the_style_image_does_not_say_is_refused(service):
     )
     assert status == 422
     assert "expected a style image that says 'Hotel'" in message
+
+
+def test_a_style_image_too_narrow_for_what_it_is_said_to_say_is_refused(service):
+    image = np.full((32, 40, 3), 90, np.uint8)
+    status, message = refusal(
+        service.post("/v1/models/words/stylize", **form(["a"], image, image_text="Constantinople"))
+    )
+    assert status == 422
+    assert "wide enough for 'Constantinople'" in message
+    assert "send the whole line, or leave its text out" in message
+
+
+def test_a_form_may_hold_as_many_texts_as_the_schema_says(service):
+    texts = ["a"] * 10_001
+    status, message = refusal(service.post("/v1/models/words/stylize", **form(texts)))
+    assert status == 422
+    assert "at most 10000 items" in message
 
 
 @pytest.mark.parametrize("text", ["", "a\tb", "שלום", "M" * 60, "M" * 10_000])

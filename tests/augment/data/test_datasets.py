@@ -346,9 +346,10 @@ BAD_TABLES: dict[str, tuple[str, str]] = {
     "repeated column": ("file,label,file\nx/1.png,A,x/2.png\n", "each column once .* file rep"),
     "no label column": ("file,name\nx/1.png,A\n", "columns file and label"),
     "no label": ("file,label\nx/1.png,A\nx/2.png,\nx/3.png,B\n", "label in line 3"),
-    "unknown split": ("file,label,split\nx/1.png,A,dev\n", "got dev"),
-    "short row": ("file,label,split\nx/1.png,A\n", "3 cells in the row at line 2"),
-    "long row": ("file,label\nx/1.png,A,B\n", "2 cells in the row at line 2"),
+    "unknown split": ("file,label,split\nx/1.png,A,dev\n", "got 'dev'; write one"),
+    "blank split": ("file,label,split\nx/1.png,A,\n", "got ''; write one of them in every row"),
+    "short row": ("file,label,split\nx/1.png,A\n", "3 cells in the row at line 2 of .*, got 2; "),
+    "long row": ("file,label\nx/1.png,A,B\n", "2 cells in the row at line 2 of .*, got 3; "),
     "no rows": ("file,label\n", "expected rows"),
 }
 

@@ -53,6 +53,15 @@ def test_the_seven_boxes_of_a_blue_plate_are_symmetric_on_it() -> None:
     assert (boxes[1:, 0] > boxes[:-1, 2]).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("plates-cn", "京A12345"), ("plates-cn-green", "粤BD12345"), ("plates-cn-white", "沪A1234警")],
+)
+def test_each_kind_of_plate_has_its_own_texts(name: str, text: str) -> None:
+    assert [other for other in LAYOUTS[:-1] if load_layout(other).allows(text)] == [name]
+    assert LAYOUTS[-1] == "words"
+
+
 def test_random_texts_use_every_allowed_character_equally(tmp_path: Path) -> None:
     layout = load_layout(written(tmp_path, PLATE))
     rng = np.random.default_rng(1)
@@ -125,7 +134,7 @@ def test_free_text_takes_any_text_but_none() -> None:
         ("box = [50, 5, 30, 30]", "box = [35, 5, 30, 30]", "position 2.*overlaps.*position 1"),
         ("box = [50, 5, 30, 30]", "box = [80, 5, 30, 30]", "position 2.*inside 100"),
         ("box = [50, 5, 30, 30]", "box = [50, 5, 0, 30]", "position 2.*inside"),
-        ("box = [50, 5, 30, 30]", "box = [50, 5, 30]", "4 entries"),
+        ("box = [50, 5, 30, 30]", "box = [50, 5, 30]", "positions 2.box must have 4 entries"),
         ('letter = "AB"', 'letter = ""', "alphabet letter must have characters"),
         ('letter = "AB"', 'letter = "AA"', "each once"),
         ('alphabet = "letter"', 'alphabet = "vowel"', "must be one of letter, digit"),
@@ -170,8 +179,22 @@ def test_free_text_takes_any_text_but_none() -> None:
         ("ink = [0, 0, 0]", "ink = [0, 0, 256]", r"\[0, 255\]"),
         ("ink = [0, 0, 0]", "ink = [0, 0, 0]\nshare = 0", "share"),
         ("ink = [0, 0, 0]", "ink = [0, 0, 0]\nshare = inf", "share must be above 0 and finite"),
-        ('name = "white"', "", "lacks a setting.*name"),
-        ('name = "two"', "", "name missing"),
+        ('name = "white"', "", "the setting schemes 1.name is missing; write it"),
+        ('name = "two"', "", "the setting name is missing"),
+        ("box = [50, 5, 30, 30]", "", "the setting positions 2.box is missing"),
+        ("size = [100, 40]", "size = [100, 40]\nallowed = ['A']", "unknown setting allowed"),
+        ("ground = [255, 255, 255]", "ground = [9.5, 0, 0]", "schemes 1.ground must be int"),
+        ("ground = [255, 255, 255]", "ground = [9, 0, 60]", "ink must differ.*on average"),
+        ("ink = [0, 0, 0]", "ink = [0, 0, 0]\nground_below = [9, 0, 60]", "ink must differ"),
+        ("box = [50, 5, 30, 30]", "box = [0, 5, 9, 30]", "to the right of position 1.*in order"),
+        ("box = [50, 5, 30, 30]", "box = [10, 36, 30, 4]", "two rows is two layouts"),
+        ("box = [50, 5, 30, 30]", "box = [50, 5, 0.5, 30]", "at least 1 wide and 4 high"),
+        ("box = [50, 5, 30, 30]", "box = [50, 5, 30, 3]", "at least 1 wide and 4 high"),
+        (
+            "size = [100, 40]",
+            "size = [100, 40]\ndots = [{ centre = [84, 20], radius = 5 }]",
+            r"position 2.*covered by a dot at \[84.0, 20.0\]",
+        ),
         ("size = [100, 40]", "size = [100", "expected TOML"),
     ],
 )
@@ -191,6 +214,25 @@ def test_a_layout_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
         load_layout(tmp_path / "mine.toml")
 
 
+def test_a_dot_or_a_bolt_beside_the_characters_hides_none_and_a_bolt_never_does(
+    tmp_path: Path,
+) -> None:
+    """Bolts are metal on the ground, over which ink is drawn."""
+    dots, bolts = "[{ centre = [45, 20], radius = 5 }]", "[{ centre = [60, 20], radius = 5 }]"
+    marks = f"dots = {dots}\nbolts = {bolts}"
+    layout = load_layout(
+        written(tmp_path, PLATE.replace("size = [100, 40]", f"size = [100, 40]\n{marks}"))
+    )
+    assert (len(layout.dots), len(layout.bolts)) == (1, 1)
+
+
+def test_a_layout_file_that_nests_too_deep_is_refused(tmp_path: Path) -> None:
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"deep\.json: expected JSON"):
+        load_layout(deep)
+
+
 def test_a_plate_without_colours_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="scheme"):
         load_layout(written(tmp_path, PLATE.partition("[[schemes]]")[0]))
@@ -201,6 +243,7 @@ def test_a_plate_without_colours_is_refused(tmp_path: Path) -> None:
     [
         ({"lengths": None}, "lengths"),
         ({"lengths": (3, 2)}, "lengths"),
+        ({"lengths": (1, 1_000_000_000)}, "most <= 256, got"),
         ({"alphabets": {"a": "x", "b": "y"}}, "one alphabet"),
         ({"size": (3.0, 2.0)}, "no positions"),
     ],
@@ -216,7 +259,7 @@ def test_free_text_needs_one_alphabet_lengths_and_nothing_of_a_plate(
 
 @pytest.mark.parametrize("name", ["plates-xx", "nowhere.toml", "plates-cn.txt"])
 def test_an_unknown_layout_is_refused_with_the_ones_at_hand(name: str) -> None:
-    with pytest.raises(ConfigError, match="plates-cn, plates-cn-green, words"):
+    with pytest.raises(ConfigError, match="plates-cn, plates-cn-green, plates-cn-white, words"):
         load_layout(name)
 
 

@@ -17,7 +17,7 @@ from augment.data.line_pairs import (
 from augment.data.line_poses import sample_boxes
 from augment.data.lines import draw_contents, line_width
 from augment.data.texts import LineShape, TextImages
-from augment.errors import ConfigError, DataError
+from augment.errors import ConfigError, DataError, GlyphError
 from augment.images import resize_image
 
 PLATES, WORDS = load_layout("plates-cn"), load_layout("words")
@@ -33,6 +33,13 @@ def written(texts, layout, widths) -> TextImages:
         ground = np.full((32, width, 3), (20, 60, 120), np.uint8)
         images.append(np.maximum(ground, ink))
     return TextImages.from_images(images, texts, splits=["train"] * len(texts))
+
+
+def test_a_layout_with_a_character_that_nobody_draws_is_refused_before_training() -> None:
+    """Such a character may come up at any step, as the text of an unpaired line."""
+    rare = replace(WORDS, alphabets={"any": "ABאb"})
+    with pytest.raises(GlyphError, match=r"alphabet any: .*right-to-left"):
+        LineData.select(written(("AB", "BA"), WORDS, (48, 48)), rare, LineShape(32, 24, 160))
 
 
 @pytest.fixture(scope="module")

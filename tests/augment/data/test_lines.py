@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from augment.data.content import Font
+from augment.data.drawable import check_line
 from augment.data.layouts import load_layout
-from augment.data.lines import PLATE_FONTS, check_line, draw_contents, line_fonts, line_width
+from augment.data.lines import PLATE_FONTS, draw_contents, line_fonts, line_width
 from augment.errors import GlyphError, LabelError
 
 PLATES = load_layout("plates-cn")
@@ -97,6 +98,21 @@ def test_a_text_that_would_come_out_wrong_is_refused(text: str, message: str) ->
         check_line(text)
     with pytest.raises(GlyphError):
         draw_contents(["fine", text], size=(32, 96))
+
+
+@pytest.mark.parametrize("height", [24, 32, 48, 64])
+def test_the_narrowest_texts_keep_their_width(height: int) -> None:
+    for text in "ilI|!(,Jf1":
+        drawn = draw_contents([text], size=(height, line_width(text, height)), looks=[0])[0, ..., 0]
+        roomy = draw_contents([text], size=(height, 4 * height), looks=[0])[0, ..., 0]
+        widths = [image.any(axis=0).sum() for image in (drawn, roomy)]
+        assert widths[0] > 0.4 * widths[1], f"{text}: given room it is at most 1.6 times as wide"
+
+
+def test_a_very_long_text_is_not_told_whole() -> None:
+    with pytest.raises(GlyphError, match="…") as refused:
+        check_line("a" * 100_000 + "\t")
+    assert len(str(refused.value)) < 250
 
 
 @pytest.mark.parametrize("text", ["Caf\u0e01", "ab\U000e1234", "a\u3000b"])

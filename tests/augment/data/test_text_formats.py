@@ -118,7 +118,7 @@ BAD_TABLES = {
     "repeated column": (b"file,text,text\na.png,A,B\n", "each column once .* text repeated"),
     "empty text": (b"file,text\na.png,\n", "a text for every image of .* none for a.png"),
     "blank text": (b"file,text\na.png, \n", "a text for every image"),
-    "unknown split": (b"file,text,split\na.png,A,eval\n", "splits train, val, test .* got eval"),
+    "unknown split": (b"file,text,split\na.png,A,eval\n", "splits train, val, test .* got 'eval'"),
     "short row": (b"file,text\na.png\n", "2 cells in the row at line 2"),
     "short row after a long one": (b'file,text\na.png,"A\nB"\nb.png\n', "the row at line 4"),
     "open quote": (

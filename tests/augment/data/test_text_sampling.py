@@ -7,7 +7,14 @@ import pytest
 
 from augment.data.layouts import load_layout
 from augment.data.text_grammar import parse_grammar
-from augment.data.text_sampling import balanced, from_list, grammar, towards_confusions, uniform
+from augment.data.text_sampling import (
+    balanced,
+    from_list,
+    grammar,
+    read_list,
+    towards_confusions,
+    uniform,
+)
 from augment.errors import ConfigError, DataError, LabelError
 
 PLATES = load_layout("plates-cn")
@@ -33,6 +40,13 @@ def test_a_list_is_used_up_before_a_text_comes_again(tmp_path: Path) -> None:
     rounds = [[sampler(3 * turn + i) for i in range(3)] for turn in range(20)]
     assert all(sorted(texts) == ["one", "three", "two"] for texts in rounds)
     assert len({tuple(texts) for texts in rounds}) > 2
+
+
+def test_texts_end_where_lines_end_and_nowhere_else(tmp_path: Path) -> None:
+    """``str.splitlines`` also parts them at form feeds and at U+2028, which nobody sees."""
+    path = tmp_path / "texts.txt"
+    path.write_bytes("a\u2028b\r\nc\x85d\re\x0cf\ng".encode())
+    assert read_list(path) == {1: "a\u2028b", 2: "c\x85d", 3: "e\x0cf", 4: "g"}
 
 
 def test_a_list_without_a_seed_comes_in_its_own_order(tmp_path: Path) -> None:
@@ -94,11 +108,12 @@ def test_brackets_may_be_nested_and_a_repeated_nothing_takes_no_time() -> None:
         (r"\d{0,4}", "its shortest has 0 and its longest 4"),
         (r"\d{300}", "300"),
         ("a)", "position 2.*closes nothing"),
-        ("(a", "position 3.*must be \\)"),
-        ("[ab", "position 4.*must be \\]"),
+        ("(a", "position 3: the end comes where \\) is missing"),
+        ("[ab", "position 4: the end comes where \\] is missing"),
         ("[]", "position 2.*set of nothing"),
         ("[z-a]", "position 4.*range"),
-        (r"[a-\d]", "range"),
+        (r"[a-\d]", "a range of which an end is .*ten digits"),
+        (r"[\d-x]", "a range of which an end is .*ten digits"),
         ("a{2", "position 2.*begin"),
         ("a{3,2}", "begin"),
         ("a{,2}", "begin"),
