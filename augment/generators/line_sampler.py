@@ -166,18 +166,18 @@ class LineSampler:
             least, most = getattr(selection, name)
             ranks = np.argsort(np.argsort(self.bank[name], kind="stable"))
             shares = (ranks + 0.5) / self.num_styles
-            if (least, most) != (0.0, 1.0):
-                conditions[f"have {name} {least:g} to {most:g}"] = (least <= shares) & (
-                    shares <= most
-                )
-        chosen = np.flatnonzero(np.logical_and.reduce([*conditions.values()]))
-        if conditions and not len(chosen):
+            inside = (least <= shares) & (shares <= most)
+            if not inside.all():
+                conditions[f"have {name} {least:g} to {most:g}"] = inside
+        every = np.ones(self.num_styles, np.bool_)
+        chosen = np.flatnonzero(np.all([every, *conditions.values()], axis=0))
+        if not len(chosen):
             found = ", ".join(f"{rows.sum()} {told}" for told, rows in conditions.items())
             raise RequestError(
                 f"no style meets what is selected: of the bank's {self.num_styles} {found}; ask "
                 "for less."
             )
-        return chosen if conditions else np.arange(self.num_styles)
+        return chosen
 
     def style(
         self,
