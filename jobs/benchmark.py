@@ -82,7 +82,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "scenario", choices=names, help=f"chars needs --data; {LINES} --data and --layout"
     )
-    options.add_argument("--data", metavar="URI", help="another copy of the scenario's data")
+    options.add_argument(
+        "--data",
+        metavar="URI",
+        help="another copy of the scenario's data; yours, of chars and lines",
+    )
     add_text_options(options)
     options.add_argument(
         "--view",

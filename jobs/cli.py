@@ -46,8 +46,8 @@ _RAY_JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _PLAIN_SCHEMES = ("digits:", "grabcut:", "lfwpeople:", "olivetti:")
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, except those that say nothing."""
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, except those that say nothing, and keeps the lines of what stands below."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         says_nothing = action.default in (None, []) or action.default is False  # 0 says something
@@ -57,7 +57,14 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def job_parser(
-    name: str, description: str, *, out: str | None, config: str, seed: int = 0
+    name: str,
+    description: str,
+    *,
+    out: str | None,
+    config: str,
+    out_help: str = "where results go",
+    more: str | None = None,
+    seed: int = 0,
 ) -> argparse.ArgumentParser:
     """Make a parser with the options that every job has.
 
@@ -66,10 +73,15 @@ def job_parser(
         description: one sentence for the help.
         out: default of ``--out``; None makes the option required.
         config: what ``--config`` may name, for the help; its default is the first word.
+        out_help: what ``--out`` is.
+        more: lines that the help ends with.
         seed: default of ``--seed``.
     """
     parser = argparse.ArgumentParser(
-        prog=f"python -m jobs.{name}", description=description, formatter_class=_HelpFormatter
+        prog=f"python -m jobs.{name}",
+        description=description,
+        epilog=more,
+        formatter_class=_HelpFormatter,
     )
     common = parser.add_argument_group("options of every job")
     common.add_argument("--config", metavar="CONFIG", help=config)
@@ -82,7 +94,7 @@ def job_parser(
         help="change one setting; --dry-run lists them all; may be repeated",
     )
     common.add_argument("--seed", type=at_least(0), default=seed, help="seed of all random draws")
-    common.add_argument("--out", required=out is None, default=out, help="where results go")
+    common.add_argument("--out", required=out is None, default=out, help=out_help)
     common.add_argument(
         "--dry-run", action="store_true", help="check everything, print the settings and stop"
     )

@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
         "Measure generators against real images.",
         out=None,
         config="default, or a JSON file of settings",
+        more=__doc__,
     )
     options.add_argument(
         "bundles", nargs="+", metavar="BUNDLE", help="REGISTRY/NAME or REGISTRY/NAME/VERSION"

@@ -56,6 +56,7 @@ def parser() -> ArgumentParser:
         "Write labelled images drawn by a bundle.",
         out=None,
         config="default, or a JSON file of settings",
+        out_help="folder or file of the export, which must not be there yet",
     )
     options.add_argument(
         "bundle",

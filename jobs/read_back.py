@@ -61,11 +61,15 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "scenario", choices=[*TEXT_SCENARIOS, LINES], help=f"{LINES} needs --data and --layout"
     )
-    options.add_argument("--data", metavar="URI", help="another copy of the scenario's data")
+    options.add_argument(
+        "--data", metavar="URI", help="another copy of the scenario's data; yours, of lines"
+    )
     add_text_options(options)
     options.add_argument("--bundle", help="a generator of lines; the renderer where none")
     options.add_argument("--lines", type=at_least(20), default=2000, help="lines to draw")
-    options.add_argument("--share", type=float, default=0.05, help="of them that are wrong")
+    options.add_argument(
+        "--share", type=float, default=0.05, help="share of the lines that are drawn wrong"
+    )
     return options
 
 

@@ -20,9 +20,11 @@ import safetensors.torch
 from augment.bundle import READER_FOLDER, Registry
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages, open_data
+from augment.data.formats import READERS
 from augment.data.layouts import LAYOUTS
 from augment.data.line_pairs import LineData
 from augment.data.pairs import folds_of
+from augment.data.text_formats import TEXT_FORMATS
 from augment.errors import ConfigError
 from augment.generators import GENERATORS
 from augment.generators.base import Data, GeneratorConfig, train_generator, write_bundle
@@ -72,12 +74,17 @@ def parser() -> argparse.ArgumentParser:
         "train",
         "Train a generator of labelled images and publish it in a registry.",
         out=None,
-        config="labelmint (default), paper, another of the architecture's own such as faces for "
-        "saae, or a JSON file of settings",
+        config="the first of these unless given, or a JSON file of settings: "
+        + "; ".join(f"{name} has {', '.join(configs)}" for name, configs in GENERATORS.items()),
+        out_help="REGISTRY/NAME, a path or a URL; published there as NAME/1, NAME/2, …",
     )
     options.add_argument("architecture", choices=sorted(GENERATORS), help="which generator")
     options.add_argument(
-        "--data", default="digits:", metavar="URI", help="images to train on; their train split"
+        "--data",
+        default="digits:",
+        metavar="URI",
+        help="images to train on, their train split: SCHEME:PATH of "
+        f"{', '.join(sorted(READERS))}; of lines of text {', '.join(sorted(TEXT_FORMATS))}",
     )
     options.add_argument(
         "--licence",
@@ -111,7 +118,8 @@ def parser() -> argparse.ArgumentParser:
         "--reader-steps",
         type=at_least(1),
         metavar="N",
-        help="training steps of each of these recognizers; where few are read right, take more",
+        help="training steps of each recognizer that reads back; where few images are read right, "
+        "take more",
     )
     options.add_argument(
         "--reader-size",
