@@ -348,6 +348,7 @@ def measure(
             bundle=runs[0].bundle_folder,
             data=draw.train.uri,
             classes=len(draw.train.classes),
+            image_size=draw.train.image_size,
             out=out / "training-set",
         ),
         confirmation=confirm(runs, cells),

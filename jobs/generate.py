@@ -6,25 +6,22 @@ writes the recommended training set: the real images and 200 generated ones of e
 """
 
 import argparse
-import io
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from tqdm import tqdm
 
 from augment.bundle import READER_FOLDER, BundleInfo, load_bundle
 from augment.data.datasets import LabelledImages, open_data
-from augment.data.listing import decode_text
 from augment.errors import ConfigError
-from augment.export import Record, generated_record
+from augment.export import generated_record
 from augment.generate import Sampler, Samples, Tally, draw_counts
 from augment.generators import load_sampler
 from augment.generators.cvae_gan import CVAEGANSampler
 from augment.generators.line_saae import LineSAAEGenerator
-from augment.images import encode_png
 from augment.network import should_compile
+from jobs.character_rendering import CHARACTERS_RENDERER, render_characters
+from jobs.class_images import choose_labels, real_records
 from jobs.cli import (
     absolute_uri,
     choose_device,
@@ -36,6 +33,7 @@ from jobs.cli import (
 )
 from jobs.exports import check_kept, open_journal, open_writer
 from jobs.generate_options import (
+    CHARACTERS,
     CLASSES,
     LINES,
     RENDERER,
@@ -49,7 +47,7 @@ from jobs.rendering import RENDERER_PREFIX, render_lines
 from recognizers.privacy import NearCopies
 from recognizers.reader import load_reader
 
-__all__ = ["choose_labels", "main"]
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -58,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = local_path(arguments.out, "--out")
     if arguments.format == "zip" and out.suffix != ".zip":
         out = out.with_name(out.name + ".zip")
+    if arguments.bundle == CHARACTERS_RENDERER:
+        render_characters(check_options(arguments, CHARACTERS), out)
+        return
     if arguments.bundle.startswith(RENDERER_PREFIX):
         render_lines(check_options(arguments, RENDERER), out)
         return
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if journal is not None:
             sampler = journal.follow(sampler, "draw", Samples._make)
             reader = reader and journal.follow(reader, "read", tuple)
-        for record in _real_records(real) if real else ():
+        for record in real_records(real) if real else ():
             writer.add(record)
         with tqdm(total=sum(counts.values()), desc="generating", unit="image") as bar:
             for drawn in draw_counts(
@@ -151,45 +152,12 @@ def _mixes_people(sampler: Sampler) -> CVAEGANSampler:
     return sampler
 
 
-def choose_labels(text: str, classes: Sequence[str]) -> list[str]:
-    """Read ``--labels``; each label once, in the order given.
-
-    Raises:
-        ConfigError: no label at all.
-        DataError: a file that is not UTF-8.
-    """
-    if text == "all":
-        return list(classes)
-    path = local_path(text, "--labels") if text.endswith(".txt") else Path(text)
-    is_file = os.path.isfile(path)  # Path.is_file raises where a list is too long for a name
-    lines = (
-        io.StringIO(decode_text(path.read_bytes(), text), newline=None)
-        if is_file
-        else text.split(",")
-    )
-    labels = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    if not labels:
-        raise ConfigError(f"--labels names no label: got {text!r}; write all, A,B or a file.")
-    return labels
-
-
 def _train_split(uri: str | None, option: str, sampler: Sampler) -> LabelledImages | None:
     """The training images of a data URI in the sampler's size; None of none."""
     if uri is None:
         return None
     size, channels = sampler.image_size, sampler.channels
     return open_data(absolute_uri(uri, option), image_size=size, channels=channels).split("train")
-
-
-def _real_records(real: LabelledImages) -> Iterator[Record]:
-    for index, label in enumerate(real.labels.tolist()):
-        yield Record(
-            png=encode_png(real.images([index])[0]),
-            label=real.classes[label],
-            index=index,
-            origin="real",
-            source=real.names[index],
-        )
 
 
 if __name__ == "__main__":

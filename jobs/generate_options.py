@@ -11,6 +11,7 @@ from jobs.style_choice import SELECT_HELP
 from jobs.text_choice import TEXTS_HELP, count_given
 
 __all__ = [
+    "CHARACTERS",
     "CLASSES",
     "LINES",
     "RENDERER",
@@ -19,17 +20,18 @@ __all__ = [
     "parser",
 ]
 
-CLASSES, LINES, RENDERER = "a bundle of classes", "a bundle of lines", "a renderer"
+CLASSES, LINES = "a bundle of classes", "a bundle of lines"
+RENDERER, CHARACTERS = "a renderer of lines", "a renderer of characters"
 
 _TAKES_PART = {
-    "--labels": (CLASSES,),
+    "--labels": (CLASSES, CHARACTERS),
     "--new-identities": (CLASSES,),
     "--people-from": (CLASSES,),
-    "--per-label": (CLASSES,),
+    "--per-label": (CLASSES, CHARACTERS),
     "--drop-copies": (CLASSES,),
     "--texts": (LINES, RENDERER),
     "--count": (LINES, RENDERER),
-    "--style-from": (RENDERER,),
+    "--style-from": (RENDERER, CHARACTERS),
     "--select": (LINES,),
     "--read-back": (CLASSES, LINES),
     "--reader-band": (CLASSES, LINES),
@@ -61,7 +63,8 @@ def parser() -> ArgumentParser:
     options.add_argument(
         "bundle",
         metavar="BUNDLE",
-        help="REGISTRY/NAME or REGISTRY/NAME/VERSION; or renderer:LAYOUT for lines drawn by fonts",
+        help="REGISTRY/NAME or REGISTRY/NAME/VERSION; or renderer:LAYOUT for lines and "
+        "renderer:chars for characters drawn by fonts",
     )
     options.add_argument(
         "--labels", help=f"all, A,B,… or a text file with a label a line (default: {_LABELS})"
@@ -91,7 +94,7 @@ def parser() -> ArgumentParser:
     options.add_argument(
         "--style-from",
         metavar="URI",
-        help="of renderer:LAYOUT, images of text whose train split lends its looks",
+        help="of a renderer, images of text, or of classes, whose train split lends its looks",
     )
     options.add_argument("--select", action="append", metavar="NAME=VALUE", help=SELECT_HELP)
     add_export_options(options)
@@ -125,7 +128,7 @@ def check_options(arguments: Namespace, kind: str) -> Namespace:
 
     Args:
         arguments: of the command line.
-        kind: CLASSES, LINES or RENDERER.
+        kind: CLASSES, LINES, RENDERER or CHARACTERS.
 
     Returns:
         The arguments, with the defaults of those that take part.
@@ -154,7 +157,7 @@ def check_options(arguments: Namespace, kind: str) -> Namespace:
             "uniform, a file with a text a line, or another source."
         )
     defaults: dict[str, object]
-    if kind == CLASSES:
+    if kind in (CLASSES, CHARACTERS):
         defaults = {"labels": _LABELS, "per_label": _PER_LABEL}
     else:
         texts = arguments.texts or "uniform"

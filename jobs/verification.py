@@ -63,6 +63,7 @@ def verify(
             bundle=runs[0].run.bundle_folder,
             data=runs[0].run.real.uri,
             classes=len(runs[0].run.real.classes),
+            image_size=runs[0].run.real.image_size,
             out=out / "training-set",
             candidate=LEADING,
         ),

@@ -1,9 +1,11 @@
 """Which training set a benchmark recommends, and the command that makes it."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
 
+from augment.data.content import book_fonts
 from recognizers.arms import Plan
 from recognizers.gain import CANDIDATE, GainReport
 from recognizers.report_parts import percent, words
@@ -21,6 +23,7 @@ def recommend(
     bundle: Path,
     data: str,
     classes: int,
+    image_size: tuple[int, int],
     out: Path,
     candidate: str = CANDIDATE,
 ) -> dict[str, Any]:
@@ -32,12 +35,13 @@ def recommend(
         bundle: folder of a generator of the benchmark.
         data: URI of the real images.
         classes: how many they have; as many are made where new ones are best.
-        out: where the command is to write the training set.
+        image_size: (H, W) of the benchmark's images.
+        out: where the command is to write the training set; rendered images go beside it.
         candidate: the arm that ``gain`` has a verdict on.
 
     Returns:
         "mix" (source to share of a batch), "why" and, where the mix holds generated images,
-        the "command" that writes them.
+        the "command" that writes them, on a second line that of rendered ones.
     """
     arm = max(gain.arms, key=lambda name: gain.arms[name].mean)
     recipe = plan.recipes[arm if arm in plan.recipes else "synthetic"]
@@ -56,7 +60,8 @@ def recommend(
     if len(mix) > 1:
         why += "; draw batches from them in these shares"
     if "rendered" in mix:
-        why += ", with rendered images made by augment.data.rendering.CharacterRenderer"
+        why += ", with rendered images, which the second command writes"
+        command += "\n" + shlex.join(_render_command(plan, data, image_size, out))
     return {"mix": mix, "why": f"{why}.", "command": command}
 
 
@@ -71,3 +76,13 @@ def why_best(gain: GainReport, arm: str, candidate: str = CANDIDATE) -> str:
     if arm in WITH_GENERATED and not (arm == candidate and gain.verdict == "helps"):
         lead += ". Whether the difference is real is not shown yet: more seeds would tell"
     return f"{lead}."
+
+
+def _render_command(plan: Plan, data: str, image_size: tuple[int, int], out: Path) -> list[str]:
+    """What writes the images of the ``rendered`` arm."""
+    parts = ["python", "-m", "jobs.generate", "renderer:chars", "--style-from", data]
+    parts += ["--per-label", str(plan.rendered_per_class)]
+    parts += ["--set", f"image_size={list(image_size)}"]
+    files = [font.path for font in plan.generator.fonts() if font.path and font not in book_fonts()]
+    parts += ["--set", f"font_files={json.dumps(files)}"] if files else []
+    return [*parts, "--out", str(out.with_name(f"{out.name}-rendered"))]

@@ -114,10 +114,20 @@ def test_the_recommended_command_is_one_that_generate_takes(
         metric="accuracy",
     )
     bundle = demo_registry / "digits" / "1"
-    found = recommend(gain, Plan(), bundle=bundle, data="digits:", classes=10, out=tmp_path / "set")
-    words = shlex.split(found["command"])
-    assert words[:3] == ["python", "-m", "jobs.generate"]
-    generate.main([*words[3:], "--dry-run"])
+    found = recommend(
+        gain,
+        Plan(),
+        bundle=bundle,
+        data="digits:",
+        classes=10,
+        image_size=(16, 16),
+        out=tmp_path / "set",
+    )
+    commands = [shlex.split(line) for line in found["command"].splitlines()]
+    assert len(commands) == 2, "generated images, and rendered ones"
+    for words in commands:
+        assert words[:3] == ["python", "-m", "jobs.generate"]
+        generate.main([*words[3:], "--dry-run"])
 
 
 def test_a_sweep_draws_both_curves(tmp_path: Path) -> None:

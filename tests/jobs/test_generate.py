@@ -15,6 +15,7 @@ from augment.errors import ConfigError, DataError, LabelError, ResumeError
 from augment.export import generated_record
 from augment.generate import Sampler, Samples, draw_counts
 from jobs import generate
+from jobs.class_images import choose_labels
 from recognizers.privacy import NearCopies
 
 
@@ -152,15 +153,15 @@ def test_a_file_of_labels_may_begin_with_a_byte_order_mark_and_has_to_be_utf8(
 ) -> None:
     wanted = tmp_path / "wanted.txt"
     wanted.write_text("A\nB\n", encoding="utf-8-sig")
-    assert generate.choose_labels(str(wanted), ["A", "B"]) == ["A", "B"]
+    assert choose_labels(str(wanted), ["A", "B"]) == ["A", "B"]
     wanted.write_text("京\n", encoding="gbk")
     with pytest.raises(DataError, match=r"expected UTF-8 in .*wanted\.txt.*; save it as UTF-8"):
-        generate.choose_labels(str(wanted), ["京"])
+        choose_labels(str(wanted), ["京"])
 
 
 def test_more_labels_may_be_listed_than_a_file_name_can_hold() -> None:
     people = [f"Person_{number:03d}" for number in range(158)]
-    assert generate.choose_labels(",".join(people), people) == people
+    assert choose_labels(",".join(people), people) == people
 
 
 def test_an_unknown_label_is_an_error_that_lists_the_classes(

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from augment.data.datasets import open_data
 from augment.data.layouts import load_layout
 from augment.data.line_rendering import LineRenderer
-from augment.errors import AugmentError, DataError
+from augment.errors import AugmentError, ConfigError, DataError, GlyphError
 from augment.images import Pixels, encode_png, resize_image
 from jobs import generate
 
@@ -174,3 +175,52 @@ def test_a_dry_run_prints_the_settings_and_writes_nothing(
     run("words", tmp_path / "set", "--dry-run")
     assert json.loads(capsys.readouterr().out)["settings"] == {"height": 32, "channels": 3}
     assert not (tmp_path / "set").exists()
+
+
+def test_characters_are_rendered_in_the_looks_of_real_ones(tmp_path: Path) -> None:
+    style = ["--style-from", "digits:"]
+    run("chars", tmp_path / "all", *style, "--per-label", "2", "--format", "csv")
+    found = rows(tmp_path / "all")
+    assert [row["label"] for row in found] == sorted([*"0123456789"] * 2)
+    assert [row["origin"] for row in found] == ["generated"] * 20
+    shape = cv2.imread(str(tmp_path / "all" / str(found[0]["file"]))).shape[:2]
+    assert shape == open_data("digits:").image_size
+    some = ["--labels", "7,3", "--per-label", "3", "--set", "image_size=[20, 24]"]
+    run("chars", tmp_path / "some", *style, *some, "--with-real", "digits:", "--format", "csv")
+    found = rows(tmp_path / "some")
+    rendered = [row for row in found if row["origin"] == "generated"]
+    assert [row["label"] for row in rendered] == ["7"] * 3 + ["3"] * 3
+    assert len(found) - len(rendered) == len(open_data("digits:").split("train"))
+    assert cv2.imread(str(tmp_path / "some" / str(found[0]["file"]))).shape[:2] == (20, 24)
+
+
+def test_rendered_characters_depend_on_seed_label_and_index_alone(tmp_path: Path) -> None:
+    wanted = ["--style-from", "digits:", "--format", "csv"]
+    several = ["--labels", "3,7", "--per-label", "4"]
+    for name, options in {
+        "a": several,
+        "b": ["--labels", "7", "--per-label", "4"],
+        "c": ["--labels", "7", "--per-label", "2"],
+        "d": [*several, "--seed", "1"],
+    }.items():
+        run("chars", tmp_path / name, *wanted, *options)
+    sevens = {
+        name: [row["sha256"] for row in rows(tmp_path / name) if row["label"] == "7"]
+        for name in "abcd"
+    }
+    assert len(set(sevens["a"])) == 4
+    assert sevens["a"] == sevens["b"]
+    assert sevens["a"][:2] == sevens["c"]
+    assert not set(sevens["a"]) & set(sevens["d"])
+
+
+def test_characters_want_real_ones_to_look_like_and_labels_that_can_be_drawn(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match="expected --style-from URI beside renderer:chars"):
+        run("chars", tmp_path / "set")
+    with pytest.raises(GlyphError, match=r"U\+E000|no glyph"):
+        run("chars", tmp_path / "set", "--style-from", "digits:", "--labels", "\ue000")
+    with pytest.raises(ConfigError, match="--texts does not go with a renderer of characters"):
+        run("chars", tmp_path / "set", "--style-from", "digits:", "--texts", "uniform")
+    assert not list(tmp_path.iterdir())

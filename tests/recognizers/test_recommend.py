@@ -15,6 +15,7 @@ PLACES: dict[str, Any] = {
     "bundle": Path("runs/x y/bundle"),
     "data": "folder:/data/plates",
     "classes": 31,
+    "image_size": (24, 24),
     "out": Path("runs/set"),
 }
 
@@ -39,9 +40,11 @@ def test_the_best_arms_mix_comes_with_its_reason_and_command() -> None:
     assert "90.00 %" in found["why"]
     assert "classical with 70.00 %" in found["why"]
     assert "not shown yet" not in found["why"]
-    words = shlex.split(found["command"])
+    words, rendering = map(shlex.split, found["command"].splitlines())
     assert words[:4] == ["python", "-m", "jobs.generate", "runs/x y/bundle"]
     assert words[words.index("--with-real") + 1] == "folder:/data/plates"
+    assert rendering[2:6] == ["jobs.generate", "renderer:chars", "--style-from", PLACES["data"]]
+    assert rendering[-3:] == ["image_size=[24, 24]", "--out", "runs/set-rendered"]
 
 
 def test_a_lead_without_evidence_is_told_as_such() -> None:
