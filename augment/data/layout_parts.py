@@ -11,6 +11,7 @@ __all__ = ["Border", "Dot", "Position", "Scheme", "check_plate_size", "check_pos
 _MOST_RATIO = 16  # of a plate's sides
 _MAX_POSITIONS = 64
 _LEAST_SHARES = (0.01, 0.1)  # of the plate's width and height, of a character's box
+_TOUCHING = 1e-6  # of a box, that may lie over its neighbour: 0.1 + 0.2 is more than 0.3
 _LEAST_CONTRAST = 25  # levels between ground and ink, the mean of red, green and blue
 
 Colour = tuple[int, int, int]
@@ -174,7 +175,7 @@ def check_positions(
                     f"{where}: box {list(position.box)} overlaps that of position {other}, "
                     f"{list(earlier.box)}; move one of them."
                 )
-        if number > 1 and position.box[0] < sum((last := positions[number - 2].box)[::2]):
+        if number > 1 and not _is_after(position.box, last := positions[number - 2].box):
             raise ConfigError(
                 f"{where}: box {list(position.box)} must stand to the right of position "
                 f"{number - 1}, {list(last)}, since texts are read from left to right in one row; "
@@ -204,10 +205,12 @@ def _check_box(where: str, box: Box, size: tuple[float, float]) -> None:
         )
 
 
+def _is_after(box: Box, other: Box, axis: int = 0) -> bool:
+    """Whether a box begins where another ends, or later: across, or down (axis 1)."""
+    return box[axis] >= other[axis] + (1 - _TOUCHING) * other[axis + 2]
+
+
 def _overlap(first: Box, second: Box) -> bool:
-    return (
-        first[0] < second[0] + second[2]
-        and second[0] < first[0] + first[2]
-        and first[1] < second[1] + second[3]
-        and second[1] < first[1] + first[3]
+    return not any(
+        _is_after(*pair, axis) for pair in ((first, second), (second, first)) for axis in (0, 1)
     )

@@ -226,6 +226,17 @@ def test_a_dot_or_a_bolt_beside_the_characters_hides_none_and_a_bolt_never_does(
     assert (len(layout.dots), len(layout.bolts)) == (1, 1)
 
 
+def test_boxes_may_touch_in_any_unit(tmp_path: Path) -> None:
+    """In binary 0.1 + 0.2 is more than 0.3."""
+    small = PLATE.replace("[100, 40]", "[1.0, 0.4]")
+    small = small.replace("[10, 5, 30, 30]", "[0.1, 0.05, 0.2, 0.3]")
+    touching = small.replace("[50, 5, 30, 30]", "[0.3, 0.05, 0.2, 0.3]")
+    assert load_layout(written(tmp_path, touching)).boxes()[1, 0] == 0.3
+    overlapping = small.replace("[50, 5, 30, 30]", "[0.299, 0.05, 0.2, 0.3]")
+    with pytest.raises(ConfigError, match="overlaps"):
+        load_layout(written(tmp_path, overlapping))
+
+
 def test_a_layout_file_that_nests_too_deep_is_refused(tmp_path: Path) -> None:
     deep = tmp_path / "deep.json"
     deep.write_text("[" * 100_000, encoding="utf-8")
