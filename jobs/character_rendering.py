@@ -84,7 +84,7 @@ def render_characters(arguments: Namespace, out: Path) -> None:
         fonts=(*DEFAULT_FONTS, *book_fonts(), *(Font(path=file) for file in files)),
     )
     card = Card(
-        title=f"Rendered characters in the looks of {arguments.style_from}",
+        title=f"Rendered characters of {len(labels)} classes",
         made_by=f"Rendered by Labelmint from fonts with the looks of {len(style)} real images, "
         f"seed {arguments.seed}. The manifest tells rendered images from real ones.",
         licence=arguments.licence,
