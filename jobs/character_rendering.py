@@ -13,14 +13,13 @@ import numpy as np
 from tqdm import tqdm
 
 from augment.data.content import DEFAULT_FONTS, Font, book_fonts
-from augment.data.datasets import LabelledImages, open_data
 from augment.data.rendering import CharacterRenderer
 from augment.errors import ConfigError
 from augment.export import Card, Record
 from augment.images import encode_png
 from augment.training import derive_seed
-from jobs.class_images import choose_labels, real_records
-from jobs.cli import absolute_location, absolute_uri, print_plan, read_settings
+from jobs.class_images import choose_labels, open_train_split, real_records
+from jobs.cli import absolute_location, print_plan, read_settings
 from jobs.exports import writing_alone
 
 __all__ = ["CHARACTERS_RENDERER", "CharacterSettings", "render_characters"]
@@ -67,11 +66,15 @@ def render_characters(arguments: Namespace, out: Path) -> None:
             f"expected --style-from URI beside {CHARACTERS_RENDERER}, got none; name the images of "
             "classes that lend their looks."
         )
-    style = _open(arguments.style_from, "--style-from", settings)
+    style = open_train_split(
+        arguments.style_from, "--style-from", settings.image_size, settings.channels
+    )
     labels = choose_labels(arguments.labels, style.classes)
     real = None
     if arguments.with_real is not None:
-        real = _open(arguments.with_real, "--with-real", settings, like=style)
+        real = open_train_split(
+            arguments.with_real, "--with-real", style.image_size, style.channels
+        )
     if arguments.dry_run:
         print_plan("generate", arguments, settings)
         return
@@ -101,15 +104,6 @@ def render_characters(arguments: Namespace, out: Path) -> None:
         writer.close({**kept, "real": len(real) if real else 0})
     print(f"{out}: {made} characters rendered with the looks of {len(style)} real images", end="")
     print(f", {len(real)} real ones" if real else "")
-
-
-def _open(
-    uri: str, option: str, settings: CharacterSettings, like: LabelledImages | None = None
-) -> LabelledImages:
-    """The training images of a data URI, in the shape of others or of the settings."""
-    size = settings.image_size if like is None else like.image_size
-    channels = settings.channels if like is None else like.channels
-    return open_data(absolute_uri(uri, option), image_size=size, channels=channels).split("train")
 
 
 def _records(

@@ -5,14 +5,14 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from augment.data.datasets import LabelledImages
+from augment.data.datasets import LabelledImages, open_data
 from augment.data.listing import decode_text
 from augment.errors import ConfigError
 from augment.export import Record
 from augment.images import encode_png
-from jobs.cli import local_path
+from jobs.cli import absolute_uri, local_path
 
-__all__ = ["choose_labels", "real_records"]
+__all__ = ["choose_labels", "open_train_split", "real_records"]
 
 
 def choose_labels(text: str, classes: Sequence[str]) -> list[str]:
@@ -35,6 +35,25 @@ def choose_labels(text: str, classes: Sequence[str]) -> list[str]:
     if not labels:
         raise ConfigError(f"--labels names no label: got {text!r}; write all, A,B or a file.")
     return labels
+
+
+def open_train_split(
+    uri: str, option: str, image_size: tuple[int, int] | None, channels: int | None
+) -> LabelledImages:
+    """The training images of a data URI.
+
+    Args:
+        uri: as the command line has it.
+        option: which option named it, for errors.
+        image_size: (H, W), pixels; None: chosen from the data.
+        channels: 1 or 3; None: as the data.
+
+    Raises:
+        ConfigError, DataError: no such data.
+    """
+    return open_data(absolute_uri(uri, option), image_size=image_size, channels=channels).split(
+        "train"
+    )
 
 
 def real_records(real: LabelledImages) -> Iterator[Record]:

@@ -21,7 +21,7 @@ from augment.generators.cvae_gan import CVAEGANSampler
 from augment.generators.line_saae import LineSAAEGenerator
 from augment.network import should_compile
 from jobs.character_rendering import CHARACTERS_RENDERER, render_characters
-from jobs.class_images import choose_labels, real_records
+from jobs.class_images import choose_labels, open_train_split, real_records
 from jobs.cli import (
     absolute_uri,
     choose_device,
@@ -83,8 +83,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif people is not None:
         sampler = _mixes_people(sampler).of_people(people)
     counts = {sampler.label_index(label): arguments.per_label for label in labels}
-    real = _train_split(arguments.with_real, "--with-real", sampler)
-    trained_on = _train_split(arguments.drop_copies, "--drop-copies", sampler)
+    real, trained_on = (
+        open_train_split(uri, option, sampler.image_size, sampler.channels) if uri else None
+        for uri, option in (
+            (arguments.with_real, "--with-real"),
+            (arguments.drop_copies, "--drop-copies"),
+        )
+    )
     knows = not (arguments.new_identities or people)  # no reader has seen such people
     reads = knows and reads_back(folder, arguments.read_back)
     if arguments.dry_run:
@@ -150,14 +155,6 @@ def _mixes_people(sampler: Sampler) -> CVAEGANSampler:
             f"one of {sampler.info.architecture}."
         )
     return sampler
-
-
-def _train_split(uri: str | None, option: str, sampler: Sampler) -> LabelledImages | None:
-    """The training images of a data URI in the sampler's size; None of none."""
-    if uri is None:
-        return None
-    size, channels = sampler.image_size, sampler.channels
-    return open_data(absolute_uri(uri, option), image_size=size, channels=channels).split("train")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from augment.data.content import Font, find_fault
 from augment.data.layouts import EMPTY_PLACE, Layout
 from augment.errors import GlyphError
 
-__all__ = ["check_alphabets", "check_line", "check_plate"]
+__all__ = ["MOST_SHOWN", "check_alphabets", "check_line", "check_plate"]
 
-_MOST_SHOWN = 80  # characters of a text in a message
+MOST_SHOWN = 80
+"""Characters of a text in a message."""
 
 
 def check_line(text: str) -> None:
@@ -58,7 +59,7 @@ def check_alphabets(layout: Layout) -> None:
 
 def _shown(text: str) -> str:
     """A text as a message shows it: in ASCII, and not the whole of a very long one."""
-    return ascii(text) if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]!a}…"
+    return ascii(text) if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]!a}…"
 
 
 @lru_cache(maxsize=65536)

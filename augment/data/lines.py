@@ -25,7 +25,7 @@ from augment.data.content import (
     draw_label,
     find_fault,
 )
-from augment.data.drawable import check_line, check_plate
+from augment.data.drawable import MOST_SHOWN, check_line, check_plate
 from augment.data.layouts import EMPTY_PLACE, Layout
 from augment.errors import LabelError
 from augment.images import Pixels
@@ -93,8 +93,8 @@ def line_width(text: str, height: int = 32) -> int:
     natural, limit = ink + margins, LONGEST_LINE * height
     if natural > limit / _NARROWEST_LETTERS:
         raise LabelError(
-            f"a text may be {limit} pixels wide at height {height}, got {text[:80]!r}, which "
-            f"needs {round(natural * _NARROWEST_LETTERS)} with narrow letters; shorten it."
+            f"a text may be {limit} pixels wide at height {height}, got {text[:MOST_SHOWN]!r}, "
+            f"which needs {round(natural * _NARROWEST_LETTERS)} with narrow letters; shorten it."
         )
     width = _WIDTH_STEP * max(1, round(natural / _WIDTH_STEP))
     if width - margins < _NARROWEST_ROUNDED * ink:  # next to nothing would be left of an i

@@ -5,6 +5,7 @@ from typing import Self
 
 from augment.bundle import BundleInfo
 from augment.config import from_mapping
+from augment.data.drawable import MOST_SHOWN
 from augment.data.layouts import EMPTY_PLACE, Layout
 from augment.data.lines import LONGEST_LINE, line_width
 from augment.data.text_sampling import uniform
@@ -13,9 +14,6 @@ from augment.errors import BundleError, ConfigError, LabelError, RequestError
 from augment.models.line_saae_config import LineSampling
 
 __all__ = ["LineForm"]
-
-MOST_SHOWN = 80
-"""Characters of a text that an error quotes."""
 
 
 @dataclass(frozen=True)
