@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from augment.config import from_mapping
 from augment.errors import BundleError, BundleNotFoundError, ConfigError
+from augment.files import write_whole
 from augment.images import Pixels, encode_png
 from augment.models import MODELS
 
@@ -119,8 +120,8 @@ def save_bundle(
     }
     versions = {name: version(name) for name in ("torch", "numpy", "opencv-python-headless")}
     info = BundleInfo(**{**_shallow(info), "files": files, "versions": versions})
-    (folder / CONFIG_FILE).write_text(
-        json.dumps(_as_json(info), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    write_whole(
+        folder / CONFIG_FILE, json.dumps(_as_json(info), indent=2, ensure_ascii=False) + "\n"
     )
     return info
 

@@ -38,11 +38,12 @@ from jobs.cli import (
     read_settings,
     run_job,
 )
-from jobs.seeds import SeedTask, run_tasks
+from jobs.seeds import SEEDS, TUNE_SEEDS, SeedTask, check_report, run_tasks
 from jobs.texts import ALL_SHOTS, add_text_options, benchmark_texts
 from jobs.tuning import tune, tune_verification
 from jobs.verification import verify, verify_sets
 from recognizers.arms import Cell, Plan, SeedRun
+from recognizers.base import find_recognizer
 from recognizers.comparators import offer_readers
 from recognizers.gain import ArmResult, GainReport, measure_gain
 from recognizers.pictures import take_pictures
@@ -67,7 +68,7 @@ from recognizers.verification_arms import (
 
 __all__ = ["main", "measure"]
 
-SEEDS, TUNE_SEEDS, VERIFY_SEEDS = 5, 1, 3  # unless the command line says otherwise
+VERIFY_SEEDS = 3  # of the benchmark of pairs, unless the command line says otherwise
 
 
 def parser() -> argparse.ArgumentParser:
@@ -99,8 +100,8 @@ def parser() -> argparse.ArgumentParser:
         "--shots",
         type=lambda text: text if text == ALL_SHOTS else at_least(1)(text),
         metavar="N",
-        help=f"real images a class, or real lines of text in all, there also {ALL_SHOTS} "
-        "(scenario's own)",
+        help=f"real images a class, or real lines of text in all, there also {ALL_SHOTS}; of "
+        f"{FACES_VERIFY.name} the fewest photographs of a person (scenario's own)",
     )
     options.add_argument(
         "--seeds",
@@ -183,6 +184,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         for seed in range(arguments.seed, arguments.seed + count)
     ]
     check_comparators(tasks)
+    if arguments.recognizer:
+        find_recognizer(arguments.recognizer)
+    if not arguments.tune:
+        check_report(out, [task.seed for task in tasks])
     if arguments.dry_run:
         print_plan("benchmark", arguments, plan)
         return

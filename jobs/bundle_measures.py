@@ -12,6 +12,7 @@ import ray
 from augment.bundle import CARD_FILE, READER_FOLDER, load_bundle
 from augment.data.published import OF_PEOPLE
 from augment.errors import AugmentError
+from augment.files import write_whole
 from augment.generators.unlabelled import draws_unlabelled, load_unlabelled_sampler
 from jobs.cli import describe_device, find_bundle
 from jobs.evaluation import DRAW, Evaluation, write_card
@@ -25,7 +26,6 @@ from recognizers.evaluation_report import (
     summarize,
     write_pages,
 )
-from recognizers.pages import write_whole
 from recognizers.reader import load_reader
 from recognizers.referee import Referee
 from recognizers.scenarios import find_scenario

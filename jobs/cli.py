@@ -96,7 +96,7 @@ def job_parser(
     common.add_argument("--seed", type=at_least(0), default=seed, help="seed of all random draws")
     common.add_argument("--out", required=out is None, default=out, help=out_help)
     common.add_argument(
-        "--dry-run", action="store_true", help="check everything, print the settings and stop"
+        "--dry-run", action="store_true", help="check options, print the settings and stop"
     )
     return parser
 

@@ -23,7 +23,8 @@ data for that seed's own bundle, OUT/seeds/SEED/bundle.
 
 ``--set inception=FILE`` adds fidelity in the features of torchvision's Inception v3, whose weights
 the file holds. Of the papers' tables, one after another in this process and on the one ``--seed``,
-into OUT/MEASURE.json, OUT/MEASURE.md, the bundles' cards and pictures:
+into OUT/MEASURE.json, OUT/MEASURE.md, the bundles' cards and pictures; results that are there
+already are not replaced:
 
 | --only | of | table |
 |---|---|---|
@@ -44,8 +45,9 @@ OUT/report.json.
 import argparse
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from augment.bundle import BundleInfo, load_bundle
@@ -135,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = shlex.join(["python", "-m", "jobs.evaluate", *(argv or sys.argv[1:])])
     if writes_lines(infos, arguments.only):
         refuse_several(arguments)
+        refuse_results(out, [LINES])
         if arguments.dry_run:
             print_plan("evaluate", arguments, settings)
             return
@@ -162,6 +165,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         name: arguments.only or choose_measures(evaluation, name, info)
         for name, info in infos.items()
     }
+    refuse_results(out, {measure for names in wanted.values() for measure in names})
     if arguments.dry_run:
         print_plan("evaluate", arguments, settings)
         return
@@ -251,6 +255,22 @@ def refuse_several(arguments: argparse.Namespace) -> None:
             f"bundles that write lines are measured on one seed and without Ray: expected --seeds "
             f"1 and --workers 1, got {arguments.seeds} and {arguments.workers}; leave both out, "
             "and run the job once more with each further --seed."
+        )
+
+
+def refuse_results(out: Path, measures: Collection[str]) -> None:
+    """Refuse to replace what an earlier evaluation has written.
+
+    Raises:
+        ConfigError: a report of measures, or the table of one of them, is in ``out``.
+    """
+    names = [measure for measure in measures if measure in MEASURES]
+    reports = [out / f"{name}.json" for name in sorted(names)]
+    if len(names) < len(measures):
+        reports.append(out / "report.json")
+    if found := [path for path in reports if path.exists()]:
+        raise ConfigError(
+            f"{found[0]} is there already; give another --out, or remove it to measure anew."
         )
 
 

@@ -11,13 +11,13 @@ import numpy as np
 from augment.bundle import CARD_FILE, load_bundle
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, LabelError
+from augment.files import write_whole
 from augment.generate import Sampler
 from augment.generators import load_sampler
 from augment.images import Pixels, encode_png
 from jobs.cli import annotate_bundle
 from recognizers.cards import card_files
 from recognizers.fit import Budget
-from recognizers.pages import write_whole
 
 __all__ = [
     "DRAW",

@@ -13,6 +13,7 @@ from augment.export import WRITERS, Card, Writer
 from augment.generate import Tally
 from augment.journal import Journal
 from jobs.alone import alone_at
+from jobs.cli import absolute_location
 
 __all__ = ["add_export_options", "check_kept", "open_journal", "open_writer", "writing_alone"]
 
@@ -42,7 +43,7 @@ def open_writer(
     Raises:
         ConfigError, DataError: as ``writing_alone``.
     """
-    parts = Path(arguments.bundle).parts
+    parts = Path(absolute_location(arguments.bundle, "BUNDLE")).parts
     bundle = "/".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
     others = arguments.with_real or arguments.people_from
     card = Card(
@@ -81,7 +82,7 @@ def writing_alone(
 
 
 def open_journal(
-    arguments: Namespace, out: Path, digest: str, settings: Any
+    arguments: Namespace, out: Path, digest: str, settings: Any, people: str | None = None
 ) -> AbstractContextManager[Journal | None]:
     """Return the journal of what is drawn and read, where ``--resume`` asks for one, to be entered.
 
@@ -91,8 +92,9 @@ def open_journal(
     Args:
         arguments: of ``jobs.generate``.
         out: where the export goes.
-        digest: of the sampler.
+        digest: of the bundle.
         settings: of the drawing.
+        people: digest of the photographs of those who are drawn; None: they are the bundle's own.
 
     Raises:
         ResumeError: one of other settings lies there.
@@ -104,6 +106,7 @@ def open_journal(
         print(f"{path}: going on where an earlier job was stopped")
     claim = {
         "bundle": digest,
+        "people": people,
         "seed": arguments.seed,
         "band": arguments.reader_band,
         **asdict(settings),

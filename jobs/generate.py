@@ -102,7 +102,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     classes = sorted({*sampler.classes, *(real.classes if real else ())})
     with (
         open_writer(arguments, out, classes, info) as writer,
-        open_journal(arguments, out, sampler.digest, settings) as journal,
+        open_journal(
+            arguments, out, sampler.digest, settings, people.digest() if people else None
+        ) as journal,
     ):
         if journal is not None:
             sampler = journal.follow(sampler, "draw", Samples._make)

@@ -9,12 +9,12 @@ import numpy as np
 from augment.data.line_pairs import LineData
 from augment.data.texts import TextImages, open_texts
 from augment.errors import ConfigError
+from augment.files import write_whole
 from augment.generators.line_saae import load_line_sampler
 from jobs.cli import absolute_uri
 from jobs.evaluation import DRAW, EvaluateSettings, write_card
 from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid, style_grid
 from recognizers.line_report import LinePictures, write_line_pages
-from recognizers.pages import write_whole
 from recognizers.text_scenarios import TEXT_SCENARIOS
 
 __all__ = ["LINES", "measure_lines", "open_lines"]

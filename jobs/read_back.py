@@ -22,6 +22,7 @@ import numpy as np
 
 from augment.data.layouts import EMPTY_PLACE
 from augment.errors import ConfigError
+from augment.files import write_whole
 from augment.generators.line_saae import load_line_sampler
 from jobs.alone import alone_at
 from jobs.cli import (
@@ -41,7 +42,7 @@ from recognizers.text_metrics import ErrorReport, report_errors
 from recognizers.text_mixing import LabelledLines
 from recognizers.text_plans import text_plan_for
 from recognizers.text_reader import Planted, ReaderQuality, plant_errors, reader_quality
-from recognizers.text_scenarios import LINES, TEXT_SCENARIOS
+from recognizers.text_scenarios import LINES, TEXT_SCENARIOS, TextScenario
 from recognizers.text_sources import is_drawable, render_lines, sample_texts
 
 __all__ = ["format_errors", "main"]
@@ -86,14 +87,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = local_path(arguments.out, "--out")
     if (out / "reader.json").exists():
         raise ConfigError(f"{out} has results already; give another --out.")
+    scenario = choose_text_scenario(arguments).with_shots(None)
     if arguments.dry_run:
         print_plan("read_back", arguments, plan)
         return
     with alone_at(out):
-        quality, errors = measure(arguments, plan, out)
+        quality, errors = measure(arguments, scenario, plan, out)
     told = quality.to_mapping() | {"errors": errors.to_mapping()}
     text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
-    (out / "reader.json").write_text(text, encoding="utf-8")
+    write_whole(out / "reader.json", text)
     print(
         f"{quality.n_wrong} wrong among {quality.n_wrong + quality.n_right:,} lines: AUC "
         f"{quality.auc:.4f}; with 95 % of the wrong ones {100 * quality.right_lost:.1f} % of the "
@@ -126,7 +128,7 @@ def _row(name: str, written: int, misread: int) -> str:
 
 
 def measure(
-    arguments: argparse.Namespace, plan: TextPlan, out: Path
+    arguments: argparse.Namespace, scenario: TextScenario, plan: TextPlan, out: Path
 ) -> tuple[ReaderQuality, ErrorReport]:
     """Train the reader, draw the lines and let it judge them.
 
@@ -134,7 +136,6 @@ def measure(
         How well it tells wrong lines from right ones, and what became of the characters of the
         lines that were not spoilt: errors of the drawing and of the reading together.
     """
-    scenario = choose_text_scenario(arguments).with_shots(None)
     draw = scenario.draw(arguments.seed)
     run = TextRun(scenario, draw, arguments.seed, plan, out, device=choose_device("auto"))
     labels = sample_texts(draw.train, run.layout, run.charset, arguments.lines, arguments.seed + 1)

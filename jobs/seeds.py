@@ -1,14 +1,16 @@
 """The seeds of a benchmark: one after another, or several at a time in processes of their own.
 
 Whatever a seed finishes is kept in its folder, so work done in another process is read from
-there, and a seed that fails takes nothing from the others.
+there, and a seed that fails, or whose process is killed, takes nothing from the others.
 """
 
+import json
 import multiprocessing
 import signal
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -16,15 +18,16 @@ from typing import Protocol, TypeVar
 import torch
 
 from augment.config import merged
-from augment.errors import AugmentError
+from augment.errors import AugmentError, ConfigError
 from recognizers.arms import Plan, SeedRun
-from recognizers.base import find_recognizer
 from recognizers.comparators import offer_readers
 from recognizers.draws import Draw
 from recognizers.scenarios import Scenario
 from recognizers.tuning import tuning_draws
 
-__all__ = ["HasSeed", "SeedTask", "run_tasks", "say"]
+__all__ = ["SEEDS", "TUNE_SEEDS", "HasSeed", "SeedTask", "check_report", "run_tasks", "say"]
+
+SEEDS, TUNE_SEEDS = 5, 1  # unless the command line says otherwise
 
 
 class HasSeed(Protocol):
@@ -94,9 +97,15 @@ class SeedTask:
 
     def _open(self, draw: Draw, folder: Path) -> SeedRun:
         offer_readers()  # a perceptual term may compare by one; this may be another process
-        build = find_recognizer(self.recognizer) if self.recognizer else None
-        plan = self.own_plan()
-        return SeedRun(draw, self.seed, plan, folder, build=build, say=say, device=self.device)
+        return SeedRun(
+            draw,
+            self.seed,
+            self.own_plan(),
+            folder,
+            recognizer=self.recognizer,
+            say=say,
+            device=self.device,
+        )
 
 
 def say(text: str) -> None:
@@ -120,30 +129,54 @@ def run_tasks(work: Callable[[Task], object], tasks: Sequence[Task], *, processe
             work(task)
         return
     failed: dict[int, BaseException] = {}
-    pool = ProcessPoolExecutor(
-        min(processes, len(tasks)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_be_one_of_many,
-        max_tasks_per_child=1,  # the memory of a finished seed is given back
-    )
+    threads = ThreadPoolExecutor(min(processes, len(tasks)))
+    seeds = {threads.submit(_in_own_process, work, task): task.seed for task in tasks}
     try:
-        seeds = {pool.submit(work, task): task.seed for task in tasks}
         for future in as_completed(seeds):
             if (error := future.exception()) is not None:
                 failed[seeds[future]] = error
                 say(f"seed {seeds[future]}: failed: {_in_words(error)}")
     except KeyboardInterrupt:
+        threads.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        threads.shutdown(cancel_futures=True)
     if failed:
-        told = "; ".join(f"seed {seed}: {failed[seed]}" for seed in sorted(failed))
+        told = "; ".join(
+            f"seed {seed}: {_in_words(failed[seed]).rstrip().rpartition(chr(10))[2]}"
+            for seed in sorted(failed)
+        )
         raise AugmentError(
             f"{len(failed)} of {len(tasks)} seeds failed: {told} "
             "What is finished stays; mend this and go on with --resume."
         ) from failed[min(failed)]
+
+
+def check_report(out: Path, seeds: Sequence[int]) -> None:
+    """Refuse to replace the report of a benchmark by one that leaves out some of its seeds.
+
+    Raises:
+        ConfigError: there is one in ``out``.
+    """
+    path = out / "report.json"
+    if not path.is_file():
+        return
+    known = json.loads(path.read_text(encoding="utf-8")).get("seeds", [])
+    if set(known) - set(seeds):
+        raise ConfigError(
+            f"{path} tells of the seeds {', '.join(map(str, known))}, and would be replaced by one "
+            f"of {', '.join(map(str, seeds))}; ask for all of them, or give another --out."
+        )
+
+
+def _in_own_process(work: Callable[[Task], object], task: Task) -> object:
+    """Do the work in a process that takes its memory along, and no other task if it is killed."""
+    with ProcessPoolExecutor(
+        1, mp_context=multiprocessing.get_context("spawn"), initializer=_be_one_of_many
+    ) as pool:
+        return pool.submit(work, task).result()
 
 
 def _be_one_of_many() -> None:
@@ -156,4 +189,6 @@ def _in_words(error: BaseException) -> str:
     """An error of ours as its message, any other with its traceback."""
     if isinstance(error, AugmentError):
         return str(error)
+    if isinstance(error, BrokenProcessPool):
+        return "its process was killed, perhaps for want of memory; take fewer at a time."
     return "".join(traceback.format_exception(error))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from augment.data.layouts import LAYOUTS
 from augment.errors import ConfigError
+from augment.files import write_whole
 from jobs.alone import alone_at
 from jobs.cli import absolute_uri, at_least, local_path, print_plan, read_settings
-from jobs.seeds import run_tasks, say
+from jobs.seeds import SEEDS, TUNE_SEEDS, check_report, run_tasks, say
 from recognizers.arm_runs import swept_cell
-from recognizers.pages import write_whole
 from recognizers.report import format_table, write_report
 from recognizers.report_parts import sentence
 from recognizers.text_arms import TextPlan, TextRun
@@ -41,7 +41,6 @@ __all__ = [
     "tune_texts",
 ]
 
-SEEDS, TUNE_SEEDS = 5, 1  # unless the command line says otherwise
 ALL_SHOTS = "all"
 """What ``--shots`` says for all training lines."""
 
@@ -118,11 +117,13 @@ def benchmark_texts(
     plan = quicken_texts(plan) if arguments.quick else plan
     if arguments.sweep:
         amount_recipes(plan)  # refuses a plan that has none
+    count = arguments.seeds or (TUNE_SEEDS if arguments.tune else SEEDS)
+    seeds = range(arguments.seed, arguments.seed + count)
+    if not arguments.tune:
+        check_report(out, seeds)
     if arguments.dry_run:
         print_plan("benchmark", arguments, plan)
         return
-    count = arguments.seeds or (TUNE_SEEDS if arguments.tune else SEEDS)
-    seeds = range(arguments.seed, arguments.seed + count)
     tasks = [TextTask(scenario, seed, plan, out, device) for seed in seeds]
     processes = arguments.parallel
     with alone_at(out):
@@ -216,8 +217,9 @@ def measure_texts(
     Raises:
         DataError: see ``compare_benchmarks``.
     """
+    seeds = [task.seed for task in tasks]
     if against is not None:
-        check_baselines(against, [task.seed for task in tasks], tasks[0].scenario)
+        check_baselines(against, seeds, tasks[0].scenario)
     run_tasks(finish_with_sweep if sweep else finish, tasks, processes=processes)
     runs = [task.open() for task in tasks]
     report = build_text_report(runs, device=device, command=command, out=out)
@@ -225,16 +227,14 @@ def measure_texts(
         report["amounts"] = amount_curves(runs)
     compared = ""
     if against is not None:
-        gain = compare_benchmarks(out, against, tasks[0].scenario)
+        gain = compare_benchmarks(out, against, seeds, tasks[0].scenario)
         report["against"] = {
             "benchmark": str(against),
             "n_train": real_lines(against),
             **gain.to_mapping(),
         }
-        seeds = ", ".join(map(str, gain.seeds))
-        compared = (
-            f"  synthetic against {against}, seeds {seeds}: {sentence(asdict(gain.gain))}\n\n"
-        )
+        told = f"synthetic against {against}, seeds {', '.join(map(str, gain.seeds))}"
+        compared = f"  {told}: {sentence(asdict(gain.gain))}\n\n"
     write_whole(out / TEXTS_FILE, "\n".join(training_texts(runs[0])) + "\n")
     page = write_report(out, report, take_text_pictures(runs[0]))
     return f"{format_table(report)}\n\n{format_text_scores(report)}\n\n{compared}{page}"

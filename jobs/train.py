@@ -182,7 +182,7 @@ def open_training_data(arguments: argparse.Namespace) -> LabelledImages | LineDa
     """The train split of ``--data``: labelled images, or lines where the architecture takes them.
 
     Raises:
-        ConfigError: a layout is missing, or does not go with the architecture.
+        ConfigError: a layout is missing, or does not go with the architecture; lines by attribute.
         DataError: as the loaders say.
     """
     uri, channels = absolute_uri(arguments.data), arguments.channels
@@ -193,6 +193,8 @@ def open_training_data(arguments: argparse.Namespace) -> LabelledImages | LineDa
             f"--layout goes with {LineSAAEGenerator.architecture}, and only with it; got "
             f"{arguments.architecture} and {arguments.layout or 'no layout'}."
         )
+    if takes_lines and arguments.attribute is not None:
+        raise ConfigError("--attribute goes with images that have some, lines have texts.")
     if takes_lines:
         return open_lines(uri, arguments.layout, size=size, channels=channels or 3)
     data = open_data(uri, image_size=size, channels=channels).split("train")
@@ -205,7 +207,7 @@ def choose_readers(
     """The plan of ``plan_reader``, with what the command line says of readers.
 
     Raises:
-        ConfigError: a size, where none reads text.
+        ConfigError: a size, where none reads text; steps or a band, where none is trained.
     """
     readers = plan_reader(config)
     if arguments.reader_size and not isinstance(readers, TextPlan):
@@ -213,6 +215,14 @@ def choose_readers(
             f"--reader-size goes with {LineSAAEGenerator.architecture}, got "
             f"{arguments.architecture}; leave it out."
         )
+    reads = readers is not None and arguments.reader
+    for option, used in (
+        ("--reader-steps", reads or listens(config.model)),
+        ("--reader-band", reads),
+    ):
+        if getattr(arguments, option[2:].replace("-", "_")) and not used:
+            why = "--no-reader" if readers is not None else arguments.architecture
+            raise ConfigError(f"{option} is of recognizers, {why} has none; leave it out.")
     if readers is None:
         return None
     given: dict[str, Any] = {}

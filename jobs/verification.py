@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from augment.files import write_whole
 from jobs.seeds import SeedTask, run_tasks
 from recognizers.pictures import take_pictures
 from recognizers.recommend import recommend
@@ -53,7 +54,7 @@ def verify(
         steps=dict.fromkeys(scores, tasks[0].plan.budget.steps),
         generated=_generated(runs),
         bundle=runs[0].run.bundle().digest,
-        seconds=sum(cell.seconds for run in runs for cell in run.cells()),
+        seconds=sum(run.run.seconds for run in runs),
         device=device,
         command=command,
         tested="test pairs",
@@ -103,13 +104,13 @@ def verify_sets(
         "arms": {arm: asdict(scores) for arm, scores in table.items()},
         "steps": tasks[0].plan.budget.steps,
         "generated": _generated(runs),
-        "seconds": sum(cell.seconds for run in runs for cell in run.cells()),
+        "seconds": sum(run.run.seconds for run in runs),
         "device": device,
         "command": command,
     }
     out.mkdir(parents=True, exist_ok=True)
     path = out / "view2.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(report, indent=1) + "\n")
     return f"{format_view2(table)}\n\n{path}"
 
 

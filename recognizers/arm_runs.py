@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import ConfigError, ResumeError
+from augment.files import write_whole
 from augment.generate import Tally
 from recognizers.arrays import load_array, load_arrays
 from recognizers.gain import ArmResult
@@ -97,7 +98,7 @@ class ArmRun(ABC, Generic[MixtureT, SourceT, CellT]):
         real: SourceT,
         seed: int,
         folder: Path,
-        claim: Mapping[str, Any],
+        claim: dict[str, Any],
         *,
         say: Say = print,
         device: str = "cpu",
@@ -128,7 +129,7 @@ class ArmRun(ABC, Generic[MixtureT, SourceT, CellT]):
     @property
     def seconds(self) -> float:
         """Time that the finished pieces took, in earlier sessions too."""
-        pieces = [*self.folder.glob("cells/*.npz"), *self.folder.glob(self.generated_path.name)]
+        pieces = [*self.folder.glob("cells/*.npz"), *self.folder.glob("*.npz")]
         return sum(float(load_array(piece, "seconds")) for piece in pieces)
 
     @property
@@ -186,13 +187,21 @@ def curve_of(kept: Mapping[str, NDArray[Any]]) -> list[tuple[int, float]]:
     return [(int(step), float(value)) for step, value in np.asarray(kept["curve"])]
 
 
-def _claim(folder: Path, claim: Mapping[str, Any]) -> None:
+def _claim(folder: Path, claim: dict[str, Any]) -> None:
     """Refuse a folder that was begun with another claim."""
     path = folder / "plan.json"
-    if path.exists() and (found := json.loads(path.read_text(encoding="utf-8"))) != claim:
+    if not path.exists():
+        write_whole(path, json.dumps(claim))
+        return
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ResumeError(
+            f"{path}: expected what the folder was begun with, got: {error}; give another --out."
+        ) from error
+    if found != claim:
         changed = sorted(k for k in claim | found if found.get(k) != claim.get(k))
         raise ResumeError(
             f"{folder} was begun with another {' and another '.join(changed)}; "
             "restore the settings or give another --out."
         )
-    path.write_text(json.dumps(claim), encoding="utf-8")

@@ -36,7 +36,7 @@ from recognizers.arm_runs import (
     default_recipes,
 )
 from recognizers.arrays import load_arrays, save_arrays
-from recognizers.base import Recognizer
+from recognizers.base import Recognizer, find_recognizer
 from recognizers.draws import Draw
 from recognizers.fit import Budget, fit, predict
 from recognizers.gain import ArmResult
@@ -98,13 +98,14 @@ class SeedRun(ArmRun[Recipe, LabelledPixels, Cell]):
         seed: of everything random.
         plan: budgets and recipes.
         folder: where finished pieces are kept; an existing one is continued.
-        build: makes an untrained recognizer from (classes, image size, channels); the plan's
-            where None. The reader is of the plan's kind in any case.
+        recognizer: ``module:Class`` of the user's own; the plan's where None. The reader is of
+            the plan's kind in any case.
         say: receives progress lines.
         device: where everything is trained.
 
     Raises:
-        ResumeError: the folder holds pieces of another plan or another draw.
+        ConfigError: see ``find_recognizer``.
+        ResumeError: the folder holds pieces of another plan, draw or recognizer.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class SeedRun(ArmRun[Recipe, LabelledPixels, Cell]):
         plan: Plan,
         folder: Path,
         *,
-        build: Build | None = None,
+        recognizer: str | None = None,
         say: Say = print,
         device: str = "cpu",
     ) -> None:
@@ -126,11 +127,13 @@ class SeedRun(ArmRun[Recipe, LabelledPixels, Cell]):
         }
         if draw.confirm is not None:
             claim["confirm"] = draw.confirm.digest()
+        if recognizer is not None:
+            claim["recognizer"] = recognizer
         real = LabelledPixels(draw.train.images(), draw.train.labels)
         super().__init__(real, seed, folder, claim, say=say, device=device)
         self.draw, self.plan, self.real = draw, plan, draw.train
         self.reader_build: Build = KINDS[plan.recognizer]
-        self.build = build or self.reader_build
+        self.build = find_recognizer(recognizer) if recognizer else self.reader_build
         self.size, self.channels = self.real.image_size, self.real.channels
 
     def recipes(self) -> dict[str, Recipe]:

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from augment.files import write_whole
 from recognizers.evaluation_pictures import BundlePictures
 from recognizers.evaluation_words import in_words, printed
-from recognizers.pages import page_environment, write_whole
+from recognizers.pages import page_environment
 from recognizers.tables import markdown_table
 
 __all__ = [

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from augment.files import write_whole
 from augment.images import Pixels
 from recognizers.line_fidelity import FIGURES, LineRow, line_notes
-from recognizers.pages import page_environment, write_whole
+from recognizers.pages import page_environment
 
 __all__ = ["LinePictures", "write_line_pages"]
 

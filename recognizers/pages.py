@@ -1,7 +1,6 @@
 """Pages that are one file without any outside resource: their templates and pictures."""
 
 import base64
-import os
 from pathlib import Path
 
 import jinja2
@@ -9,7 +8,7 @@ import jinja2
 from augment.images import Pixels, encode_png, tile
 from recognizers.report_parts import percent, words
 
-__all__ = ["page_environment", "write_whole"]
+__all__ = ["page_environment"]
 
 
 def page_environment() -> jinja2.Environment:
@@ -29,14 +28,6 @@ def page_environment() -> jinja2.Environment:
         "svg": _svg_uri,
     }
     return environment
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a file under another name first, so that what has its name is complete."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-    return path
 
 
 def _png_uri(image: Pixels) -> str:

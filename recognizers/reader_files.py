@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from augment.errors import BundleError
+from augment.files import write_whole
 
 __all__ = ["StoredReader", "opened_reader", "read_band", "write_reader"]
 
@@ -57,7 +58,7 @@ def write_reader(
     save_file(tensors, folder / "model.safetensors")
     told = {"kind": kind, "members": len(members), **description}
     text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
-    (folder / "config.json").write_text(text, encoding="utf-8")
+    write_whole(folder / "config.json", text)
 
 
 def read_band(folder: Path) -> tuple[float, float]:

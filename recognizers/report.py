@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from augment.files import write_whole
 from augment.images import Pixels
 from recognizers.charts import arm_colour
 from recognizers.gain import LEAST_SEEDS, ArmResult, GainReport
 from recognizers.metrics import confusion
-from recognizers.pages import page_environment, write_whole
+from recognizers.pages import page_environment
 from recognizers.report_parts import (
     charts,
     fewer_or_more,

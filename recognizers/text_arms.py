@@ -119,7 +119,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         device: where everything is trained.
 
     Raises:
-        ResumeError: the folder holds pieces of another plan or another draw.
+        ResumeError: the folder holds pieces of another plan, draw, layout or shape.
     """
 
     def __init__(
@@ -137,6 +137,8 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         self.charset, self.shape = scenario.charset, scenario.shape
         self.layout = load_layout(scenario.layout)
         claim = {"plan": config_digest(plan), "train": draw.train.digest(), "seed": seed}
+        lines = {"layout": self.layout, "charset": self.charset, "shape": self.shape}
+        claim |= {what: config_digest(settings) for what, settings in lines.items()}
         claim |= {which: data.digest() for which, data in self.test_sets().items()}
         real = LabelledLines.of(draw.train, self.shape)
         super().__init__(real, seed, folder, claim, say=say, device=device)

@@ -22,26 +22,29 @@ from recognizers.text_scenarios import TextScenario
 __all__ = ["check_baselines", "compare_benchmarks", "real_lines"]
 
 
-def compare_benchmarks(candidate: Path, baseline: Path, scenario: TextScenario) -> GainReport:
+def compare_benchmarks(
+    candidate: Path, baseline: Path, seeds: Sequence[int], scenario: TextScenario
+) -> GainReport:
     """Measure the synthetic arm of one benchmark against classical and rendered of another.
 
     Args:
         candidate: OUT of the first.
         baseline: OUT of the second.
+        seeds: finished ones of the first.
         scenario: that of both, on their data.
 
     Returns:
-        The gain over the better of the two, for the seeds that both have; ``arms`` tells all
-        three.
+        The gain over the better of the two, for those of the seeds that the second has too;
+        ``arms`` tells all three.
 
     Raises:
         DataError: they have no seed in common, an arm is missing, or either was tested on other
             lines than the scenario's.
     """
     test = scenario.open().split("test")
-    seeds = _common(_seeds_of(candidate), baseline)
-    results = _results(candidate, seeds, (CANDIDATE,), test, scenario.charset)
-    results += _results(baseline, seeds, BASELINES, test, scenario.charset)
+    common = _common(seeds, baseline)
+    results = _results(candidate, common, (CANDIDATE,), test, scenario.charset)
+    results += _results(baseline, common, BASELINES, test, scenario.charset)
     return measure_gain(results, np.zeros(len(test), np.int64), test.groups, metric="accuracy")
 
 
@@ -68,13 +71,9 @@ def real_lines(out: Path) -> int | None:
     return int(json.loads(report.read_text(encoding="utf-8"))["n_train"])
 
 
-def _seeds_of(out: Path) -> list[int]:
-    return [int(folder.name) for folder in (out / "seeds").glob("*") if folder.name.isdigit()]
-
-
 def _common(seeds: Sequence[int], baseline: Path) -> list[int]:
     """The seeds that a benchmark has too, sorted."""
-    known = _seeds_of(baseline)
+    known = [int(one.name) for one in (baseline / "seeds").glob("*") if one.name.isdigit()]
     if not (common := sorted(set(seeds) & set(known))):
         raise DataError(
             f"expected seeds that both benchmarks have, got {sorted(seeds)} and, in {baseline}, "

@@ -260,6 +260,7 @@ class VerificationRun:
         """
         path = self.run.folder / NEW_PEOPLE_FILE
         if not path.exists():
+            started = time.monotonic()
             self.run.bundle()
             sampler = load_sampler(self.run.bundle_folder, device=self.run.device)
             if not isinstance(sampler, MixesIdentities):
@@ -284,6 +285,7 @@ class VerificationRun:
                 images=np.stack([image.image for image in kept]),
                 labels=np.array([count + image.label for image in kept]),
                 tally=np.array([getattr(tally, name) for name in TALLIED]),
+                seconds=np.array(time.monotonic() - started),
             )
         arrays = load_arrays(path)
         return LabelledPixels(arrays["images"], arrays["labels"])

@@ -19,7 +19,7 @@ MAY_IMPORT = {
 
 # Inside augment a file imports from its own layer and the ones above it in this list.
 LAYERS = (
-    ("augment.errors", "augment.images", "augment.config"),
+    ("augment.config", "augment.errors", "augment.files", "augment.images"),
     (
         "augment.comparators",
         "augment.data",

@@ -1,5 +1,7 @@
 import json
+import os
 import shlex
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from augment.config import merged
 from augment.errors import AugmentError, ConfigError
 from augment.feature_networks import OPENERS
 from jobs import benchmark, generate
-from jobs.seeds import SeedTask
+from jobs.seeds import SeedTask, run_tasks
 from recognizers import arms, scenarios
 from recognizers.arm_runs import ARMS
 from recognizers.arms import Plan
@@ -159,6 +161,37 @@ def test_seeds_run_in_processes_and_a_failed_one_takes_nothing_from_the_others(
     told = capfd.readouterr().out
     assert "seed 0: arm" not in told, "a finished seed was run again"
     assert json.loads((tmp_path / "report.json").read_text())["seeds"] == [0, 1]
+
+
+def killed_for_seed_one(task: SeedTask) -> None:
+    """What a system short of memory does to a process."""
+    if task.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    (task.out / str(task.seed)).touch()
+
+
+def test_a_process_that_is_killed_takes_no_other_seed_along(tmp_path: Path) -> None:
+    tasks = [
+        SeedTask(scenarios.SCENARIOS["digits"], seed, plan_for("digits"), tmp_path)
+        for seed in range(4)
+    ]
+    with pytest.raises(AugmentError, match="1 of 4 seeds failed: seed 1: its process was killed"):
+        run_tasks(killed_for_seed_one, tasks, processes=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2", "3"]
+
+
+def test_a_report_is_not_replaced_by_one_of_fewer_seeds(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text('{"seeds": [0, 1, 2]}')
+    with pytest.raises(ConfigError, match="tells of the seeds 0, 1, 2, and would be replaced"):
+        run(tmp_path, "--resume", "--seed", "1", seeds=2)
+    with pytest.raises(ConfigError, match="would be replaced by one of 0; ask for all"):
+        benchmark.main(["plates", "--seeds", "1", "--out", str(tmp_path), "--resume", "--dry-run"])
+    benchmark.main(["plates", "--seeds", "4", "--out", str(tmp_path), "--resume", "--dry-run"])
+
+
+def test_a_recognizer_that_there_is_not_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot import recognizer 'nowhere:Mine'"):
+        run(tmp_path, "--dry-run", "--recognizer", "nowhere:Mine")
 
 
 def test_tuning_writes_a_table_and_settings_but_no_verdict(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from augment.data.datasets import open_data
-from augment.errors import AugmentError, ConfigError, DataError, RequestError
+from augment.errors import AugmentError, ConfigError, DataError, RequestError, ResumeError
 from augment.images import encode_png
 from jobs import evaluate, generate, restoration_measures
 from recognizers import fidelity
@@ -123,6 +123,41 @@ def test_people_the_bundle_never_saw_are_drawn_from_their_photographs(picture_re
     assert [path.parent.name for path in tmp_path.glob("one/*/*.png")] == ["Bo"]
     with pytest.raises(ConfigError, match="exclude each other"):
         generate.main([*command, "--new-identities", "2", "--out", str(tmp_path / "none")])
+
+
+def test_a_job_killed_while_it_drew_some_people_does_not_go_on_with_others(
+    picture_registry, tmp_path, monkeypatch
+):
+    for folder, names in (("these", ("Ada", "Al")), ("others", ("Bea", "Bo"))):
+        for shade, name in enumerate(names):
+            file = tmp_path / folder / name / "0.png"
+            file.parent.mkdir(parents=True)
+            image = np.full((40, 40, 3), 100 + 50 * shade + len(folder), np.uint8)
+            file.write_bytes(encode_png(image))
+
+    def draw(people: str) -> None:
+        who = ["--people-from", f"folder:{tmp_path / people}", "--per-label", "2"]
+        out = ["--resume", "--out", str(tmp_path / "set")]
+        generate.main([f"{picture_registry}/cvae-gan", *who, *out])
+
+    with monkeypatch.context() as killing:
+        killing.setattr(generate, "generated_record", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            draw("these")
+    with pytest.raises(ResumeError, match="begun with other settings"):
+        draw("others")
+    draw("these")
+    assert {path.parent.name for path in tmp_path.glob("set/*/*.png")} == {"Ada", "Al"}
+
+
+def test_results_of_an_earlier_evaluation_are_not_replaced(picture_registry, pictures, tmp_path):
+    (tmp_path / "masked.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"masked\.json is there already"):
+        measure(picture_registry, pictures, tmp_path, "masked", "masked")
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"report\.json is there already"):
+        measure(picture_registry, pictures, tmp_path, "fidelity", "cvae-gan")
+    assert (tmp_path / "report.json").read_text() == "{}"
 
 
 @pytest.mark.parametrize("option", ["--new-identities=3", "--people-from=digits:"])

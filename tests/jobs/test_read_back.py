@@ -31,6 +31,8 @@ def test_a_dry_run_prints_the_readers_plan(
     settings = json.loads(capsys.readouterr().out)["settings"]
     assert settings["reader_folds"] == 1
     assert settings["reader_steps"] == settings["budget"]["steps"]
+    with pytest.raises(ConfigError, match="needs --data URI and --layout"):
+        main(["lines", "--out", str(tmp_path), "--dry-run"])
 
 
 def test_errors_are_shown_worst_characters_first_and_by_place() -> None:

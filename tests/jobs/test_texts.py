@@ -167,7 +167,7 @@ def test_generated_lines_are_compared_with_the_real_ones_of_another_benchmark(
     written: list[dict[str, Any]] = []
     monkeypatch.setattr(texts, "write_report", lambda out, report, shown: written.append(report))
     main(["plates", "--out", str(tmp_path), "--against", str(others)])
-    assert compared == [(tmp_path, others, TEXT_SCENARIOS["plates"])]
+    assert compared == [(tmp_path, others, [0, 1, 2, 3, 4], TEXT_SCENARIOS["plates"])]
     told = capsys.readouterr().out
     assert f"synthetic against {others}, seeds 0, 1: " in told
     assert "fewer errors than classical" in told

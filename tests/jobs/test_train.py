@@ -309,6 +309,20 @@ def test_readers_of_text_may_be_of_full_size(tmp_path: Path) -> None:
             chosen(other)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["vae_gan", "--reader-steps", "7"], "--reader-steps is of recognizers, vae_gan has none"),
+        (["saae", "--no-reader", "--reader-steps", "7"], "recognizers, --no-reader has none"),
+        (["saae", "--no-reader", "--reader-band", "0", ".9"], "--reader-band is of recognizers"),
+    ],
+)
+def test_options_of_readers_that_nobody_trains_are_refused(words: list[str], told: str) -> None:
+    arguments = train.parser().parse_args([*words, "--out", "reg/digits", "--data", "digits:"])
+    with pytest.raises(ConfigError, match=told):
+        train.choose_readers(arguments, GENERATORS[words[0]]["labelmint"])
+
+
 def test_a_generator_listens_to_a_recognizer_that_is_trained_beforehand(
     line_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def finished(task) -> SimpleNamespace:
         generated=Counter(made=9, kept=7, dropped=2),
         new_people=lambda: None,
         run=SimpleNamespace(
+            seconds=11.0,
             real=LabelledImages.from_arrays(faces, np.arange(50) % 5, tuple("abcde")),
             seed=task.seed,
             generated=lambda: LabelledPixels(faces[:5], np.arange(5)),

@@ -1,7 +1,9 @@
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -195,19 +197,35 @@ def test_a_plan_without_a_recipe_for_an_arm_is_refused() -> None:
         Plan(generated_per_class=0)
 
 
-def test_a_plan_names_its_recognizer_which_reads_back_whatever_the_user_brings(
+def test_what_a_folder_was_begun_with_must_be_readable(
     draw: Draw, tiny_plan: Plan, tmp_path: Path
+) -> None:
+    start(draw, tmp_path, tiny_plan)
+    claimed = tmp_path / "plan.json"
+    before = claimed.stat().st_mtime_ns
+    start(draw, tmp_path, tiny_plan)
+    assert claimed.stat().st_mtime_ns == before, "an unchanged claim was written again"
+    claimed.write_text("")
+    with pytest.raises(ResumeError, match=r"plan\.json: expected what the folder was begun with"):
+        start(draw, tmp_path, tiny_plan)
+
+
+def test_a_plan_names_its_recognizer_which_reads_back_whatever_the_user_brings(
+    draw: Draw, tiny_plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = replace(tiny_plan, recognizer="character", reader_band=(0.1, 0.9))
 
     class Own(CharacterRecognizer):
         pass
 
-    run = SeedRun(draw, 3, plan, tmp_path, build=Own, say=quiet)
+    monkeypatch.setitem(sys.modules, "mine", SimpleNamespace(Own=Own))
+    run = SeedRun(draw, 3, plan, tmp_path, recognizer="mine:Own", say=quiet)
     assert type(run.train(Recipe(), seed=1, steps=2)) is Own
     reader = run.train_reader()
     assert {type(member) for member in reader.members} == {CharacterRecognizer}
     assert reader.band == (0.1, 0.9)
+    with pytest.raises(ResumeError, match="begun with another recognizer"):
+        SeedRun(draw, 3, plan, tmp_path, say=quiet)
     faces = SeedRun(draw, 3, replace(plan, recognizer="face"), tmp_path / "faces", say=quiet)
     assert faces.build is FaceRecognizer
 

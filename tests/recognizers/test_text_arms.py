@@ -206,6 +206,11 @@ def test_a_folder_of_another_draw_or_plan_is_refused(
         start(plates_scenario, replace(run.plan, rendered_lines=7), run.folder)
     with pytest.raises(ResumeError, match="another seed"):
         TextRun(run.scenario, run.draw, 4, run.plan, run.folder, say=quiet)
+    wider = replace(plates_scenario, shape=replace(plates_scenario.shape, most_width=128))
+    with pytest.raises(ResumeError, match="another shape"):
+        start(wider, run.plan, run.folder)
+    with pytest.raises(ResumeError, match="another layout"):
+        start(replace(plates_scenario, layout="plates-cn-green"), run.plan, run.folder)
 
 
 def test_a_report_tells_gain_characters_and_rare_provinces(

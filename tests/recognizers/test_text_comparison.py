@@ -33,7 +33,8 @@ def test_an_arm_is_compared_with_the_better_of_the_others_real_lines_over_common
     many = {"synthetic": 11, "classical": 6, "rendered": 4}
     ours = finished(tmp_path / "few", plates_scenario, few, (1, 2, 3))
     theirs = finished(tmp_path / "many", plates_scenario, many, (2, 3, 4))
-    gain = compare_benchmarks(ours, theirs, plates_scenario)
+    assert compare_benchmarks(ours, theirs, [1, 2], plates_scenario).seeds == [2]
+    gain = compare_benchmarks(ours, theirs, [1, 2, 3], plates_scenario)
     assert gain.seeds == [2, 3]
     assert gain.baseline == "classical"
     assert gain.gain.error_reduction == pytest.approx(1 - 3 / 6)
@@ -46,17 +47,16 @@ def test_benchmarks_that_cannot_be_compared_are_refused(
 ) -> None:
     right = {"synthetic": 9, "classical": 2, "rendered": 3}
     ours = finished(tmp_path / "ours", plates_scenario, right, (1,))
+    theirs = finished(tmp_path / "a", plates_scenario, right, (7,))
     with pytest.raises(DataError, match="seeds that both benchmarks have"):
-        compare_benchmarks(
-            ours, finished(tmp_path / "a", plates_scenario, right, (7,)), plates_scenario
-        )
+        compare_benchmarks(ours, theirs, [1], plates_scenario)
     lacking = finished(tmp_path / "b", plates_scenario, {"classical": 2}, (1,))
     with pytest.raises(DataError, match="a finished arm rendered"):
-        compare_benchmarks(ours, lacking, plates_scenario)
+        compare_benchmarks(ours, lacking, [1], plates_scenario)
     other = finished(tmp_path / "c", plates_scenario, right, (1,))
     (other / "seeds" / "1" / "plan.json").write_text(json.dumps({"test": "another"}))
     with pytest.raises(DataError, match="same test lines"):
-        compare_benchmarks(ours, other, replace(plates_scenario, shots=10))
+        compare_benchmarks(ours, other, [1], replace(plates_scenario, shots=10))
 
 
 def test_real_lines_are_those_that_a_report_tells(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from augment.generate import Samples
 from augment.images import encode_png
 from recognizers import arms, verification_arms, verification_tuning
 from recognizers.arms import Plan, SeedRun
-from recognizers.character import CharacterRecognizer
 from recognizers.fit import Budget
 from recognizers.mixing import LabelledPixels
 from recognizers.plans import VERIFICATION_CANDIDATES, plan_for
@@ -205,6 +204,7 @@ def test_new_people_who_copy_a_photograph_are_dropped_and_counted(
     found = run.generated
     assert found["copies"] >= people, "noise may be near a photograph too"
     assert found["made"] == people * each + found["copies"]
+    assert run.run.seconds > 0, "drawing new people takes time too"
 
 
 def test_the_threshold_is_chosen_on_people_held_back(
@@ -233,7 +233,7 @@ def test_a_generator_that_mixes_nobody_is_told_so(
 
 def test_a_recognizer_without_embeddings_is_refused(scenario, plan, tmp_path):
     with pytest.raises(ConfigError, match="expected a recognizer derived from"):
-        start(scenario, plan, tmp_path, build=CharacterRecognizer)
+        start(scenario, plan, tmp_path, recognizer="recognizers.character:CharacterRecognizer")
 
 
 def test_a_plan_without_an_arms_recipe_is_refused(scenario, plan, tmp_path):
