@@ -138,7 +138,8 @@ def measure(
     """
     draw = scenario.draw(arguments.seed)
     run = TextRun(scenario, draw, arguments.seed, plan, out, device=choose_device("auto"))
-    labels = sample_texts(draw.train, run.layout, run.charset, arguments.lines, arguments.seed + 1)
+    real = run.trainable.texts
+    labels = sample_texts(real, run.layout, run.charset, arguments.lines, arguments.seed + 1)
     gappy = run.layout.with_gaps()
     planted = plant_errors(
         labels,

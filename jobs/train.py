@@ -343,7 +343,8 @@ def fit_reader(
             return None
         images = data.texts.images(rows, channels=data.shape.channels)
         texts = [data.texts.texts[row] for row in rows.tolist()]
-        return float(lines.judge(images, texts, line_folds(data)[rows]).kept.mean())
+        every = np.tile(np.array([0, 1], np.float32), (len(rows), 1))
+        return float(lines.judge(images, texts, line_folds(data)[rows], every).kept.mean())
     assert isinstance(plan, Plan), "classes are read by recognizers of classes"
     draw = Draw(train=data, test=data, focus=None, metric="accuracy")
     with tempfile.TemporaryDirectory() as scratch:
@@ -352,7 +353,8 @@ def fit_reader(
     save_reader(folder, reader)
     if len(reader.members) == 1:
         return None
-    read, _ = reader.read(data.images(rows), folds_of(data.labels)[rows])
+    every = np.tile(np.array([0, 1], np.float32), (len(rows), 1))
+    read, _ = reader.read(data.images(rows), folds_of(data.labels)[rows], every)
     return float((read == data.labels[rows]).mean())
 
 

@@ -147,6 +147,11 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         """Recipe of each arm."""
         return {name: self.plan.recipes[name] for name in ARMS}
 
+    @cached_property
+    def trainable(self) -> LineData:
+        """The real lines that a generator can be trained on."""
+        return LineData.select(self.draw.train, self.layout, self.shape)
+
     def bundle(self) -> BundleInfo:
         """The seed's generator, trained if there is none yet; with its reader if the plan reads.
 
@@ -158,7 +163,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
             if self.plan.read_back and not (reader_folder / "config.json").exists():
                 self.say(f"seed {self.seed}: training the reader")
                 save_text_reader(reader_folder, self.train_reader())
-            data = LineData.select(self.draw.train, self.layout, self.shape)
+            data = self.trainable
             hears = listens(self.plan.generator.model)
             prepare = self._listener(data).prepare if hears else None
             self.say(f"seed {self.seed}: training the generator")
@@ -176,7 +181,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
     def texts(self, count: int) -> list[str]:
         """Texts of rendered and generated lines."""
         seed = derive_seed(self.seed, 2) % 2**31
-        return sample_texts(self.draw.train, self.layout, self.charset, count, seed)
+        return sample_texts(self.trainable.texts, self.layout, self.charset, count, seed)
 
     def rendered(self) -> LabelledLines:
         """Lines of the renderer, in the looks of the real ones."""

@@ -145,7 +145,8 @@ class TextScenario(ABC):
         """Open the scenario's data; or ``uri``, in groups of another kind.
 
         Raises:
-            DataError: there are no such data.
+            DataError: there are no such data; or they name no splits and would be parted in other
+                groups than ``jobs.generate --with-real`` parts them.
         """
         uri = uri or self.uri
         if DATA_PLACEHOLDER in uri and not data_root().is_dir():
@@ -154,7 +155,13 @@ class TextScenario(ABC):
                 "set LABELMINT_DATA to the benchmark data or name the data with --data."
             )
         resolved = uri.replace(DATA_PLACEHOLDER, str(data_root()))
-        return open_texts(resolved, group_by=group_by or self.group_by)
+        data = open_texts(resolved, group_by=group_by or self.group_by)
+        if data.split_origin not in ("as given", "by hash of the text"):
+            raise DataError(
+                f"{resolved}: expected lines of which each has its split, train, val or test, as "
+                f"{self.name} parts {self.group_by}s; got none. Name them, or choose {LINES}."
+            )
+        return data
 
 
 @dataclass(frozen=True)
@@ -214,8 +221,8 @@ def lines_scenario(
 ) -> OwnLines:
     """The scenario ``lines``: any labelled lines of one layout, all training lines drawn.
 
-    Read are the characters of the layout, or of free text those of the training lines, in either
-    case alike; whatever else test lines show counts as misread. Spaces are not read.
+    Read are the characters of the layout and of the training lines, of free text in either case
+    alike; whatever else test lines show counts as misread. Spaces are not read.
 
     Args:
         uri: as for ``open_texts``; where it names no splits, texts are parted by their hash.
@@ -251,7 +258,7 @@ def lines_scenario(
 
 def _charset_of(layout: Layout, train: Sequence[str], test: Sequence[str]) -> Charset:
     """Characters that are read, and beside them those of test lines, which count as misread."""
-    read = "".join([*train, "" if layout.is_free else layout.alphabet])
+    read = "".join([*train, layout.alphabet])
     counted = read + "".join(test)
     if layout.is_free:
         read, counted = fold(read), fold(counted)

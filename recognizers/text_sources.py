@@ -17,7 +17,7 @@ from augment.data.drawable import check_plate
 from augment.data.layouts import Layout
 from augment.data.line_rendering import LineRenderer
 from augment.data.lines import line_width
-from augment.data.texts import LineShape, TextImages
+from augment.data.texts import LineShape, TextImages, find_size_fault
 from augment.errors import ConfigError, DataError, LabelError
 from recognizers.charset import Charset
 from recognizers.ctc import columns_needed
@@ -44,7 +44,7 @@ def sample_texts(
     """Texts to draw lines of; the first of them are the same for any larger count.
 
     Args:
-        train: the real training lines.
+        train: real lines that a generator is trained on: it has the characters of no others.
         layout: of plates, or free text.
         charset: texts with other characters are left out.
         count: how many.
@@ -123,13 +123,18 @@ def render_lines(
     """Texts drawn by fonts, in the looks of the real training lines.
 
     Args:
-        train: gives looks, and nothing else.
+        train: gives looks, and nothing else; images that are no line give none.
         layout: of plates, or free text.
         shape: what lines are brought to.
         texts: one a line.
         seed: equal seed and texts give equal lines.
     """
-    renderer = LineRenderer(layout, train.images(channels=shape.channels), channels=shape.channels)
+    looks = [
+        image
+        for image in train.images(channels=shape.channels)
+        if find_size_fault(*image.shape[:2]) is None
+    ]
+    renderer = LineRenderer(layout, looks, channels=shape.channels)
     if shape.least_width == shape.most_width:
         size = (shape.height, shape.most_width)
         return LabelledLines.stacked(list(renderer(texts, seed, size)), texts, shape)

@@ -5,6 +5,7 @@ drawn towards rare characters, is put in the same pose. Lines of a batch have on
 is the width their own proportions ask for; so nothing is padded.
 """
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from augment.config import config_digest
 from augment.data.content import Font, advance_width
 from augment.data.drawable import check_alphabets
 from augment.data.layouts import Layout
@@ -156,8 +158,9 @@ class LineData:
         return tuple(sorted(set(self.layout.alphabet).union(*self.texts.texts)))
 
     def digest(self) -> str:
-        """SHA-256 of the lines and of what is made of them."""
-        return self.texts.digest()
+        """SHA-256 of the lines, their layout and the shape they are brought to."""
+        parts = [self.texts.digest(), config_digest(self.layout), config_digest(self.shape)]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
 
     @cached_property
     def images(self) -> list[Pixels]:

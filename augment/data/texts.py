@@ -13,7 +13,7 @@ import hashlib
 import logging
 import posixpath
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -120,6 +120,7 @@ class TextImages:
         sources: (N,) where each image comes from; "" where nothing is said.
         items: (N,) which image of the listing each one is.
         read: item to the bytes of its image file.
+        split_origin: what parted them, in words.
     """
 
     uri: str
@@ -130,6 +131,7 @@ class TextImages:
     sources: NDArray[np.str_]
     items: NDArray[np.int64]
     read: Callable[[int], bytes]
+    split_origin: str = "as given"
 
     @classmethod
     def from_images(
@@ -170,6 +172,9 @@ class TextImages:
             sources=np.array(sources or [""] * len(files), np.str_),
             items=np.arange(len(files)),
             read=files.__getitem__,
+            split_origin=f"by hash of the {'text' if groups is None else 'group'}"
+            if splits is None
+            else "as given",
         )
 
     def __len__(self) -> int:
@@ -226,15 +231,14 @@ class TextImages:
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> "TextImages":
         """The images ``indices``, in that order."""
         chosen = np.asarray(indices, np.int64)
-        return TextImages(
-            uri=self.uri,
+        return replace(
+            self,
             names=tuple(self.names[i] for i in chosen),
             texts=tuple(self.texts[i] for i in chosen),
             splits=self.splits[chosen],
             groups=self.groups[chosen],
             sources=self.sources[chosen],
             items=self.items[chosen],
-            read=self.read,
         )
 
     def digest(self) -> str:
@@ -299,9 +303,9 @@ def open_texts(uri: str, *, group_by: GroupBy = "text") -> TextImages:
         sources=np.array(listing.sources or [""] * count, np.str_),
         items=np.arange(count),
         read=listing.read,
+        split_origin=f"by hash of the {group_by}" if listing.splits is None else "as given",
     )
-    given = listing.splits is not None
-    _LOG.info(f"{data.describe()} (split {'as given' if given else f'by hash of the {group_by}'})")
+    _LOG.info(f"{data.describe()} (split {data.split_origin})")
     return data
 
 

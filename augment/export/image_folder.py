@@ -43,6 +43,10 @@ class FolderWriter(FolderExport):
         """Write the list of classes."""
         self.put(CLASSES, _list_classes(self.ledger))
 
+    def describe(self) -> str:
+        """As ``FolderExport.describe``."""
+        return _describe(self.ledger)
+
 
 class ZipStream:
     """A zip of an ImageFolder made piece by piece: each call returns the next bytes of the file.
@@ -72,7 +76,7 @@ class ZipStream:
         """Yield the last bytes of the file: manifest, classes, card, checksums, directory."""
         self._ledger.end(summary)
         card = self._card.render(
-            _LAYOUT,
+            _describe(self._ledger),
             images=self._ledger.count,
             labels=self._ledger.count_labels(),
             texts=self._texts,
@@ -155,6 +159,22 @@ class ZipWriter(Writer):
         self._file.close()
         self._stream.abort()
         super().abort()
+
+
+def _describe(ledger: Ledger) -> str:
+    """How the files lie, and which folders are one to file systems that ignore case."""
+    alike: dict[str, list[str]] = {}
+    for label, _ in ledger.labels():
+        alike.setdefault(folder_name(label).casefold(), []).append(folder_name(label))
+    doubled = [" and ".join(f"`{name}`" for name in one) for one in alike.values() if len(one) > 1]
+    if not doubled:
+        return _LAYOUT
+    return (
+        f"{_LAYOUT}\n\n**Folders differ in case alone** ({doubled[0]}"
+        f"{f' and {len(doubled) - 1} more' if len(doubled) > 1 else ''}): unpack this where `A` "
+        "and `a` are two names, as on Linux; elsewhere one replaces the other's images. Other "
+        "formats, such as csv, parquet and webdataset, have no such folders."
+    )
 
 
 def _list_classes(ledger: Ledger) -> bytes:

@@ -206,7 +206,7 @@ class EasyOCRWriter(_ListedExport):
         kinds, text = [_NUMBER, _TRUTH], None
         for text in texts:
             cls.check_label(text)
-            kinds = [kind for kind in kinds if kind.fullmatch(text)]
+            kinds = [kind for kind in kinds if kind.fullmatch(text.strip())]  # as pandas does
         if text is not None and kinds:
             raise LabelError(
                 f"the layout easyocr cannot hold labels all of which are like {text[:40]!r}: its "

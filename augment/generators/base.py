@@ -158,7 +158,7 @@ def train_generator(
         context,
         scratch=scratch,
         validate=validate,
-        identity=f"{config_digest(config)}/{data.digest()}",
+        identity=f"{config_digest(config)}/{data.digest()}/{data.image_size}/{data.channels}",
     )
     config.settle(trained, batches)
     return trained

@@ -1,6 +1,7 @@
 import argparse
 import json
 import shlex
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from augment.data.layouts import load_layout
 from augment.errors import ConfigError, DataError
+from augment.images import encode_png
 from jobs import generate, texts
 from jobs.benchmark import main
 from recognizers.gain import ArmResult, GainReport, measure_gain
@@ -243,6 +245,25 @@ def test_anybodys_plates_are_measured_with_a_layout_of_ones_own(
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert set(report["arms"]) == {"real", "classical", "rendered", "synthetic", "synthetic_only"}
     assert f"renderer:{layout}" in report["recommended"].get("command", f"renderer:{layout}")
+
+
+def test_anybodys_words_may_lack_letters_and_hold_what_no_generator_learns(
+    text_zip: Zip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = text_zip("words", [str(number) for number in range(10, 34)])
+    whole, odd = tmp_path / "whole.zip", "\nflat.png,CAFÉ,train\nsliver.png,1,train".encode()
+    with zipfile.ZipFile(uri.removeprefix("zip:")) as old, zipfile.ZipFile(whole, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + (odd if name == "labels.csv" else b""))
+        for name, height in (("flat.png", 6), ("sliver.png", 3)):
+            new.writestr(name, encode_png(np.full((height, 90, 3), 90, np.uint8)))
+    command = tiny("lines", f"zip:{whole}", tmp_path / "out", "--layout", "words")
+    main([*command, "--seeds", "1", "--set", "generated_lines=40"])
+    assert "lines: accuracy on 8 test images, 18 real training" in capsys.readouterr().out
+    assert "É" not in (tmp_path / "out" / "texts.txt").read_text(encoding="utf-8")
+    reads = ["--set", "read_back=true", "--set", "reader_steps=2", "--out", str(tmp_path / "read")]
+    with pytest.raises(DataError, match="that are read as their text, got none of"):
+        main([*command, "--seeds", "1", *reads])
 
 
 def test_a_layout_of_ones_own_is_named_by_its_whole_path(

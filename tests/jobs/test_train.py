@@ -265,6 +265,8 @@ def test_a_reader_is_tried_on_real_images_that_its_members_were_not_trained_on(
         per_member += (predict(member, own.images())[0] == own.labels).tolist()
     assert right == pytest.approx(np.mean(per_member))
     assert 0.2 < np.mean(per_member) < 1
+    banded = with_overrides(plan, ["reader_band=[0.0, 0.3]"])
+    assert train.fit_reader(some_digits, banded, 0, tmp_path / "banded") == right
 
 
 def test_one_image_a_class_leaves_nothing_to_try_its_reader_on(

@@ -1,11 +1,14 @@
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from string import ascii_lowercase, digits
 
 import numpy as np
 import pytest
 
 from augment.data.texts import LineShape, TextImages
 from augment.errors import ConfigError, DataError
+from augment.images import encode_png
 from recognizers.charset import PLATES_CN, WORDS
 from recognizers.scenarios import data_root
 from recognizers.text_scenarios import (
@@ -140,16 +143,29 @@ def own_lines(monkeypatch: pytest.MonkeyPatch, train: list[str], test: list[str]
     return data
 
 
-def test_anybodys_words_are_read_in_the_characters_of_their_training_lines(
+def test_anybodys_words_are_read_in_the_characters_of_their_layout_and_training_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own_lines(monkeypatch, ["No exit", "don't"], ["Exit-9"])
     scenario = lines_scenario("zip:x", "words")
-    assert scenario.charset.training == "".join(sorted("noexitd'"))
+    assert scenario.charset.training == "'" + digits + ascii_lowercase
     assert scenario.charset.comparable("EXIT-9") == "exit-9", "what cannot be read is misread"
     assert (scenario.shape.least_width, scenario.shape.most_width) == (48, 160)
     draw = scenario.draw(0)
     assert (len(draw.train), len(draw.test), draw.others) == (2, 1, {})
+
+
+def test_data_without_splits_are_not_parted_by_picture_where_a_training_set_goes_by_text(
+    tmp_path: Path,
+) -> None:
+    with zipfile.ZipFile(tmp_path / "unsplit.zip", "w") as archive:
+        for name in ("1_1.png", "1_2.png", "2_1.png"):
+            archive.writestr(name, encode_png(IMAGE))
+        archive.writestr("labels.csv", "file,text\n1_1.png,a\n1_2.png,b\n2_1.png,c")
+    words = TEXT_SCENARIOS["words"].with_data(f"zip:{tmp_path}/unsplit.zip")
+    with pytest.raises(DataError, match="each has its split, train, val or test, as words parts"):
+        words.draw(0)
+    assert len(TEXT_SCENARIOS["plates"].with_data(words.uri).open()) == 3
 
 
 def test_anybodys_plates_are_read_in_the_characters_of_their_layout(

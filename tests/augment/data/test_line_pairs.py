@@ -197,3 +197,12 @@ def test_other_texts_keep_to_the_layout_and_to_the_width():
 def test_a_balance_out_of_range_is_refused():
     with pytest.raises(ConfigError, match="balance"):
         LinePairsConfig(balance=3.0)
+
+
+def test_the_same_lines_in_another_shape_or_layout_are_other_data() -> None:
+    lines = written(("京A12345", "沪B67890"), PLATES, (32, 96))
+    shapes = (LineShape(32, 96, 96), LineShape(32, 112, 112))
+    layouts = (PLATES, replace(PLATES, corner_radius=PLATES.corner_radius + 1))
+    digests = [LineData.select(lines, one, shape).digest() for one in layouts for shape in shapes]
+    assert len(set(digests)) == 4
+    assert LineData.select(lines, PLATES, shapes[0]).digest() == digests[0]

@@ -235,7 +235,7 @@ def test_easyocr_reads_words_by_the_pattern_of_its_trainer(tmp_path: Path) -> No
 
 NUMBERS = (
     *(("12", "007"), ("-1.5e3", "+.5", "2.", "1E+5"), ("inf", "-Infinity", "9" * 40)),
-    *(("True", "FALSE"), ("true",)),
+    *(("True", "FALSE"), ("true",), (" 5", "6")),
 )
 
 

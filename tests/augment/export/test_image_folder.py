@@ -174,3 +174,19 @@ def test_unsafe_labels_stay_inside_the_folder_and_true_in_the_manifest(tmp_path:
         writer.add(Record(PNG, "../../escaped", 0, seed=1))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert rows_of(contents(tmp_path / "out")["manifest.jsonl"])[0]["label"] == "../../escaped"
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+@pytest.mark.parametrize(
+    ("labels", "told"), [("AabBc", b"(`A` and `a` and 1 more)"), ("Ab", b"`LABEL/NAME.png`")]
+)
+def test_the_card_tells_of_folders_that_differ_in_case_alone(
+    kind: str, labels: str, told: bytes, tmp_path: Path
+) -> None:
+    with WRITERS[kind](tmp_path / "out") as writer:
+        for label in labels:
+            writer.add(Record(PNG, label, 0, seed=7, bundle="d" * 64))
+        writer.close()
+    card = contents(tmp_path / "out")["README.md"]
+    assert told in card
+    assert (b"differ in case alone" in card) == (labels == "AabBc")
