@@ -144,10 +144,7 @@ def run_tasks(work: Callable[[Task], object], tasks: Sequence[Task], *, processe
     finally:
         threads.shutdown(cancel_futures=True)
     if failed:
-        told = "; ".join(
-            f"seed {seed}: {_in_words(failed[seed]).rstrip().rpartition(chr(10))[2]}"
-            for seed in sorted(failed)
-        )
+        told = "; ".join(f"seed {seed}: {failed[seed]}" for seed in sorted(failed))
         raise AugmentError(
             f"{len(failed)} of {len(tasks)} seeds failed: {told} "
             "What is finished stays; mend this and go on with --resume."
@@ -176,7 +173,12 @@ def _in_own_process(work: Callable[[Task], object], task: Task) -> object:
     with ProcessPoolExecutor(
         1, mp_context=multiprocessing.get_context("spawn"), initializer=_be_one_of_many
     ) as pool:
-        return pool.submit(work, task).result()
+        try:
+            return pool.submit(work, task).result()
+        except BrokenProcessPool as error:
+            raise AugmentError(
+                "its process was killed, perhaps for want of memory; take fewer --parallel."
+            ) from error
 
 
 def _be_one_of_many() -> None:
@@ -189,6 +191,4 @@ def _in_words(error: BaseException) -> str:
     """An error of ours as its message, any other with its traceback."""
     if isinstance(error, AugmentError):
         return str(error)
-    if isinstance(error, BrokenProcessPool):
-        return "its process was killed, perhaps for want of memory; take fewer at a time."
     return "".join(traceback.format_exception(error))
