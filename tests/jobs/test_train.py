@@ -311,6 +311,14 @@ def test_readers_of_text_may_be_of_full_size(tmp_path: Path) -> None:
             chosen(other)
 
 
+def test_lines_have_no_attribute_to_make_classes_of(
+    line_options: list[str], tmp_path: Path
+) -> None:
+    out = ["--out", str(tmp_path / "reg/words"), "--attribute", "Smiling", "--dry-run"]
+    with pytest.raises(ConfigError, match="--attribute goes with images"):
+        train.main(["line_saae", *line_options, *out])
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
