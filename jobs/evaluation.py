@@ -144,8 +144,8 @@ class Evaluation:
 def write_table(out: Path, name: str, report: Mapping[str, Any], table: str) -> None:
     """Write OUT/NAME.json and OUT/NAME.md, and print the table."""
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    (out / f"{name}.json").write_text(text, encoding="utf-8")
-    (out / f"{name}.md").write_text(table, encoding="utf-8")
+    write_whole(out / f"{name}.md", table)
+    write_whole(out / f"{name}.json", text)  # says that the measure is done
     print(table, end="")
 
 

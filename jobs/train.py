@@ -216,23 +216,23 @@ def choose_readers(
             f"{arguments.architecture}; leave it out."
         )
     reads = readers is not None and arguments.reader
-    for option, used in (
-        ("--reader-steps", reads or listens(config.model)),
-        ("--reader-band", reads),
+    for option, given, used in (
+        ("--reader-steps", arguments.reader_steps, reads or listens(config.model)),
+        ("--reader-band", arguments.reader_band, reads),
     ):
-        if getattr(arguments, option[2:].replace("-", "_")) and not used:
+        if given and not used:
             why = "--no-reader" if readers is not None else arguments.architecture
             raise ConfigError(f"{option} is of recognizers, {why} has none; leave it out.")
     if readers is None:
         return None
-    given: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     if arguments.reader_steps:
-        given["reader_steps"] = arguments.reader_steps
+        changes["reader_steps"] = arguments.reader_steps
     if arguments.reader_band:
-        given["reader_band"] = tuple(arguments.reader_band)
+        changes["reader_band"] = tuple(arguments.reader_band)
     if arguments.reader_size:
-        given["recognizer"] = SIZES[arguments.reader_size]
-    return replace(readers, **given)
+        changes["recognizer"] = SIZES[arguments.reader_size]
+    return replace(readers, **changes)
 
 
 def plan_reader(config: GeneratorConfig[Any]) -> Plan | TextPlan | None:
@@ -335,6 +335,7 @@ def fit_reader(
     """
     count = len(data.texts) if isinstance(data, LineData) else len(data)
     rows = np.arange(0, count, -(-count // CHECKED))
+    every = np.tile(np.array([0, 1], np.float32), (len(rows), 1))  # how sure it is, does not count
     if isinstance(data, LineData):
         assert isinstance(plan, TextPlan), "lines are read by recognizers of text"
         lines = fit_line_reader(data, plan, seed, device=choose_device("auto"))
@@ -343,7 +344,6 @@ def fit_reader(
             return None
         images = data.texts.images(rows, channels=data.shape.channels)
         texts = [data.texts.texts[row] for row in rows.tolist()]
-        every = np.tile(np.array([0, 1], np.float32), (len(rows), 1))
         return float(lines.judge(images, texts, line_folds(data)[rows], every).kept.mean())
     assert isinstance(plan, Plan), "classes are read by recognizers of classes"
     draw = Draw(train=data, test=data, focus=None, metric="accuracy")
@@ -353,7 +353,6 @@ def fit_reader(
     save_reader(folder, reader)
     if len(reader.members) == 1:
         return None
-    every = np.tile(np.array([0, 1], np.float32), (len(rows), 1))
     read, _ = reader.read(data.images(rows), folds_of(data.labels)[rows], every)
     return float((read == data.labels[rows]).mean())
 

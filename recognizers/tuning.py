@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError
+from augment.files import write_whole
 from recognizers.arms import Plan, SeedRun
 from recognizers.draws import Draw
 from recognizers.metrics import balanced_accuracy, score
@@ -208,7 +209,7 @@ def write_trials(out: Path, trials: Sequence[Trial[MixtureT]], about: Mapping[st
     best = {arm: asdict(recipe) for arm, recipe in best_of(trials).items()}
     found = dict(about) | {"trials": [trial.to_mapping() for trial in trials], "best": best}
     for name, content in {"tune.json": found, "recipes.json": {"recipes": best}}.items():
-        (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_whole(out / name, json.dumps(content, indent=1) + "\n")
     settings = out / "recipes.json"
     return f"{format_trials(trials)}\n\nto measure with the best: --config {settings}"
 
