@@ -16,7 +16,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -76,7 +76,7 @@ class BundleInfo:
     @property
     def digest(self) -> str:
         """SHA-256, in hexadecimal, over the digests of all files and this description."""
-        text = json.dumps(_as_json(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -119,10 +119,8 @@ def save_bundle(
         if path.is_file() and path not in {folder / name for name in (CONFIG_FILE, *_NOTES)}
     }
     versions = {name: version(name) for name in ("torch", "numpy", "opencv-python-headless")}
-    info = BundleInfo(**{**_shallow(info), "files": files, "versions": versions})
-    write_whole(
-        folder / CONFIG_FILE, json.dumps(_as_json(info), indent=2, ensure_ascii=False) + "\n"
-    )
+    info = replace(info, files=files, versions=versions)
+    write_whole(folder / CONFIG_FILE, json.dumps(asdict(info), indent=2, ensure_ascii=False) + "\n")
     return info
 
 
@@ -329,14 +327,6 @@ class Registry:
         for note in _NOTES:
             if note in notes:
                 self.files.pipe_file(f"{self.path}/{name}/{number}/{note}", notes[note].encode())
-
-
-def _shallow(info: BundleInfo) -> dict[str, Any]:
-    return {name: getattr(info, name) for name in info.__dataclass_fields__}
-
-
-def _as_json(info: BundleInfo) -> dict[str, Any]:
-    return asdict(info)
 
 
 def _sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ import copy
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from augment.config import config_digest, to_mapping
+from augment.config import to_mapping
 from augment.errors import ConfigError, NonFiniteLossError, ResumeError
 from augment.phases import Losses, Phase, Stage
 
@@ -356,20 +356,3 @@ def _replace_folder(source: Path, target: Path) -> None:
     shutil.copytree(source, fresh)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """Put a model in eval mode without gradients for a while."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield model
-    finally:
-        model.train(was_training)
-
-
-def run_identity(*configs: Any) -> str:
-    """Digest of the configurations and strings that a resumed run must share."""
-    return "/".join(c if isinstance(c, str) else config_digest(c) for c in configs)

@@ -170,6 +170,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan = plan_for(scenario.name, rendered=scenario.rendered)
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
     plan = quicken(plan) if arguments.quick else plan
+    if arguments.sweep:
+        ratio_recipes(plan)  # refuses a plan that has no ratio
     offer_readers()
     plan = replace(plan, generator=absolute_paths(plan.generator))
     device = choose_device(arguments.device, "--device")

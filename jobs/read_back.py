@@ -40,7 +40,7 @@ from recognizers.arrays import save_arrays
 from recognizers.text_arms import TextPlan, TextRun
 from recognizers.text_metrics import ErrorReport, report_errors
 from recognizers.text_mixing import LabelledLines
-from recognizers.text_plans import text_plan_for
+from recognizers.text_plans import TEXT_PLAN
 from recognizers.text_reader import Planted, ReaderQuality, plant_errors, reader_quality
 from recognizers.text_scenarios import LINES, TEXT_SCENARIOS, TextScenario
 from recognizers.text_sources import is_drawable, render_lines, sample_texts
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ConfigError: the same as a benchmark's, or results are there already.
     """
     arguments = parser().parse_args(argv)
-    plan = replace(text_plan_for(arguments.scenario), reader_folds=1)
+    plan = replace(TEXT_PLAN, reader_folds=1)
     plan = replace(plan, reader_steps=plan.budget.steps)
     plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
     out = local_path(arguments.out, "--out")

@@ -16,7 +16,7 @@ from recognizers.report import format_table, write_report
 from recognizers.report_parts import sentence
 from recognizers.text_arms import TextPlan, TextRun
 from recognizers.text_comparison import check_baselines, compare_benchmarks, real_lines
-from recognizers.text_plans import text_plan_for
+from recognizers.text_plans import TEXT_PLAN
 from recognizers.text_recommend import TEXTS_FILE, training_texts
 from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
 from recognizers.text_scenarios import (
@@ -112,8 +112,7 @@ def benchmark_texts(
     against = local_path(arguments.against, "--against") if arguments.against else None
     if against and not (against / "seeds").is_dir():
         raise ConfigError(f"--against must be the --out of a benchmark, got {against}.")
-    plan = text_plan_for(scenario.name)
-    plan = read_settings({"default": plan}, arguments.config, arguments.overrides)
+    plan = read_settings({"default": TEXT_PLAN}, arguments.config, arguments.overrides)
     plan = quicken_texts(plan) if arguments.quick else plan
     if arguments.sweep:
         amount_recipes(plan)  # refuses a plan that has none

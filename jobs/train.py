@@ -54,7 +54,7 @@ from recognizers.plans import plan_for
 from recognizers.reader import save_reader
 from recognizers.scene_text import SIZES
 from recognizers.text_arms import TextPlan
-from recognizers.text_plans import text_plan_for
+from recognizers.text_plans import TEXT_PLAN
 from recognizers.text_reader import save_text_reader
 from recognizers.text_sources import check_columns
 
@@ -242,7 +242,7 @@ def plan_reader(config: GeneratorConfig[Any]) -> Plan | TextPlan | None:
     """
     match config:
         case LineSAAEGenerator():
-            return text_plan_for("plates")
+            return TEXT_PLAN
         case SAAEGenerator() if config.pairs.examples == "ink":
             kind = "chars"
         case SAAEGenerator() | CVAEGANGenerator():

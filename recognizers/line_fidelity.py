@@ -37,10 +37,10 @@ from recognizers.privacy import (
 )
 from recognizers.scene_text import TextRecognizer
 from recognizers.tables import markdown_table
-from recognizers.text_fit import embed_lines, fit_texts, read_lines
+from recognizers.text_fit import embed_lines, read_lines
 from recognizers.text_metrics import right_texts, score_texts, share_interval
-from recognizers.text_mixing import LabelledLines, TextRecipe, mixed_lines
-from recognizers.text_sources import that_fit
+from recognizers.text_mixing import LabelledLines, TextRecipe
+from recognizers.text_training import train_on_lines
 
 __all__ = [
     "FIGURES",
@@ -282,19 +282,12 @@ class LineJudge:
 
     def _trained(self, lines: LabelledLines) -> TextRecognizer:
         """A recognizer trained on these lines alone, with classical augmentation."""
-        budget, shape = self.budget, self.shape
-        stream = mixed_lines(
+        return train_on_lines(
             TextRecipe(augmentation="strong"),
-            {"real": that_fit(lines, self.charset)},
+            {"real": lines},
             self.charset,
-            steps=budget.steps,
-            batch_size=budget.batch_size,
-            seed=self.seed,
-        )
-        return fit_texts(
-            lambda: TextRecognizer(self.charset, height=shape.height, channels=shape.channels),
-            stream,
-            budget,
+            self.shape,
+            self.budget,
             seed=self.seed,
             device=self.device,
         )

@@ -21,10 +21,10 @@ from recognizers.charset import Charset, fold
 from recognizers.listening import Listener, listener_size, numbers_of
 from recognizers.scene_text import TextConfig, TextRecognizer
 from recognizers.text_arms import TextPlan
-from recognizers.text_fit import fit_texts
-from recognizers.text_mixing import LabelledLines, mixed_lines
+from recognizers.text_mixing import LabelledLines
 from recognizers.text_reader import CrossFittedTextReader, train_text_reader
-from recognizers.text_sources import check_columns, render_lines, sample_texts, that_fit
+from recognizers.text_sources import check_columns, render_lines, sample_texts
+from recognizers.text_training import train_on_lines
 
 __all__ = ["charset_of", "fit_line_reader", "fit_listener", "line_shape"]
 
@@ -57,7 +57,8 @@ def fit_line_reader(
         device: where to train.
 
     Raises:
-        DataError: free text of which no line can be rendered.
+        DataError: free text of which no line can be rendered, or no line is wide enough for its
+            text.
     """
     fit = _fitting(data, plan, seed, device)
     return train_text_reader(
@@ -102,26 +103,10 @@ def _fitting(data: LineData, plan: TextPlan, seed: int, device: str | torch.devi
     rendered = render_lines(lines, data.layout, shape, texts, seeds[_RENDERED])
 
     def fit(rows: NDArray[np.int64], key: int, size: TextConfig) -> TextRecognizer:
+        sources = {"real": real.subset(rows), "rendered": rendered}
         own_seed = derive_seed(seed, key)
-        stream = mixed_lines(
-            recipe,
-            {
-                "real": that_fit(real.subset(rows), charset),
-                "rendered": that_fit(rendered, charset),
-            },
-            charset,
-            steps=budget.steps,
-            batch_size=budget.batch_size,
-            seed=own_seed,
-        )
-        return fit_texts(
-            lambda: TextRecognizer(
-                charset, height=shape.height, channels=shape.channels, config=size
-            ),
-            stream,
-            budget,
-            seed=own_seed % 2**31,
-            device=device,
+        return train_on_lines(
+            recipe, sources, charset, shape, budget, seed=own_seed, size=size, device=device
         )
 
     return fit

@@ -22,6 +22,7 @@ from augment.errors import ConfigError
 from augment.images import Pixels
 from recognizers.base import Recognizer
 from recognizers.character import CharacterRecognizer
+from recognizers.cross_fitting import EVERYTHING, choose_judges, fit_members
 from recognizers.face import FaceRecognizer
 from recognizers.fit import predict
 from recognizers.reader_files import opened_reader, write_reader
@@ -35,8 +36,6 @@ KINDS: dict[str, type[CharacterRecognizer] | type[FaceRecognizer]] = {
 """Readers a bundle may hold; a bundle names one, and never code to import."""
 NOBODY = -1
 """What an image outside the band is read as."""
-EVERYTHING = (0.0, 1.0)
-"""The band of all confidences."""
 
 
 class CrossFittedReader:
@@ -66,8 +65,7 @@ class CrossFittedReader:
 
         Args:
             images: (N, H, W, C) uint8.
-            folds: (N,) fold of the real image each was drawn from; -1 (and None) where it was
-                drawn from none: then the member that is surest decides.
+            folds: (N,) fold of the real image each was drawn from; see ``choose_judges``.
             bands: (N, 2) the band of each image; the reader's where None.
 
         Returns:
@@ -76,9 +74,7 @@ class CrossFittedReader:
         readings = [predict(member, images) for member in self.members]
         labels = np.stack([read for read, _ in readings])  # (members, N)
         confidences = np.stack([confidence for _, confidence in readings])
-        judge = confidences.argmax(axis=0)
-        if folds is not None:
-            judge = np.where(folds >= 0, folds, judge)
+        judge = choose_judges(confidences, folds)
         rows = np.arange(len(images))
         confidence = confidences[judge, rows]
         low, high = np.array(self.band, np.float32) if bands is None else bands.T
@@ -97,17 +93,13 @@ def train_reader(
     Args:
         data: the generator's real training images.
         folds: (N,) fold of each, 0 to F - 1.
-        fit_without: (rows to train on, seed) to a trained recognizer.
+        fit_without: see ``fit_members``.
         band: see ``CrossFittedReader``.
 
     Returns:
         The reader.
     """
-    count = int(folds.max()) + 1
-    if count == 1:
-        return CrossFittedReader([fit_without(np.arange(len(folds)), 0)], data.classes, band)
-    members = [fit_without(np.flatnonzero(folds != fold), fold) for fold in range(count)]
-    return CrossFittedReader(members, data.classes, band)
+    return CrossFittedReader(fit_members(folds, fit_without), data.classes, band)
 
 
 def save_reader(folder: Path, reader: CrossFittedReader) -> None:

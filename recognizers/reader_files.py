@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from augment.errors import BundleError
 from augment.files import write_whole
+from recognizers.cross_fitting import EVERYTHING
 
 __all__ = ["StoredReader", "opened_reader", "read_band", "write_reader"]
 
@@ -69,7 +70,7 @@ def read_band(folder: Path) -> tuple[float, float]:
     """
     path = folder / "config.json"
     try:
-        low, high = json.loads(path.read_text(encoding="utf-8")).get("band", (0.0, 1.0))
+        low, high = json.loads(path.read_text(encoding="utf-8")).get("band", EVERYTHING)
         return float(low), float(high)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BundleError(

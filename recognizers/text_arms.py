@@ -46,9 +46,9 @@ from recognizers.fit import Budget
 from recognizers.gain import ArmResult
 from recognizers.listening import Listener, listener_size, listens, numbers_of
 from recognizers.scene_text import SIZES, TextConfig, TextRecognizer
-from recognizers.text_fit import fit_texts, read_lines
+from recognizers.text_fit import read_lines
 from recognizers.text_metrics import right_texts
-from recognizers.text_mixing import LabelledLines, TextRecipe, mixed_lines
+from recognizers.text_mixing import LabelledLines, TextRecipe
 from recognizers.text_reader import (
     CrossFittedTextReader,
     load_text_reader,
@@ -56,7 +56,8 @@ from recognizers.text_reader import (
     train_text_reader,
 )
 from recognizers.text_scenarios import TextDraw, TextScenario
-from recognizers.text_sources import render_lines, sample_texts, that_fit
+from recognizers.text_sources import render_lines, sample_texts
+from recognizers.text_training import train_on_lines
 
 __all__ = ["TEST", "TextCell", "TextPlan", "TextRun"]
 
@@ -187,8 +188,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         """Lines of the renderer, in the looks of the real ones."""
         texts = self.texts(self.plan.rendered_lines)
         seed = derive_seed(self.seed, 3) % 2**31
-        lines = render_lines(self.draw.train, self.layout, self.shape, texts, seed)
-        return that_fit(lines, self.charset)
+        return render_lines(self.draw.train, self.layout, self.shape, texts, seed)
 
     def generated(self) -> LabelledLines:
         """Lines of the seed's generator; if the plan reads back, those that read as their text.
@@ -200,7 +200,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
             self._generate()
         arrays = load_arrays(self.generated_path)
         lines = Lines(arrays["pixels"], arrays["widths"])
-        return that_fit(LabelledLines(lines, tuple(arrays["texts"].tolist())), self.charset)
+        return LabelledLines(lines, tuple(arrays["texts"].tolist()))
 
     def train(
         self,
@@ -221,34 +221,22 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
             rows: which real lines.
             on_checkpoint: see ``recognizers.fit.optimize``.
             size: of the recognizer; the plan's where None.
+
+        Raises:
+            DataError: no line of a source is wide enough for its text.
         """
         sources = self._sources_of(recipe)
-        real = sources["real"] if rows is None else sources["real"].subset(rows)
-        sources["real"] = that_fit(real, self.charset)
-        if not len(sources["real"]):
-            raise DataError(
-                f"expected real lines that are wide enough for their texts, got none of "
-                f"{len(real)}; check images and labels."
-            )
+        if rows is not None:
+            sources["real"] = sources["real"].subset(rows)
         budget = self.plan.budget if steps is None else replace(self.plan.budget, steps=steps)
-        stream = mixed_lines(
+        return train_on_lines(
             recipe,
             sources,
             self.charset,
-            steps=budget.steps,
-            batch_size=budget.batch_size,
-            seed=derive_seed(self.seed, seed),
-        )
-        return fit_texts(
-            lambda: TextRecognizer(
-                self.charset,
-                height=self.shape.height,
-                channels=self.shape.channels,
-                config=size or self.plan.recognizer,
-            ),
-            stream,
+            self.shape,
             budget,
-            seed=derive_seed(self.seed, seed) % 2**31,
+            seed=derive_seed(self.seed, seed),
+            size=size or self.plan.recognizer,
             device=self.device,
             checkpoints=CURVE_POINTS if on_checkpoint else 0,
             on_checkpoint=on_checkpoint,

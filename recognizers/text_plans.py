@@ -1,4 +1,4 @@
-"""The plan of each text scenario, and the recipes that are tried for its arms.
+"""The plan of the text scenarios, and the recipes that are tried for their arms.
 
 ``python -m jobs.benchmark plates --tune`` tries them on training lines outside the draw, or by
 cross-validation inside it, the same number for every arm. Test lines take no part.
@@ -7,14 +7,24 @@ cross-validation inside it, the same number for every arm. Test lines take no pa
 from recognizers.arm_runs import default_recipes
 from recognizers.text_arms import TextPlan
 from recognizers.text_mixing import TextRecipe
-from recognizers.text_scenarios import LINES, TEXT_SCENARIOS
 
-__all__ = ["text_candidates", "text_plan_for"]
+__all__ = ["TEXT_PLAN", "text_candidates"]
 
 JOINT_SHARES = (0.5, 0.67, 0.8)
 """Shares of a batch that are not real, in joint mixing."""
 SYNTHETIC_FIRST = 0.6
 """Share of the steps without real lines where synthetic ones come first."""
+
+TEXT_PLAN = TextPlan(
+    recipes=default_recipes(TextRecipe)
+    | {
+        "rendered": TextRecipe(rendered=1.0, real_only_after=SYNTHETIC_FIRST),
+        "synthetic": TextRecipe(rendered=0.5, generated=0.5, real_only_after=SYNTHETIC_FIRST),
+    }
+)
+"""The plan of every text scenario. Plates: the best of those tried on dev lines of draw 100. Words:
+the better of two for the rendered arm, on a third of the training words; the synthetic arm takes it
+over (EXPERIMENTS.md). Anybody's lines: the same, untried."""
 
 
 def text_candidates(arm: str) -> list[TextRecipe]:
@@ -38,23 +48,3 @@ def text_candidates(arm: str) -> list[TextRecipe]:
         )
         for share, until in mixes
     ]
-
-
-def text_plan_for(scenario: str) -> TextPlan:
-    """The plan of a text scenario."""
-    return _PLANS[scenario]
-
-
-_PLANS: dict[str, TextPlan] = dict.fromkeys(
-    (*TEXT_SCENARIOS, LINES),
-    TextPlan(
-        recipes=default_recipes(TextRecipe)
-        | {
-            "rendered": TextRecipe(rendered=1.0, real_only_after=SYNTHETIC_FIRST),
-            "synthetic": TextRecipe(rendered=0.5, generated=0.5, real_only_after=SYNTHETIC_FIRST),
-        }
-    ),
-)
-"""Plates: the best of those tried on dev lines of draw 100. Words: the better of two for the
-rendered arm, on a third of the training words; the synthetic arm takes it over (EXPERIMENTS.md).
-Anybody's lines: the same, untried."""

@@ -28,6 +28,7 @@ from augment.errors import BundleError, ConfigError, DataError
 from augment.generators.line_reading import Judged
 from augment.images import Pixels
 from recognizers.charset import Charset, fold
+from recognizers.cross_fitting import EVERYTHING, choose_judges, fit_members
 from recognizers.ctc import Readings
 from recognizers.reader_files import opened_reader, write_reader
 from recognizers.scene_text import TextConfig, TextRecognizer
@@ -45,8 +46,6 @@ __all__ = [
     "train_text_reader",
 ]
 
-EVERYTHING = (0.0, 1.0)
-"""The band of all confidences."""
 WRONG_DROPPED = 0.95
 """Share of wrong lines that a threshold has to drop."""
 MOST_CURVE_POINTS = 200
@@ -95,13 +94,11 @@ class CrossFittedTextReader:
 
         Args:
             lines: N.
-            folds: (N,) fold of the real line each was drawn from; -1 (and None) where it was
-                drawn from none, or one that no member was trained without: then the member that
-                is surest decides.
+            folds: (N,) fold of the real line each was drawn from; see ``choose_judges``.
         """
         readings = [read_lines(member, lines) for member in self.members]
         confidences = np.stack([reading.confidences for reading in readings])  # (members, N)
-        judge = _judges(confidences, folds)
+        judge = choose_judges(confidences, folds)
         texts = [readings[j].texts[row] for row, j in enumerate(judge)]
         return Readings(texts, confidences[judge, np.arange(len(judge))])
 
@@ -145,7 +142,7 @@ class CrossFittedTextReader:
     ) -> NDArray[np.float32]:
         """(N,) probability of each text given its line, in [0, 1]; arguments as of ``read``."""
         scores = np.stack([probabilities_of(member, lines, texts) for member in self.members])
-        kept: NDArray[np.float32] = scores[_judges(scores, folds), np.arange(len(texts))]
+        kept: NDArray[np.float32] = scores[choose_judges(scores, folds), np.arange(len(texts))]
         return kept
 
 
@@ -159,15 +156,11 @@ def train_text_reader(
 
     Args:
         folds: (N,) fold of each real line, 0 to F - 1.
-        fit_without: (rows to train on, seed) to a trained recognizer.
+        fit_without: see ``fit_members``.
         shape: see ``CrossFittedTextReader``.
         band: the same.
     """
-    count = int(folds.max()) + 1
-    if count == 1:
-        return CrossFittedTextReader([fit_without(np.arange(len(folds)), 0)], shape, band)
-    members = [fit_without(np.flatnonzero(folds != fold), fold) for fold in range(count)]
-    return CrossFittedTextReader(members, shape, band)
+    return CrossFittedTextReader(fit_members(folds, fit_without), shape, band)
 
 
 def save_text_reader(folder: Path, reader: CrossFittedTextReader) -> None:
@@ -366,14 +359,6 @@ def _same(read: Sequence[str], texts: Sequence[str], charset: Charset) -> NDArra
     exact = Charset(charset.training)
     pairs = zip(read, texts, strict=True)
     return np.array([r == exact.comparable(t) for r, t in pairs], bool)
-
-
-def _judges(confidences: NDArray[np.float32], folds: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """(N,) which member's word counts, from (members, N) confidences."""
-    surest: NDArray[np.int64] = confidences.argmax(axis=0)
-    if folds is None:
-        return surest
-    return np.where((folds >= 0) & (folds < len(confidences)), folds, surest)
 
 
 def _spoilt(

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-import torch
 
 from augment.data.drawable import check_plate
 from augment.data.layouts import Layout
@@ -20,7 +19,6 @@ from augment.data.lines import line_width
 from augment.data.texts import LineShape, TextImages, find_size_fault
 from augment.errors import ConfigError, DataError, LabelError
 from recognizers.charset import Charset
-from recognizers.ctc import columns_needed
 from recognizers.scene_text import COLUMN
 from recognizers.text_mixing import LabelledLines
 
@@ -30,7 +28,6 @@ __all__ = [
     "is_drawable",
     "render_lines",
     "sample_texts",
-    "that_fit",
 ]
 
 MOST_LETTERS = 16
@@ -142,12 +139,6 @@ def render_lines(
         renderer.render_line(text, seed, shape.height, index=i) for i, text in enumerate(texts)
     ]
     return LabelledLines.stacked(images, texts, shape)
-
-
-def that_fit(lines: LabelledLines, charset: Charset) -> LabelledLines:
-    """The lines that are wide enough for a recognizer to read their text."""
-    needed = columns_needed(torch.from_numpy(charset.encode(lines.texts)[0])).numpy()
-    return lines.subset(np.flatnonzero(needed <= lines.lines.widths // COLUMN))
 
 
 def _followers(words: Sequence[str]) -> dict[str, list[str]]:

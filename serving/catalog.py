@@ -154,7 +154,6 @@ class Catalog:
             versions=self.registry.versions(entry.name),
             digest=info.digest,
             architecture=info.architecture,
-            domain=info.domain,
             classes=list(info.classes),
             image_size=info.image_size,
             channels=info.channels,

@@ -282,7 +282,6 @@ class ModelDetail(BaseModel):
     versions: list[int]
     digest: str
     architecture: str
-    domain: str
     classes: list[str]
     image_size: tuple[int, int] = Field(description="Height and width in pixels.")
     channels: int

@@ -44,6 +44,12 @@ class Steps:
     discriminate: int = 200
     alternate: int = 4000
 
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name, count in vars(self).items():
+            if count < 0:
+                raise ConfigError(f"steps.{name} must not be negative; got {count}.")
+
 
 @dataclass(frozen=True)
 class SAAEConfig:
@@ -81,9 +87,6 @@ class SAAEConfig:
         for name in ("width", "style_dim", "discriminator_width"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        for name in ("reconstruct", "discriminate", "alternate"):
-            if getattr(self.steps, name) < 0:
-                raise ConfigError(f"steps.{name} must not be negative.")
 
 
 @dataclass(frozen=True)

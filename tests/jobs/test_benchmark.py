@@ -214,6 +214,14 @@ def test_tuning_writes_a_table_and_settings_but_no_verdict(
     assert settings["budget"]["steps"] == plan_for("tiny").budget.steps
 
 
+def test_a_sweep_without_a_ratio_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    shares = ["recipes.synthetic.generated=0.5", "recipes.synthetic.rendered=0.5"]
+    settings = [word for setting in shares for word in ("--set", setting)]
+    with pytest.raises(ConfigError, match="needs real images in the synthetic arm"):
+        run(tmp_path / "out", "--sweep", *settings)
+    assert not (tmp_path / "out").exists()
+
+
 def test_tuning_and_sweeping_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exclude each other"):
         run(tmp_path, "--tune", "--sweep")

@@ -15,7 +15,7 @@ from augment.images import encode_png
 from jobs import generate, texts
 from jobs.benchmark import main
 from recognizers.gain import ArmResult, GainReport, measure_gain
-from recognizers.text_plans import text_plan_for
+from recognizers.text_plans import TEXT_PLAN
 from recognizers.text_scenarios import TEXT_SCENARIOS
 
 TINY = [
@@ -48,7 +48,7 @@ def test_a_dry_run_prints_the_plan_and_reads_nothing(
     main([name, "--data", "zip:/nowhere.zip", "--out", str(tmp_path), "--dry-run", "--quick"])
     printed = json.loads(capsys.readouterr().out)
     assert printed["settings"]["budget"]["steps"] == 300
-    expected = text_plan_for(name).recipes["rendered"].rendered
+    expected = TEXT_PLAN.recipes["rendered"].rendered
     assert printed["settings"]["recipes"]["rendered"]["rendered"] == expected
     assert not list(tmp_path.iterdir())
 

@@ -28,7 +28,7 @@ from recognizers.fit import predict
 from recognizers.reader import load_reader
 from recognizers.scene_text import SIZES
 from recognizers.text_arms import TextPlan
-from recognizers.text_plans import text_plan_for
+from recognizers.text_plans import TEXT_PLAN
 from recognizers.text_reader import load_text_reader
 
 TINY_LINES = (
@@ -282,7 +282,7 @@ def test_one_line_leaves_nothing_to_try_its_reader_on(
     line_options: list[str], tmp_path: Path
 ) -> None:
     _, uri, *_ = line_options
-    plan = with_overrides(text_plan_for("words"), TINY_READERS)
+    plan = with_overrides(TEXT_PLAN, TINY_READERS)
     lines = open_lines(uri, "words", size=None, channels=3)
     assert train.fit_reader(lines, plan, 0, tmp_path / "reader") is None
     assert (tmp_path / "reader" / "model.safetensors").exists()
@@ -348,7 +348,7 @@ def test_a_generator_listens_to_a_recognizer_that_is_trained_beforehand(
     settings = [*TINY_LINES, "model.recognizer_weight=0.5", "model.unpaired_share=1"]
     config = with_overrides(CONFIGS["labelmint"], settings)
     deaf = with_overrides(config, ["model.recognizer_weight=0"])
-    plan = with_overrides(text_plan_for("words"), TINY_READERS)
+    plan = with_overrides(TEXT_PLAN, TINY_READERS)
 
     def weights(name: str, config: LineSAAEGenerator, listener: TextPlan | None) -> torch.Tensor:
         root = tmp_path / name
@@ -367,8 +367,8 @@ def test_a_generator_listens_to_a_recognizer_that_is_trained_beforehand(
 def test_lines_train_with_their_reader_and_are_read_back(
     line_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = with_overrides(text_plan_for("words"), TINY_READERS)
-    monkeypatch.setattr(train, "text_plan_for", lambda name: plan)
+    plan = with_overrides(TEXT_PLAN, TINY_READERS)
+    monkeypatch.setattr(train, "TEXT_PLAN", plan)
     settings = (*TINY_LINES, "model.recognizer_weight=0.5")
     out = ["--out", str(tmp_path / "reg/words")]
     band = ["--reader-band", "0.1", "0.9"]

@@ -12,7 +12,7 @@ from augment.data.line_rendering import LineRenderer
 from augment.data.texts import Lines, LineShape, TextImages
 from augment.errors import DataError
 from augment.images import Pixels
-from recognizers import line_fidelity
+from recognizers import line_fidelity, text_training
 from recognizers.ctc import Readings
 from recognizers.fit import Budget
 from recognizers.line_fidelity import (
@@ -181,7 +181,7 @@ def test_pupils_learn_the_same_texts_and_are_tested_on_others(
     judge: LineJudge, data: LineData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lessons, tested = [], []
-    mixed_lines, read_lines = line_fidelity.mixed_lines, line_fidelity.read_lines
+    mixed_lines, read_lines = text_training.mixed_lines, line_fidelity.read_lines
 
     def mixed(recipe: Any, sources: Any, *given: Any, **named: Any) -> Any:
         lessons.append(sources["real"])
@@ -191,7 +191,7 @@ def test_pupils_learn_the_same_texts_and_are_tested_on_others(
         tested.append(lines)
         return read_lines(model, lines)
 
-    monkeypatch.setattr(line_fidelity, "mixed_lines", mixed)
+    monkeypatch.setattr(text_training, "mixed_lines", mixed)
     monkeypatch.setattr(line_fidelity, "read_lines", read)
     fresh = LineJudge(data, judge.held_out, judge.budget)
     fresh.real_row()

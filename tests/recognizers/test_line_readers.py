@@ -9,7 +9,7 @@ from augment.data.line_pairs import LineData
 from augment.data.lines import draw_contents, line_width
 from augment.data.texts import LineShape, TextImages
 from augment.generators.line_saae import line_folds, shape_for
-from recognizers import line_readers
+from recognizers import text_training
 from recognizers.line_readers import charset_of, fit_line_reader
 from recognizers.text_arms import TextPlan
 
@@ -48,13 +48,13 @@ def test_members_never_see_their_fold_and_all_see_rendered_lines(
     words: LineData, plan: TextPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    mixed = line_readers.mixed_lines
+    mixed = text_training.mixed_lines
 
     def spy(recipe, sources, *given, **how):
         seen.append({name: set(source.texts) for name, source in sources.items()})
         return mixed(recipe, sources, *given, **how)
 
-    monkeypatch.setattr(line_readers, "mixed_lines", spy)
+    monkeypatch.setattr(text_training, "mixed_lines", spy)
     reader = fit_line_reader(words, plan, 3)
     folds = line_folds(words)
     assert len(reader.members) == len(seen) == 2

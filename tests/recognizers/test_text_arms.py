@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from augment.data.texts import TextImages
 from augment.errors import ConfigError, DataError, ResumeError
 from augment.generators.line_reading import Judged
 from augment.generators.line_saae import load_line_sampler
-from recognizers import text_arms
+from recognizers import text_arms, text_training
 from recognizers.arm_runs import ARMS
 from recognizers.gain import LEAST_SEEDS
 from recognizers.report import format_table, write_report
@@ -40,21 +41,23 @@ def run(plates_scenario: TextScenario, tiny_text_plan: TextPlan, tmp_path: Path)
     return start(plates_scenario, tiny_text_plan, tmp_path / "run")
 
 
-def spy(monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Record the calls of a function of ``recognizers.text_arms`` and pass them on."""
+def spy(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Record the calls of a function that a module uses, and pass them on."""
     calls = []
-    original = getattr(text_arms, name)
+    original = getattr(module, name)
 
     def recorded(*values: Any, **named: Any) -> Any:
         calls.append((values, named))
         return original(*values, **named)
 
-    monkeypatch.setattr(text_arms, name, recorded)
+    monkeypatch.setattr(module, name, recorded)
     return calls
 
 
 def test_every_arm_is_trained_alike_and_kept(run: TextRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    fits, streams = spy(monkeypatch, "fit_texts"), spy(monkeypatch, "mixed_lines")
+    fits, streams = (spy(monkeypatch, text_training, name) for name in ("fit_texts", "mixed_lines"))
     cells = run.run()
     assert [cell.arm for cell in cells] == list(ARMS)
     assert len({(call[1]["seed"], call[0][2]) for call in fits}) == 1
@@ -99,14 +102,14 @@ def test_real_lines_too_narrow_for_their_text_are_left_out_of_training(
     ).train(TextRecipe(augmentation="none"), seed=0)
     for name, weights in model.state_dict().items():
         np.testing.assert_array_equal(weights.numpy(), alone.state_dict()[name].numpy())
-    with pytest.raises(DataError, match="wide enough for their texts, got none of 10"):
+    with pytest.raises(DataError, match=r"real lines that are wide enough .*, got none of 10"):
         run.train(TextRecipe(), seed=0, rows=np.arange(10))
 
 
 def test_test_lines_are_read_by_beam_where_the_plan_says_so(
     run: TextRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads = spy(monkeypatch, "read_lines")
+    reads = spy(monkeypatch, text_arms, "read_lines")
     plan = replace(run.plan, beam=2)
     start(run.scenario, plan, run.folder.parent / "beam").run({"real": plan.recipes["real"]})
     assert {how["beam"] for _, how in reads} == {2}
@@ -127,8 +130,9 @@ def test_generator_reader_and_renderer_see_the_training_lines_alone(
 ) -> None:
     plan = replace(tiny_text_plan, read_back=True)
     run = start(plates_scenario, plan, tmp_path)
-    calls = {name: spy(monkeypatch, name) for name in ("train_generator", "render_lines")}
-    streams = spy(monkeypatch, "mixed_lines")
+    names = ("train_generator", "render_lines")
+    calls = {name: spy(monkeypatch, text_arms, name) for name in names}
+    streams = spy(monkeypatch, text_training, "mixed_lines")
     with pytest.raises(DataError, match=r"none of 24; train the generator or the reader longer"):
         run.generated()  # an untrained reader reads nothing right
     allowed = set(run.draw.train.texts)
@@ -162,13 +166,13 @@ def test_a_bundle_keeps_the_reader_and_names_the_member_that_has_not_seen_a_styl
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[set[str]] = []
-    original = text_arms.mixed_lines
+    original = text_training.mixed_lines
 
     def spied(recipe: Any, sources: Any, *given: Any, **how: Any) -> Any:
         seen.append(set(sources["real"].texts))
         return original(recipe, sources, *given, **how)
 
-    monkeypatch.setattr(text_arms, "mixed_lines", spied)
+    monkeypatch.setattr(text_training, "mixed_lines", spied)
     run = start(plates_scenario, replace(tiny_text_plan, read_back=True), tmp_path)
     info = run.bundle()
     reader = load_text_reader(run.bundle_folder / READER_FOLDER, info=info)
@@ -188,7 +192,7 @@ def test_a_generator_listens_to_a_recognizer_that_reads_nothing_back(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fits = spy(monkeypatch, "fit_texts")
+    fits = spy(monkeypatch, text_training, "fit_texts")
     changed = ["generator.model.recognizer_weight=0.5", "read_back=true"]
     run = start(plates_scenario, with_overrides(tiny_text_plan, changed), tmp_path)
     run.bundle()

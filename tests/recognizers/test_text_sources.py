@@ -9,13 +9,11 @@ from augment.data.lines import line_width
 from augment.data.texts import LineShape, TextImages
 from augment.errors import ConfigError, DataError
 from recognizers.charset import PLATES_CN, WORDS
-from recognizers.text_mixing import LabelledLines
 from recognizers.text_sources import (
     check_columns,
     is_drawable,
     render_lines,
     sample_texts,
-    that_fit,
 )
 
 PLATES, FREE = load_layout("plates-cn"), load_layout("words")
@@ -86,11 +84,3 @@ def test_a_layout_of_more_characters_than_columns_is_refused_with_the_width_it_n
     many = replace(PLATES, alphabets={"digit": "0123456789"}, positions=places, dots=())
     with pytest.raises(ConfigError, match=r"30 characters.*236 pixels wide, got 96"):
         check_columns(many, LineShape(32, 96, 96))
-
-
-def test_lines_too_narrow_for_their_text_are_left_out() -> None:
-    shape = LineShape(least_width=16, most_width=48)
-    images = [np.zeros((32, width, 3), np.uint8) for width in (16, 16, 48)]
-    lines = LabelledLines.stacked(images, ["abcd", "aabb", "aabb"], shape)
-    assert that_fit(lines, WORDS).texts == ("abcd", "aabb")
-    assert that_fit(lines, WORDS).lines.widths.tolist() == [16, 48]

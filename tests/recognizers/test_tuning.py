@@ -142,17 +142,18 @@ def test_every_arm_gets_equally_many_trials(monkeypatch: pytest.MonkeyPatch) -> 
     one_more = {arm: [Recipe()] for arm in TUNABLE_ARMS} | {
         "synthetic": [Recipe(), Recipe(generated=0.5)]
     }
-    monkeypatch.setattr(tuning, "candidates", lambda arm, rendered: one_more[arm])
+    monkeypatch.setattr(tuning, "candidates", lambda arm, plan: one_more[arm])
     with pytest.raises(ConfigError, match="got classical 1, rendered 1, synthetic 2"):
         trials_of(Plan())
 
 
 def test_without_a_renderer_no_recipe_asks_for_rendered_images() -> None:
-    plan = plan_for("faces", rendered=False)
-    tried = trials_of(plan)
-    assert list(tried) == ["classical", "synthetic"]
-    used = [*plan.recipes.values(), *tried["classical"], *tried["synthetic"]]
-    assert not any(recipe.rendered for recipe in used)
+    for scenario in ("faces-tail", "digits"):
+        plan = plan_for(scenario, rendered=False)
+        tried = trials_of(plan)
+        assert list(tried) == ["classical", "synthetic"]
+        used = [*plan.recipes.values(), *tried["classical"], *tried["synthetic"]]
+        assert not any(recipe.rendered for recipe in used)
 
 
 def test_the_table_marks_the_best_recipe_of_each_arm() -> None:

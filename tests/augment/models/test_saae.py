@@ -170,12 +170,16 @@ def test_labelmint_memorizes_eight_images():
     assert costs[-1] < 0.35 * costs[0]
 
 
-@pytest.mark.parametrize(
-    "setting", [{"halvings": 3}, {"unpaired_share": 1.5}, {"width": 0}, {"steps": Steps(-1)}]
-)
+@pytest.mark.parametrize("setting", [{"halvings": 3}, {"unpaired_share": 1.5}, {"width": 0}])
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(ConfigError):
         SAAEConfig(**setting)
+
+
+@pytest.mark.parametrize("stage", ["reconstruct", "discriminate", "alternate"])
+def test_a_stage_of_fewer_than_no_steps_is_refused(stage: str) -> None:
+    with pytest.raises(ConfigError, match=f"steps.{stage} must not be negative; got -1"):
+        Steps(**{stage: -1})
 
 
 def test_a_halved_style_map_is_read_at_a_quarter_of_the_size():
