@@ -38,7 +38,8 @@ from jobs.cli import (
     read_settings,
     run_job,
 )
-from jobs.seeds import SEEDS, TUNE_SEEDS, SeedTask, check_report, run_tasks
+from jobs.seeds import SEEDS, TUNE_SEEDS, check_report, run_tasks
+from jobs.tasks import SeedTask
 from jobs.texts import ALL_SHOTS, add_text_options, benchmark_texts
 from jobs.tuning import tune, tune_verification
 from jobs.verification import verify, verify_sets
@@ -109,7 +110,11 @@ def parser() -> argparse.ArgumentParser:
         help=f"draws of real images ({SEEDS}; {FACES_VERIFY.name} {VERIFY_SEEDS}; to tune "
         f"{TUNE_SEEDS})",
     )
-    options.add_argument("--quick", action="store_true", help="a tenth of all training steps")
+    options.add_argument(
+        "--quick",
+        action="store_true",
+        help="a tenth of all training steps, and of the lines of text",
+    )
     options.add_argument(
         "--sweep",
         action="store_true",
@@ -150,8 +155,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     if arguments.scenario in (*TEXT_SCENARIOS, LINES):
         device, out = choose_device(arguments.device, "--device"), results_folder(arguments)
-        told = describe_device(device)
-        benchmark_texts(arguments, command=command, out=out, device=device, told=told)
+        name = describe_device(device)
+        benchmark_texts(arguments, command=command, out=out, device=device, device_name=name)
         return
     if arguments.against:
         raise ConfigError(

@@ -11,109 +11,24 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-from augment.config import merged
 from augment.errors import AugmentError, ConfigError
-from recognizers.arms import Plan, SeedRun
-from recognizers.comparators import offer_readers
-from recognizers.draws import Draw
-from recognizers.scenarios import Scenario
-from recognizers.tuning import tuning_draws
+from jobs.tasks import Task, say
 
-__all__ = ["SEEDS", "TUNE_SEEDS", "HasSeed", "SeedTask", "check_report", "run_tasks", "say"]
+__all__ = ["SEEDS", "TUNE_SEEDS", "check_report", "run_tasks"]
 
 SEEDS, TUNE_SEEDS = 5, 1  # unless the command line says otherwise
 
-
-class HasSeed(Protocol):
-    """A task that can be sent to another process."""
-
-    @property
-    def seed(self) -> int:
-        """Which of the benchmark's seeds it is."""
+TaskT = TypeVar("TaskT", bound=Task[Any, Any])
 
 
-Task = TypeVar("Task", bound=HasSeed)
-
-
-@dataclass(frozen=True)
-class SeedTask:
-    """One seed of a scenario, described so that another process can run it.
-
-    Attributes:
-        scenario: which images are drawn.
-        seed: of everything random.
-        plan: budgets and recipes.
-        out: folder of the benchmark; what is finished is kept in its ``seeds``.
-        recognizer: ``module:Class`` of the user's own; None = the plan's.
-        device: where everything is trained.
-    """
-
-    scenario: Scenario
-    seed: int
-    plan: Plan
-    out: Path
-    recognizer: str | None = None
-    device: str = "cpu"
-
-    def open(self) -> SeedRun:
-        """Draw the seed's images and continue its folder.
-
-        Raises:
-            ConfigError, DataError: see ``find_recognizer``, ``Scenario.draw``, ``SeedRun``.
-        """
-        return self._open(self.scenario.draw(self.seed), self.folder)
-
-    def open_for_tuning(self) -> list[SeedRun]:
-        """Runs that try recipes on training images: one on dev images, or one a fold."""
-        draws = tuning_draws(self.scenario.draw(self.seed), self.seed)
-        return [self._open(draw, self.folder / f"part-{i}") for i, draw in enumerate(draws)]
-
-    def with_shots(self, factor: int) -> "SeedTask":
-        """The same seed with a multiple of the scenario's real images a class."""
-        if factor == 1:
-            return self
-        scenario = self.scenario.with_shots(factor * self.scenario.shots)
-        out = self.out / "sweep" / f"{scenario.shots}-shots"
-        return replace(self, scenario=scenario, out=out)
-
-    @property
-    def folder(self) -> Path:
-        """Where the seed's finished pieces are kept."""
-        return self.out / "seeds" / str(self.seed)
-
-    def own_plan(self) -> Plan:
-        """The plan with this seed's number for ``{seed}`` in the name of a comparator."""
-        perceptual = getattr(self.plan.generator.model, "perceptual", None)
-        if perceptual is None:
-            return self.plan
-        name = perceptual.comparator.replace("{seed}", str(self.seed))
-        return merged(self.plan, {"generator": {"model": {"perceptual": {"comparator": name}}}})
-
-    def _open(self, draw: Draw, folder: Path) -> SeedRun:
-        offer_readers()  # a perceptual term may compare by one; this may be another process
-        return SeedRun(
-            draw,
-            self.seed,
-            self.own_plan(),
-            folder,
-            recognizer=self.recognizer,
-            say=say,
-            device=self.device,
-        )
-
-
-def say(text: str) -> None:
-    """Print a progress line at once; processes share the terminal."""
-    print(text, flush=True)
-
-
-def run_tasks(work: Callable[[Task], object], tasks: Sequence[Task], *, processes: int = 1) -> None:
+def run_tasks(
+    work: Callable[[TaskT], object], tasks: Sequence[TaskT], *, processes: int = 1
+) -> None:
     """Do the work of every task, up to ``processes`` of them at a time.
 
     Args:
@@ -168,7 +83,7 @@ def check_report(out: Path, seeds: Sequence[int]) -> None:
         )
 
 
-def _in_own_process(work: Callable[[Task], object], task: Task) -> object:
+def _in_own_process(work: Callable[[TaskT], object], task: TaskT) -> object:
     """Do the work in a process that takes its memory along, and no other task if it is killed."""
     with ProcessPoolExecutor(
         1, mp_context=multiprocessing.get_context("spawn"), initializer=_be_one_of_many

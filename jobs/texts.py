@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from augment.data.layouts import LAYOUTS
@@ -10,11 +10,13 @@ from augment.errors import ConfigError
 from augment.files import write_whole
 from jobs.alone import alone_at
 from jobs.cli import absolute_uri, at_least, local_path, print_plan, read_settings
-from jobs.seeds import SEEDS, TUNE_SEEDS, check_report, run_tasks, say
+from jobs.seeds import SEEDS, TUNE_SEEDS, check_report, run_tasks
+from jobs.tasks import TextTask
+from jobs.tuning import tune_texts
 from recognizers.arm_runs import swept_cell
 from recognizers.report import format_table, write_report
 from recognizers.report_parts import sentence
-from recognizers.text_arms import TextPlan, TextRun
+from recognizers.text_arms import TextPlan
 from recognizers.text_comparison import check_baselines, compare_benchmarks, real_lines
 from recognizers.text_plans import TEXT_PLAN
 from recognizers.text_recommend import TEXTS_FILE, training_texts
@@ -22,73 +24,26 @@ from recognizers.text_report import build_text_report, format_text_scores, take_
 from recognizers.text_scenarios import (
     LINES,
     TEXT_SCENARIOS,
-    TextDraw,
     TextScenario,
     lines_scenario,
 )
 from recognizers.text_sweeps import amount_curves, amount_recipes
-from recognizers.text_tuning import run_text_trials, summarize_texts, text_tuning_draws
-from recognizers.tuning import write_trials
 
 __all__ = [
     "ALL_SHOTS",
-    "TextTask",
     "add_text_options",
     "benchmark_texts",
     "choose_text_scenario",
     "measure_texts",
     "quicken_texts",
-    "tune_texts",
 ]
 
 ALL_SHOTS = "all"
 """What ``--shots`` says for all training lines."""
 
 
-@dataclass(frozen=True)
-class TextTask:
-    """One seed of a text scenario, described so that another process can run it.
-
-    Attributes:
-        scenario: which lines are drawn.
-        seed: of everything random.
-        plan: budgets and recipes.
-        out: folder of the benchmark; what is finished is kept in its ``seeds``.
-        device: where everything is trained.
-    """
-
-    scenario: TextScenario
-    seed: int
-    plan: TextPlan
-    out: Path
-    device: str = "cpu"
-
-    def open(self) -> TextRun:
-        """Draw the seed's lines and continue its folder.
-
-        Raises:
-            DataError, ResumeError: see ``TextScenario.draw``, ``TextRun``.
-        """
-        return self._open(self.scenario.draw(self.seed), self.folder)
-
-    def open_for_tuning(self) -> list[TextRun]:
-        """Runs that try recipes on training lines: one on dev lines, or one a fold."""
-        draws = text_tuning_draws(self.scenario.draw(self.seed), self.seed)
-        return [self._open(draw, self.folder / f"part-{i}") for i, draw in enumerate(draws)]
-
-    @property
-    def folder(self) -> Path:
-        """Where the seed's finished pieces are kept."""
-        return self.out / "seeds" / str(self.seed)
-
-    def _open(self, draw: TextDraw, folder: Path) -> TextRun:
-        return TextRun(
-            self.scenario, draw, self.seed, self.plan, folder, say=say, device=self.device
-        )
-
-
 def benchmark_texts(
-    arguments: argparse.Namespace, *, command: str, out: Path, device: str, told: str
+    arguments: argparse.Namespace, *, command: str, out: Path, device: str, device_name: str
 ) -> None:
     """Measure or tune as the command line of ``jobs.benchmark`` asks.
 
@@ -97,7 +52,7 @@ def benchmark_texts(
         command: the same in words, for the report.
         out: where results go.
         device: where everything is trained.
-        told: that device in words.
+        device_name: that device in words.
 
     Raises:
         ConfigError: an option that text has not.
@@ -127,18 +82,18 @@ def benchmark_texts(
     processes = arguments.parallel
     with alone_at(out):
         if arguments.tune:
-            print("\n" + tune_texts(tasks, out=out, processes=processes))
+            print("\n" + tune_texts(tasks, out, processes=processes))
         else:
-            told = measure_texts(
+            table = measure_texts(
                 tasks,
                 command=command,
                 out=out,
-                device=told,
+                device=device_name,
                 processes=processes,
                 sweep=arguments.sweep,
                 against=against,
             )
-            print("\n" + told)
+            print("\n" + table)
 
 
 def choose_text_scenario(arguments: argparse.Namespace) -> TextScenario:
@@ -227,41 +182,13 @@ def measure_texts(
     compared = ""
     if against is not None:
         gain = compare_benchmarks(out, against, seeds, tasks[0].scenario)
-        report["against"] = {
-            "benchmark": str(against),
-            "n_train": real_lines(against),
-            **gain.to_mapping(),
-        }
-        told = f"synthetic against {against}, seeds {', '.join(map(str, gain.seeds))}"
-        compared = f"  {told}: {sentence(asdict(gain.gain))}\n\n"
+        n_train = real_lines(against)
+        report["against"] = {"benchmark": str(against), "n_train": n_train, **gain.to_mapping()}
+        over = f"synthetic against {against}, seeds {', '.join(map(str, gain.seeds))}"
+        compared = f"  {over}: {sentence(asdict(gain.gain))}\n\n"
     write_whole(out / TEXTS_FILE, "\n".join(training_texts(runs[0])) + "\n")
     page = write_report(out, report, take_text_pictures(runs[0]))
     return f"{format_table(report)}\n\n{format_text_scores(report)}\n\n{compared}{page}"
-
-
-def tune_texts(tasks: Sequence[TextTask], *, out: Path, processes: int = 1) -> str:
-    """Try recipes for every arm alike; writes tune.json and, for ``--config``, recipes.json.
-
-    Args:
-        tasks: one a draw.
-        out: folder of both files.
-        processes: draws at a time.
-
-    Returns:
-        The trials as lines for a console.
-    """
-    run_tasks(finish_trials, tasks, processes=processes)
-    runs = {task.seed: task.open_for_tuning() for task in tasks}
-    trials = summarize_texts(runs)
-    parts = next(iter(runs.values()))
-    about = {
-        "scenario": tasks[0].scenario.name,
-        "measured_on": sum(len(run.draw.test) for run in parts),
-        "parts": len(parts),
-        "seeds": [task.seed for task in tasks],
-        "steps": tasks[0].plan.budget.steps,
-    }
-    return write_trials(out, trials, about)
 
 
 def quicken_texts(plan: TextPlan) -> TextPlan:
@@ -287,8 +214,3 @@ def finish_with_sweep(task: TextTask) -> None:
     run.run()
     own = task.plan.recipes["synthetic"]
     run.run({swept_cell(recipe, own): recipe for recipe in amount_recipes(task.plan).values()})
-
-
-def finish_trials(task: TextTask) -> None:
-    """Try every recipe that a seed has not tried yet."""
-    run_text_trials(task.open_for_tuning())

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from augment.files import write_whole
-from jobs.seeds import SeedTask, run_tasks
+from jobs.seeds import run_tasks
+from jobs.tasks import SeedTask
 from recognizers.pictures import take_pictures
 from recognizers.recommend import recommend
 from recognizers.report import build_report, format_table, write_report

@@ -17,11 +17,13 @@ from recognizers.text_metrics import score_texts
 from recognizers.text_mixing import TextRecipe
 from recognizers.text_plans import text_candidates
 from recognizers.text_scenarios import TextDraw
-from recognizers.tuning import Trial, cell_name
+from recognizers.tuning import Trial, cell_name, evenly
 
 __all__ = [
     "run_text_trials",
     "summarize_texts",
+    "text_measured_on",
+    "text_trials",
     "text_tuning_draws",
 ]
 
@@ -51,19 +53,35 @@ def text_tuning_draws(draw: TextDraw, seed: int) -> list[TextDraw]:
     return [TextDraw(draw.train.subset(others), draw.train.subset(own)) for others, own in parts]
 
 
+def text_measured_on(draw: TextDraw) -> str:
+    """What ``text_tuning_draws`` measures on, in words."""
+    if draw.dev is not None:
+        return f"{min(len(draw.dev), MOST_DEV):,} training lines outside the draw"
+    return f"{FOLDS}-fold cross-validation inside the draw's {len(draw.train):,} training lines"
+
+
+def text_trials() -> Mapping[str, Sequence[TextRecipe]]:
+    """The recipes to try for each arm.
+
+    Raises:
+        ConfigError: an arm has more trials than another.
+    """
+    return evenly({arm: text_candidates(arm) for arm in TUNABLE_ARMS})
+
+
 def run_text_trials(runs: Sequence[TextRun]) -> None:
     """Train and measure every trial that is not finished yet, on one seed's runs."""
     for run in runs:
-        for arm in TUNABLE_ARMS:
-            run.run({cell_name(arm, recipe): recipe for recipe in text_candidates(arm)})
+        for arm, recipes in text_trials().items():
+            run.run({cell_name(arm, recipe): recipe for recipe in recipes})
 
 
 def summarize_texts(runs_by_seed: Mapping[int, Sequence[TextRun]]) -> list[Trial[TextRecipe]]:
     """What finished trials found; the folds of a seed are scored together."""
     return [
         _summary(arm, recipe, runs_by_seed)
-        for arm in TUNABLE_ARMS
-        for recipe in text_candidates(arm)
+        for arm, recipes in text_trials().items()
+        for recipe in recipes
     ]
 
 

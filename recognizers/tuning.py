@@ -27,6 +27,7 @@ __all__ = [
     "Trial",
     "best_of",
     "cell_name",
+    "evenly",
     "format_trials",
     "grouped_folds",
     "measured_on",
@@ -70,22 +71,30 @@ class Trial(Generic[MixtureT]):
         return asdict(self) | {"mean": self.mean}
 
 
-def trials_of(plan: Plan) -> dict[str, list[Recipe]]:
+def trials_of(plan: Plan) -> Mapping[str, Sequence[Recipe]]:
     """The recipes to try for each arm that the plan has.
 
     Raises:
         ConfigError: an arm has more trials than another.
     """
     arms = [arm for arm in TUNABLE_ARMS if plan.rendered or arm != "rendered"]
-    recipes = {arm: candidates(arm, plan) for arm in arms}
-    counts = {arm: len({str(recipe) for recipe in tried}) for arm, tried in recipes.items()}
+    return evenly({arm: candidates(arm, plan) for arm in arms})
+
+
+def evenly(trials: Mapping[str, Sequence[MixtureT]]) -> Mapping[str, Sequence[MixtureT]]:
+    """The recipes to try for each arm, unless one has more than another.
+
+    Raises:
+        ConfigError: says how many each has.
+    """
+    counts = {arm: len({str(recipe) for recipe in tried}) for arm, tried in trials.items()}
     if len(set(counts.values())) != 1:
         told = ", ".join(f"{arm} {count}" for arm, count in counts.items())
         raise ConfigError(
             f"expected equally many different recipes to try for every arm, got {told}; "
-            "mend recognizers.plans.candidates."
+            "mend the candidates."
         )
-    return recipes
+    return trials
 
 
 def tuning_draws(draw: Draw, seed: int) -> list[Draw]:

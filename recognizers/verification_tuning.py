@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from recognizers.arrays import load_arrays, save_arrays
 from recognizers.mixing import Recipe
 from recognizers.plans import VERIFICATION_CANDIDATES
-from recognizers.tuning import Trial, cell_name
+from recognizers.tuning import Trial, cell_name, evenly
 from recognizers.verification import similarities, tar_at_far
 from recognizers.verification_arms import VerificationRun
 
@@ -23,7 +23,7 @@ __all__ = ["run_verification_trials", "summarize_verification"]
 
 def run_verification_trials(run: VerificationRun) -> None:
     """Train and score every trial that is not finished yet."""
-    for arm, recipes in VERIFICATION_CANDIDATES.items():
+    for arm, recipes in evenly(VERIFICATION_CANDIDATES).items():
         for recipe in recipes:
             _trial(run, arm, recipe)
 
@@ -31,7 +31,7 @@ def run_verification_trials(run: VerificationRun) -> None:
 def summarize_verification(runs: Mapping[int, VerificationRun]) -> list[Trial[Recipe]]:
     """What the trials of each seed's run found; those not finished yet are run."""
     trials = []
-    for arm, recipes in VERIFICATION_CANDIDATES.items():
+    for arm, recipes in evenly(VERIFICATION_CANDIDATES).items():
         for recipe in recipes:
             each = [_trial(run, arm, recipe) for run in runs.values()]
             trials.append(

@@ -12,7 +12,8 @@ from augment.config import merged
 from augment.errors import AugmentError, ConfigError
 from augment.feature_networks import OPENERS
 from jobs import benchmark, generate
-from jobs.seeds import SeedTask, run_tasks
+from jobs.seeds import run_tasks
+from jobs.tasks import SeedTask
 from recognizers import arms, scenarios
 from recognizers.arm_runs import ARMS
 from recognizers.arms import Plan

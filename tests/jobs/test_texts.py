@@ -14,7 +14,7 @@ from augment.errors import ConfigError, DataError
 from augment.images import encode_png
 from jobs import generate, texts
 from jobs.benchmark import main
-from recognizers.gain import ArmResult, GainReport, measure_gain
+from recognizers.arrays import load_arrays, save_arrays
 from recognizers.text_plans import TEXT_PLAN
 from recognizers.text_scenarios import TEXT_SCENARIOS
 
@@ -104,9 +104,11 @@ def test_words_are_tuned_by_cross_validation_and_measured_with_what_was_best(
 ) -> None:
     uri = text_zip("words", WORDS)
     main(tiny("words", uri, tmp_path / "tune", "--tune"))
-    assert capsys.readouterr().out.count("   best\n") == 3
+    said = capsys.readouterr().out
+    assert said.count("   best\n") == 3
+    assert "4 recipes for each of classical, rendered, synthetic" in said
     tuned: dict[str, Any] = json.loads((tmp_path / "tune" / "tune.json").read_text())
-    assert (tuned["measured_on"], tuned["parts"]) == (6, 3)
+    assert tuned["measured_on"] == "3-fold cross-validation inside the draw's 6 training lines"
 
     recipes = str(tmp_path / "tune" / "recipes.json")
     main(tiny("words", uri, tmp_path / "out", "--seeds", "1", "--config", recipes, "--sweep"))
@@ -142,40 +144,29 @@ def test_options_that_text_has_not_are_refused(option: list[str], tmp_path: Path
 
 
 def test_generated_lines_are_compared_with_the_real_ones_of_another_benchmark(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    text_zip: Zip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    others = tmp_path / "others"
-    (others / "seeds").mkdir(parents=True)
-    (others / "report.json").write_text('{"n_train": 300}')
-    right, wrong = np.zeros(4, np.int64), np.ones(4, np.int64)
-    arms = {"synthetic": right, "classical": wrong, "rendered": wrong}
-    results = [ArmResult(arm, seed, read) for arm, read in arms.items() for seed in (0, 1)]
-    gain = measure_gain(results, right, np.arange(4), metric="accuracy", bootstrap=10)
-    compared = []
-
-    def compare(*given: Any) -> GainReport:
-        compared.append(given)
-        return gain
-
-    monkeypatch.setattr(texts, "check_baselines", lambda *given: None)
-    monkeypatch.setattr(texts, "compare_benchmarks", compare)
-    monkeypatch.setattr(texts, "run_tasks", lambda *given, **how: None)
-    monkeypatch.setattr(texts.TextTask, "open", lambda task: None)
-    monkeypatch.setattr(texts, "build_text_report", lambda *given, **how: {})
-    monkeypatch.setattr(texts, "take_text_pictures", lambda run: None)
-    monkeypatch.setattr(texts, "training_texts", lambda run: ["Open"])
-    monkeypatch.setattr(texts, "format_table", lambda report: "")
-    monkeypatch.setattr(texts, "format_text_scores", lambda report: "")
-    written: list[dict[str, Any]] = []
-    monkeypatch.setattr(texts, "write_report", lambda out, report, shown: written.append(report))
-    main(["plates", "--out", str(tmp_path), "--against", str(others)])
-    assert compared == [(tmp_path, others, [0, 1, 2, 3, 4], TEXT_SCENARIOS["plates"])]
-    told = capsys.readouterr().out
-    assert f"synthetic against {others}, seeds 0, 1: " in told
-    assert "fewer errors than classical" in told
-    assert written[0]["against"]["benchmark"] == str(others)
-    assert written[0]["against"]["n_train"] == 300
-    assert written[0]["against"]["gain"]["error_reduction"] == gain.gain.error_reduction
+    layout, rng = load_layout("plates-cn"), np.random.default_rng(0)
+    uri = text_zip("plates-cn", [layout.random_text(rng) for _ in range(30)])
+    out, others = tmp_path / "out", tmp_path / "others"
+    main(tiny("plates", uri, others, "--shots", "15", "--seeds", "1"))
+    command = tiny("plates", uri, out, "--shots", "12", "--seeds", "2", "--resume")
+    main(command)
+    test = TEXT_SCENARIOS["plates"].with_data(uri).open().split("test")
+    for seed, right in ((0, 4), (1, 9)):
+        cell = out / "seeds" / str(seed) / "cells" / "synthetic.npz"
+        read = [text if row < right else "" for row, text in enumerate(test.texts)]
+        save_arrays(cell, **load_arrays(cell) | {"read test": np.array(read, np.str_)})
+    capsys.readouterr()
+    main([*command, "--against", str(others)])
+    said = capsys.readouterr().out
+    assert f"synthetic against {others}, seeds 0: " in said, "the seed that both have"
+    assert "40.0 % fewer errors than classical" in said
+    report = json.loads((out / "report.json").read_text())
+    assert report["against"]["benchmark"] == str(others)
+    assert report["against"]["n_train"] == 15
+    assert report["against"]["gain"]["error_reduction"] == pytest.approx(0.4)
+    assert "Against the real images of another benchmark" in (out / "report.html").read_text()
 
 
 def test_what_cannot_be_compared_is_refused_before_anything_is_trained(tmp_path: Path) -> None:

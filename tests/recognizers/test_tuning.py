@@ -8,12 +8,14 @@ import pytest
 
 from augment.data.datasets import LabelledImages
 from augment.errors import ConfigError, DataError
-from recognizers import arms, tuning
+from recognizers import arms, text_tuning, tuning
 from recognizers.arms import Plan, SeedRun
 from recognizers.draws import Draw
 from recognizers.metrics import accuracy
 from recognizers.mixing import Recipe
 from recognizers.plans import TUNABLE_ARMS, plan_for
+from recognizers.text_mixing import TextRecipe
+from recognizers.text_tuning import text_trials
 from recognizers.tuning import (
     best_of,
     format_trials,
@@ -145,6 +147,18 @@ def test_every_arm_gets_equally_many_trials(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tuning, "candidates", lambda arm, plan: one_more[arm])
     with pytest.raises(ConfigError, match="got classical 1, rendered 1, synthetic 2"):
         trials_of(Plan())
+
+
+def test_every_arm_of_text_gets_equally_many_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {len(recipes) for recipes in text_trials().values()} == {4}
+    monkeypatch.setattr(text_tuning, "text_candidates", lambda arm: [TextRecipe()] * len(arm))
+    assert text_trials(), "the same recipe again is no other trial"
+    one_more = {"synthetic": [TextRecipe(), TextRecipe(generated=0.5)]}
+    monkeypatch.setattr(
+        text_tuning, "text_candidates", lambda arm: one_more.get(arm, [TextRecipe()])
+    )
+    with pytest.raises(ConfigError, match="got classical 1, rendered 1, synthetic 2"):
+        text_trials()
 
 
 def test_without_a_renderer_no_recipe_asks_for_rendered_images() -> None:
