@@ -19,11 +19,13 @@ from torch import Tensor
 from augment.errors import ImageError
 
 __all__ = [
+    "FORMATS",
     "MAX_SIDE",
     "MIN_SIDE",
     "Pixels",
     "decode_image",
     "encode_png",
+    "open_picture",
     "resize_image",
     "tile",
     "to_levels",
@@ -37,12 +39,25 @@ MIN_SIDE = 2
 """Shortest side, in pixels, of an image that can be used."""
 MAX_SIDE = 8192
 """Longest side, in pixels; larger files are refused from their header, before decoding."""
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""What is read, by Pillow's names, where its build has them. Not all that it knows: of an EPS file
+it would run the program that it is, by Ghostscript."""
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """Read the header of an image file in one of ``FORMATS``, and nothing more.
+
+    Raises:
+        Exception: of one of the many kinds that Pillow raises for what it cannot read.
+    """
+    Image.init()
+    return Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def decode_image(
     data: bytes, *, channels: int, name: str = "image", ground: Literal["black", "white"] = "white"
 ) -> Pixels:
-    """Decode an image file (PNG, JPEG, BMP, WebP, TIFF, ...) that Pillow can read.
+    """Decode an image file in one of ``FORMATS``.
 
     EXIF rotation is applied where the EXIF can be read, gray of more than 8 bits is scaled to 8.
     What 32 bits mean no file says: a largest value of up to 1 (of numbers with a point), 255 or
@@ -64,7 +79,7 @@ def decode_image(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as of EXIF; what matters is checked here
-            picture: Image.Image = Image.open(io.BytesIO(data))
+            picture = open_picture(data)
         width, height = picture.size
         if not (min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE):
             raise ImageError(

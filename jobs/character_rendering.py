@@ -18,7 +18,7 @@ from augment.errors import ConfigError
 from augment.export import Card, Record
 from augment.images import encode_png
 from augment.training import derive_seed
-from jobs.class_images import choose_labels, open_train_split, real_records
+from jobs.class_images import check_labels, choose_labels, open_train_split, real_records
 from jobs.cli import absolute_location, print_plan, read_settings
 from jobs.exports import writing_alone
 
@@ -75,6 +75,7 @@ def render_characters(arguments: Namespace, out: Path) -> None:
         real = open_train_split(
             arguments.with_real, "--with-real", style.image_size, style.channels
         )
+    check_labels(arguments.format, labels, real)
     if arguments.dry_run:
         print_plan("generate", arguments, settings)
         return

@@ -5,14 +5,17 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from augment.data.datasets import LabelledImages, open_data
 from augment.data.listing import decode_text
+from augment.data.provenance import refuse_generated
 from augment.errors import ConfigError
-from augment.export import Record
+from augment.export import WRITERS, Record
 from augment.images import encode_png
 from jobs.cli import absolute_uri, local_path
 
-__all__ = ["choose_labels", "open_train_split", "real_records"]
+__all__ = ["check_labels", "choose_labels", "open_train_split", "real_records"]
 
 
 def choose_labels(text: str, classes: Sequence[str]) -> list[str]:
@@ -49,11 +52,26 @@ def open_train_split(
         channels: 1 or 3; None: as the data.
 
     Raises:
-        ConfigError, DataError: no such data.
+        ConfigError, DataError: no such data, or generated images among them.
     """
-    return open_data(absolute_uri(uri, option), image_size=image_size, channels=channels).split(
-        "train"
-    )
+    uri = absolute_uri(uri, option)
+    refuse_generated(uri)
+    return open_data(uri, image_size=image_size, channels=channels).split("train")
+
+
+def check_labels(layout: str, labels: Sequence[str], real: LabelledImages | None) -> None:
+    """Refuse labels that a layout cannot hold, before any image is drawn.
+
+    Args:
+        layout: name of one of ``WRITERS``.
+        labels: of the images that are drawn.
+        real: images that go along.
+
+    Raises:
+        LabelError: names the label.
+    """
+    shown = [real.classes[number] for number in np.unique(real.labels)] if real else []
+    WRITERS[layout].check_texts(dict.fromkeys([*labels, *shown]))
 
 
 def real_records(real: LabelledImages) -> Iterator[Record]:

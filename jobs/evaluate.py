@@ -52,6 +52,7 @@ from typing import Any
 
 from augment.bundle import BundleInfo, load_bundle
 from augment.data.datasets import LabelledImages, open_data
+from augment.data.provenance import refuse_generated
 from augment.errors import AugmentError, ConfigError, DataError
 from augment.generators.line_saae import LineSAAEGenerator
 from augment.generators.unlabelled import draws_unlabelled
@@ -297,6 +298,7 @@ def open_images(uri: str, image_size: tuple[int, int], channels: int) -> Labelle
         DataError: see ``open_data``.
     """
     if not uri.startswith(DRAW):
+        refuse_generated(absolute_uri(uri))
         return open_data(absolute_uri(uri), image_size=image_size, channels=channels)
     name, _, seed = uri.removeprefix(DRAW).partition("/")
     if not seed.isdecimal():

@@ -72,7 +72,7 @@ def writing_alone(
         ConfigError: another job is writing there.
         DataError: something is at ``out`` already.
     """
-    lock = out.with_name(f"{out.name}.lock")
+    lock = out.with_name(f".{out.name}.labelmint-lock")  # poetry.lock is somebody's own
     with alone_at(out, lock):
         try:
             with WRITERS[layout](out, classes=classes, card=card) as writer:

@@ -21,7 +21,7 @@ from augment.generators.cvae_gan import CVAEGANSampler
 from augment.generators.line_saae import LineSAAEGenerator
 from augment.network import should_compile
 from jobs.character_rendering import CHARACTERS_RENDERER, render_characters
-from jobs.class_images import choose_labels, open_train_split, real_records
+from jobs.class_images import check_labels, choose_labels, open_train_split, real_records
 from jobs.cli import (
     absolute_uri,
     choose_device,
@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             (arguments.drop_copies, "--drop-copies"),
         )
     )
+    check_labels(arguments.format, labels, real)
     knows = not (arguments.new_identities or people)  # no reader has seen such people
     reads = knows and reads_back(folder, arguments.read_back)
     if arguments.dry_run:
@@ -99,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_reader_band(reader, arguments.reader_band)
     is_copy = NearCopies(trained_on.images()) if trained_on else None
     tally = Tally()
-    classes = sorted({*sampler.classes, *(real.classes if real else ())})
+    classes = list(dict.fromkeys([*sampler.classes, *(real.classes if real else ())]))
     with (
         open_writer(arguments, out, classes, info) as writer,
         open_journal(

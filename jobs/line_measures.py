@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from augment.data.line_pairs import LineData
+from augment.data.provenance import refuse_generated
 from augment.data.texts import TextImages, open_texts
 from augment.errors import ConfigError
 from augment.files import write_whole
@@ -104,6 +105,7 @@ def open_lines(uri: str) -> tuple[TextImages, TextImages]:
         DataError: no training lines, or see ``open_texts``.
     """
     if not uri.startswith(DRAW):
+        refuse_generated(absolute_uri(uri))
         data = open_texts(absolute_uri(uri))
         return data.split("train"), data.subset(np.flatnonzero(data.splits != "train"))
     name, _, seed = uri.removeprefix(DRAW).partition("/")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from augment.data.provenance import refuse_generated
 from augment.data.texts import TextImages, open_texts
 from augment.export import Record
 from augment.images import Pixels, encode_png
@@ -16,7 +17,11 @@ def open_real_lines(uri: str | None) -> TextImages | None:
     Raises:
         ConfigError, DataError: no such data, or no such split.
     """
-    return None if uri is None else open_texts(absolute_uri(uri, "--with-real")).split("train")
+    if uri is None:
+        return None
+    uri = absolute_uri(uri, "--with-real")
+    refuse_generated(uri)
+    return open_texts(uri).split("train")
 
 
 def real_line_records(

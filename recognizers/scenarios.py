@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.datasets import LabelledImages, open_data
+from augment.data.provenance import refuse_generated
 from augment.errors import ConfigError, DataError
 from recognizers.draws import Draw
 from recognizers.metrics import Metric
@@ -113,7 +114,9 @@ class Scenario(ABC):
                 "set LABELMINT_DATA to the benchmark data or name the data with --data."
             )
         resolved = uri.replace(DATA_PLACEHOLDER, str(data_root()))
-        return open_data(resolved, image_size=self.image_size, channels=self.channels)
+        data = open_data(resolved, image_size=self.image_size, channels=self.channels)
+        refuse_generated(resolved)
+        return data
 
     def _open_with_splits(self) -> LabelledImages:
         """The scenario's data, test images told from others by the scenario's own rule."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.layouts import Layout, load_layout
+from augment.data.provenance import refuse_generated
 from augment.data.texts import GroupBy, LineShape, TextImages, open_texts
 from augment.errors import ConfigError, DataError
 from augment.generators.line_saae import shape_for
@@ -156,6 +157,7 @@ class TextScenario(ABC):
             )
         resolved = uri.replace(DATA_PLACEHOLDER, str(data_root()))
         data = open_texts(resolved, group_by=group_by or self.group_by)
+        refuse_generated(resolved)
         if data.split_origin not in ("as given", "by hash of the text"):
             raise DataError(
                 f"{resolved}: expected lines of which each has its split, train, val or test, as "
@@ -235,6 +237,7 @@ def lines_scenario(
             layout can write.
     """
     layout, data = load_layout(layout_name), open_texts(uri)
+    refuse_generated(uri)
     train, test = data.split("train"), data.split("test")
     if sum(is_drawable(text, layout) for text in train.texts) < _LEAST_DRAWN:
         raise DataError(

@@ -58,20 +58,20 @@ def create_app(catalog: Catalog, backend: Backend, *, max_queued: int = 256) -> 
     Args:
         catalog: the bundles.
         backend: draws, and works on images.
-        max_queued: requests for images at a time; further ones are answered 503.
+        max_queued: requests under way at a time; further ones are answered 503.
     """
     app = FastAPI(
         title="Labelmint",
         description="Labelled images for recognizers that lack them.",
         responses=ERRORS,
     )
+    app.add_middleware(AdmissionGate, limit=max_queued)
     app.add_middleware(BodyGuard, forms=(*CAPABILITIES, *LINE_FORMS))
     install_error_handlers(app)
     app.include_router(_model_routes(catalog))
-    gate = AdmissionGate(max_queued)
-    app.include_router(_generation_routes(catalog, backend, gate))
-    app.include_router(image_routes(catalog, backend, gate))
-    app.include_router(line_routes(catalog, backend, gate))
+    app.include_router(_generation_routes(catalog, backend))
+    app.include_router(image_routes(catalog, backend))
+    app.include_router(line_routes(catalog, backend))
 
     @app.get("/healthz")
     async def healthz(response: Response) -> Health:
@@ -110,7 +110,7 @@ def _model_routes(catalog: Catalog) -> APIRouter:
     return router
 
 
-def _generation_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIRouter:
+def _generation_routes(catalog: Catalog, backend: Backend) -> APIRouter:
     router = APIRouter(prefix="/v1/models", tags=["generation"])
     answers: dict[int | str, dict[str, Any]] = {
         200: {"content": {ZIP: {}, TAR: {}}, "model": GenerateResponse}
@@ -131,12 +131,11 @@ def _generation_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) 
         media_type = (
             FORMATS[request.format] if request.format else choose_type(accept, (ZIP, JSON, TAR))
         )
-        with gate:
-            entry = await asyncio.to_thread(catalog.entry, name, version)
-            order = await _order(request, entry, backend)
-            if media_type == JSON:
-                return await answer_with_json(order, entry, backend)
-            return await answer_with_export(order, entry, backend, media_type)
+        entry = await asyncio.to_thread(catalog.entry, name, version)
+        order = await _order(request, entry, backend)
+        if media_type == JSON:
+            return await answer_with_json(order, entry, backend)
+        return await answer_with_export(order, entry, backend, media_type)
 
     return router
 

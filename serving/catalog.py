@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from augment.bundle import READER_FOLDER, SAMPLES_FILE, BundleInfo, Registry, load_bundle
@@ -76,15 +77,16 @@ class Entry:
         Raises:
             LabelError: an unknown label; lists the classes.
         """
-        classes = self.info.classes
-        if label not in classes:
+        index = self._numbers.get(label)
+        if index is None:
+            classes = self.info.classes
             known = ", ".join(classes[:MAX_NAMED]) or "no labels"
             more = len(classes) - MAX_NAMED
             raise LabelError(
                 f"unknown label {label[:40]!r}; {self.bundle} draws: {known}"
                 + (f" and {more:,} more." if more > 0 else ".")
             )
-        return classes.index(label)
+        return index
 
     def count_by_class(self, labels: dict[str, int]) -> dict[int, int]:
         """Return class index to number of images, ascending, from label to number of images.
@@ -93,6 +95,10 @@ class Entry:
             LabelError: an unknown label; lists the classes.
         """
         return dict(sorted((self.class_index(label), count) for label, count in labels.items()))
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {label: index for index, label in enumerate(self.info.classes)}
 
 
 class Catalog:

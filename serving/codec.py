@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import io
 import warnings
 from typing import Literal
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from augment.errors import ImageError, RequestError
-from augment.images import Pixels, decode_image
+from augment.images import Pixels, decode_image, open_picture
 
 __all__ = [
     "MAX_IMAGE_BYTES",
@@ -84,15 +83,10 @@ def decode_upload(
         ImageError: not an image, truncated, an animation, or of unusable size.
     """
     check_size(len(data), name)
-    opened = _open(data)
-    if opened is not None:
-        picture, frames = opened
-        if frames > 1 and picture.format != "MPO":  # telephones add previews to a photograph
-            raise ImageError(
-                f"{name}: expected one image, got a file of {frames} (an animation or pages); "
-                "send one of them."
-            )
+    if (picture := _opened(data)) is not None:
         check_pixels(picture.width, picture.height, name)
+        if picture.format != "MPO":  # telephones add previews to a photograph
+            _check_frames(picture, name)
     return decode_image(data, channels=channels, name=name, ground=ground)
 
 
@@ -139,15 +133,27 @@ def to_base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _open(data: bytes) -> tuple[Image.Image, int] | None:
-    """An image file with its header read, and the number of its frames.
-
-    None: unreadable, which ``decode_image`` has words for.
-    """
+def _opened(data: bytes) -> Image.Image | None:
+    """An image file with its header read; None where ``decode_image`` has words for the fault."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ``decode_image`` has words for what matters
-            picture = Image.open(io.BytesIO(data))
-        return picture, getattr(picture, "n_frames", 1)
+            return open_picture(data)
     except Exception:  # Pillow's readers raise many kinds
         return None
+
+
+def _check_frames(picture: Image.Image, name: str) -> None:
+    """Refuse a file of several images, or of one that what follows it is no image."""
+    try:
+        frames = getattr(picture, "n_frames", 1)
+    except Exception as error:  # Pillow's readers raise many kinds
+        raise ImageError(
+            f"{name}: expected one image, got one with something after it that is none ({error}); "
+            "save it anew."
+        ) from error
+    if frames > 1:
+        raise ImageError(
+            f"{name}: expected one image, got a file of {frames} (an animation or pages); "
+            "send one of them."
+        )

@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Collection, Mapping
-from types import TracebackType
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -114,27 +113,25 @@ def _unreadable(reason: object) -> Response:
 
 
 class AdmissionGate:
-    """Counts generation requests under way and turns further ones away with 503."""
+    """Lets so many requests in at a time, each until its answer is sent, and turns others away."""
 
-    def __init__(self, limit: int) -> None:
-        """Let ``limit`` requests in at a time."""
-        self.limit = limit
-        self.inside = 0
+    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+        """Let ``limit`` of ``app``'s POST requests in at a time: all work is asked for by these."""
+        self.app, self.limit, self.inside = app, limit, 0
 
-    def __enter__(self) -> None:
-        """Enter, or raise 503."""
-        if self.inside >= self.limit:
-            raise HTTPException(503, f"{self.limit} requests are under way already; try again")
-        self.inside += 1
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave."""
-        self.inside -= 1
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with 503 before its body is read."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+        elif self.inside >= self.limit:
+            told = f"{self.limit} requests are under way already; try again."
+            await error_response(503, told)(scope, receive, send)
+        else:
+            self.inside += 1
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                self.inside -= 1
 
 
 class BodyGuard:

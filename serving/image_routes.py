@@ -16,7 +16,6 @@ from augment.images import Pixels, encode_png
 from serving.accept import choose_type
 from serving.catalog import Catalog, Entry
 from serving.codec import to_base64
-from serving.errors import AdmissionGate
 from serving.fulfilment import Backend
 from serving.image_requests import (
     EditRequest,
@@ -37,34 +36,29 @@ Answer = Callable[[Pixels, Entry, int], bytes]
 """(n, H, W, C) images, the bundle and the seed to the body of an answer."""
 
 
-def image_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIRouter:
+def image_routes(catalog: Catalog, backend: Backend) -> APIRouter:
     """Return the routes under /v1/models/{name}/ and /v1/models/{name}/{version}/."""
     router = APIRouter(prefix="/v1/models", tags=["images"])
     for kind in REQUESTS:
-        _add_route(router, kind, catalog, backend, gate)
+        _add_route(router, kind, catalog, backend)
     return router
 
 
 def _add_route(
-    router: APIRouter,
-    kind: type[ImageRequest],
-    catalog: Catalog,
-    backend: Backend,
-    gate: AdmissionGate,
+    router: APIRouter, kind: type[ImageRequest], catalog: Catalog, backend: Backend
 ) -> None:
     capability = kind.task.capability
     answers, schema = (MORPH, MorphResponse) if kind is MorphRequest else (IMAGE, ImageResponse)
 
     async def work(name: str, request: Request, version: int | None = None) -> Response:
         wanted = await read_request(request, kind)
-        with gate:
-            entry = await asyncio.to_thread(catalog.entry, name, version)
-            entry.require(capability)
-            media_type = choose_type(request.headers.get("accept"), tuple(answers))
-            seed = secrets.randbelow(MAX_DRAWN_SEED) if wanted.seed is None else wanted.seed
-            task = await asyncio.to_thread(wanted.decoded, entry, seed)
-            images = await backend.work(task)
-            body = await asyncio.to_thread(answers[media_type], images, entry, seed)
+        entry = await asyncio.to_thread(catalog.entry, name, version)
+        entry.require(capability)
+        media_type = choose_type(request.headers.get("accept"), tuple(answers))
+        seed = secrets.randbelow(MAX_DRAWN_SEED) if wanted.seed is None else wanted.seed
+        task = await asyncio.to_thread(wanted.decoded, entry, seed)
+        images = await backend.work(task)
+        body = await asyncio.to_thread(answers[media_type], images, entry, seed)
         headers = {"X-Seed": str(seed), "X-Bundle": entry.info.digest, "Vary": "Accept"}
         return Response(body, media_type=media_type, headers=headers)
 

@@ -25,7 +25,6 @@ from serving.answers import (
 )
 from serving.catalog import Catalog, Entry
 from serving.codec import decode_upload
-from serving.errors import AdmissionGate
 from serving.fulfilment import Backend, Order, draw_order
 from serving.generation import StyleSource
 from serving.image_requests import FormRequest, ImageFile, read_request, request_body
@@ -91,7 +90,8 @@ async def line_order(
     selection = None
     if request.select is not None:
         chosen = request.select
-        sources, colours = tuple(chosen.sources), tuple(chosen.colours)
+        sources = tuple(dict.fromkeys(chosen.sources))
+        colours = tuple(dict.fromkeys(chosen.colours))
         selection = StyleSelection(sources, colours, chosen.brightness, chosen.sharpness)
     texts: Sequence[str] = request.texts or ()
     if request.random_texts is not None:
@@ -100,22 +100,21 @@ async def line_order(
     return await asyncio.to_thread(_order_of, texts, entry, seed, request, style, selection)
 
 
-def line_routes(catalog: Catalog, backend: Backend, gate: AdmissionGate) -> APIRouter:
+def line_routes(catalog: Catalog, backend: Backend) -> APIRouter:
     """Return the routes under /v1/models/{name}/ and /v1/models/{name}/{version}/."""
     router = APIRouter(prefix="/v1/models", tags=["lines"])
 
     async def stylize(name: str, request: Request, version: int | None = None) -> Response:
         wanted = await read_request(request, StylizeRequest)
-        with gate:
-            entry = await asyncio.to_thread(catalog.entry, name, version)
-            entry.require("stylize")
-            media_type = _media_type(wanted, request.headers.get("accept"))
-            order = await _stylize_order(wanted, entry, backend)
-            if media_type in (ZIP, TAR):
-                response = await answer_with_export(order, entry, backend, media_type)
-            else:
-                answer = {JSON: answer_with_json, PNG: _answer_with_png}[media_type]
-                response = await answer(order, entry, backend)
+        entry = await asyncio.to_thread(catalog.entry, name, version)
+        entry.require("stylize")
+        media_type = _media_type(wanted, request.headers.get("accept"))
+        order = await _stylize_order(wanted, entry, backend)
+        if media_type in (ZIP, TAR):
+            response = await answer_with_export(order, entry, backend, media_type)
+        else:
+            answer = {JSON: answer_with_json, PNG: _answer_with_png}[media_type]
+            response = await answer(order, entry, backend)
         response.headers["Vary"] = "Accept"
         return response
 

@@ -13,6 +13,7 @@ __all__ = [
     "MAX_DRAWN_SEED",
     "MAX_IMAGES",
     "MAX_SEED",
+    "MAX_STYLES",
     "MAX_STYLE_IMAGES",
     "MAX_TEXT",
     "ErrorBody",
@@ -33,6 +34,8 @@ __all__ = [
 
 MAX_TEXT = 256
 """Most characters of a text; a line that long is wider than any bundle writes."""
+MAX_STYLES = 1000
+"""Most sources, or colours, that a selection of styles may name."""
 MAX_STYLE_IMAGES = 4
 """Most style images that one request may mix."""
 MAX_SEED = 2**53 - 1
@@ -80,6 +83,8 @@ class StyleRequest(_Strict):
         return self
 
 
+StyleName = Annotated[str, Field(max_length=MAX_TEXT)]
+
 Shares = Annotated[tuple[float, float], Field(strict=False)]
 """The least and greatest share of the bank, in [0, 1]."""
 
@@ -87,8 +92,12 @@ Shares = Annotated[tuple[float, float], Field(strict=False)]
 class SelectRequest(_Strict):
     """Which styles of the bank lines of text may take; all conditions hold together."""
 
-    sources: list[str] = Field([], description="Where the real lines came from; empty: anywhere.")
-    colours: list[str] = Field([], description="Of their ground, such as blue; empty: any.")
+    sources: list[StyleName] = Field(
+        [], max_length=MAX_STYLES, description="Where the real lines came from; empty: anywhere."
+    )
+    colours: list[StyleName] = Field(
+        [], max_length=MAX_STYLES, description="Of their ground, such as blue; empty: any."
+    )
     brightness: Shares = Field((0.0, 1.0), description="[0.5, 1] is the bank's brighter half.")
     sharpness: Shares = Field((0.0, 1.0), description="From its most blurred line to its sharpest.")
 
@@ -354,5 +363,8 @@ class ServeArguments(BaseModel):
         4, ge=1, description="Older versions that a replica keeps loaded once asked for."
     )
     max_queued: int = Field(
-        256, ge=1, description="Requests that may wait; further ones are answered 503."
+        256,
+        ge=1,
+        description="Requests under way at a time, each until its answer is sent; further ones "
+        "are answered 503.",
     )

@@ -28,6 +28,7 @@ hash of their group, so that the split never changes and no group crosses it.
 
 import hashlib
 import logging
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -307,8 +308,8 @@ def open_data(
 
     Raises:
         DataError: unknown scheme, no such path, no images, fewer than two classes and no
-            attributes, labels without images or images without labels, a damaged archive or
-            table.
+            attributes, classes that look alike, labels without images or images without labels, a
+            damaged archive or table.
         ImageError: one of the images looked at cannot be decoded.
     """
     scheme, colon, path = uri.partition(":")
@@ -322,6 +323,7 @@ def open_data(
             f"expected at least two classes in {uri}, got {len(classes)} "
             f"({', '.join(classes) or 'no images'}); there is nothing to tell apart."
         )
+    _check_distinct(classes, uri)
     if image_size is None or channels is None:
         size_seen, channels_seen = _probe(listing)
         image_size = image_size or listing.image_size or size_seen
@@ -375,3 +377,15 @@ def _check_attributes(
     if attributes is not None and not np.isin(attributes, (-1, 1)).all():
         odd = np.unique(attributes[~np.isin(attributes, (-1, 1))])
         raise DataError(f"attributes must be -1 or 1, got {some([str(value) for value in odd])}.")
+
+
+def _check_distinct(classes: Sequence[str], uri: str) -> None:
+    """Refuse classes that look the same to a reader, and would be trained apart."""
+    known: dict[str, str] = {}
+    for name in classes:
+        same = known.setdefault(unicodedata.normalize("NFC", name.strip()), name)
+        if same is not name:
+            raise DataError(
+                f"expected classes that differ in more than white space around them or the "
+                f"encoding of accents, got {same!a} and {name!a} in {uri}; write them alike."
+            )

@@ -29,12 +29,12 @@ from augment.data.sources import (
 )
 from augment.data.tables import (
     MANIFEST,
-    SPLIT_ALIASES,
     check_all_listed,
     check_files,
     find_table,
     parse_csv,
     parse_splits,
+    split_named,
 )
 from augment.errors import DataError
 
@@ -244,10 +244,12 @@ def list_folders(store: Store) -> Listing:
         )
     top = _count_shared_folders(images)
     split_first = all(
-        name.split("/")[top] in SPLIT_ALIASES and name.count("/") >= top + 2 for name in images
+        split_named(name.split("/")[top]) and name.count("/") >= top + 2 for name in images
     )
     depth = top + 1 if split_first else top
     labels = [name.split("/")[depth] for name in images]
+    if MANIFEST not in names:
+        _check_no_splits(images, depth, store.path)
     shared = "".join(f"{part}/" for part in images[0].split("/")[:top])
     folders = (
         name.split("/")
@@ -266,8 +268,31 @@ def list_folders(store: Store) -> Listing:
         source=EncodedImages(store, tuple(images)),
         names=tuple(images),
         labels=labels,
-        splits=[SPLIT_ALIASES[name.split("/")[top]] for name in images] if split_first else None,
+        splits=parse_splits([name.split("/")[top] for name in images], store.path)
+        if split_first
+        else None,
     )
+
+
+def _check_no_splits(images: Sequence[str], depth: int, where: str) -> None:
+    """Refuse labels that are names of splits, unless one of them may well be a class.
+
+    A class may be called train, beside bus and ship. Where nothing else is a label, or two of
+    them hold folders of their own, they are splits that are laid out otherwise than is read.
+    """
+    parts = [name.split("/") for name in images]
+    labels = sorted({part[depth] for part in parts})
+    splits = [label for label in labels if split_named(label)]
+    holding = {part[depth] for part in parts if len(part) > depth + 2} & set(splits)
+    if splits == labels or len(holding) > 1:
+        others = sorted(set(labels) - set(splits))
+        beside = f" beside {some(others)}" if others else ""
+        raise DataError(
+            f"expected CLASS/FILE or SPLIT/CLASS/FILE under {where}, got the folders of splits "
+            f"{', '.join(splits)}{beside} where the folders of classes (or texts) should be; move "
+            "the images into such folders, or describe them in a labels.csv with the columns file, "
+            "label (or text) and split."
+        )
 
 
 def _count_shared_folders(images: Sequence[str]) -> int:
@@ -277,7 +302,7 @@ def _count_shared_folders(images: Sequence[str]) -> int:
         shared = all(
             name.count("/") >= count + 2 and name.split("/")[count] == part for name in images
         )
-        if not shared or part in SPLIT_ALIASES:
+        if not shared or split_named(part):
             break
         count += 1
     return count

@@ -15,7 +15,18 @@ __all__ = ["SPLITS", "Listing", "decode_text", "is_image", "some", "split_by_has
 
 SPLITS = ("train", "val", "test")
 _VAL_FROM, _TEST_FROM = 0.75, 0.85  # of the hash range
-_IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_IMAGE_SUFFIXES = (
+    ".bmp",
+    ".gif",
+    ".jpeg",
+    ".jpg",
+    ".pgm",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 
 
 @dataclass(frozen=True)

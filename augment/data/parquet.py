@@ -24,7 +24,7 @@ from pyarrow import parquet
 
 from augment.data.listing import some
 from augment.data.sources import FolderStore, open_file_system
-from augment.data.tables import SPLIT_ALIASES
+from augment.data.tables import split_named
 from augment.errors import DataError, ImageError
 
 __all__ = ["HELD_BYTES", "ParquetStore", "ParquetTable", "open_table"]
@@ -234,4 +234,4 @@ def _split_of(file: str) -> str | None:
     """The split of ``train-00000-of-00001.parquet`` or ``train/0000.parquet``."""
     folder, name = posixpath.split(file)
     words = re.split(r"[-_.]", name)[0], posixpath.basename(folder)
-    return next((SPLIT_ALIASES[word] for word in words if word in SPLIT_ALIASES), None)
+    return next(filter(None, map(split_named, words)), None)

@@ -83,12 +83,16 @@ class Store(Protocol):
         ...
 
 
+_LITTER = {"__MACOSX", ".AppleDouble", ".ipynb_checkpoints", ".thumbnails", "@eaDir"}
+"""Folders of copies and forks: of macOS, Jupyter, file managers and network disks."""
+
+
 def _without_litter(names: Sequence[str]) -> list[str]:
-    """Sort names, without the forks that macOS adds to archives and foreign disks."""
+    """Sort names, without what systems and programs leave beside files of their users."""
     return sorted(
         name
         for name in names
-        if not any(part == "__MACOSX" or part.startswith("._") for part in name.split("/"))
+        if not any(part in _LITTER or part.startswith("._") for part in name.split("/"))
     )
 
 

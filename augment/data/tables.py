@@ -13,20 +13,26 @@ from augment.errors import DataError
 __all__ = [
     "LABELS",
     "MANIFEST",
-    "SPLIT_ALIASES",
     "check_all_listed",
     "check_files",
     "find_table",
     "parse_csv",
     "parse_splits",
     "parse_words",
+    "split_named",
 ]
 
 LABELS = "labels.csv"
 """What a table is called where it is looked for."""
 MANIFEST = "manifest.jsonl"
 """What our own exports tell of each image."""
-SPLIT_ALIASES = {**{name: name for name in SPLITS}, "valid": "val", "validation": "val"}
+_SPLIT_ALIASES = {
+    **{name: name for name in SPLITS},
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "testing": "test",
+}
 """What a split may be called -> its name."""
 
 
@@ -173,18 +179,22 @@ def check_all_listed(members: Iterable[str], listed: Iterable[str], table: str, 
 
 
 def parse_splits(splits: Iterable[str], where: str) -> list[str]:
-    """Return the names of splits, in either case, as train, val or test; validation is val.
+    """Return the names of splits as train, val or test; see ``split_named``.
 
     Raises:
         DataError: another name; ``where`` says what the list is.
     """
     splits = list(splits)
-    folded = [name.strip().lower() for name in splits]
-    known = [name in SPLIT_ALIASES for name in folded]
+    known = [split_named(name) for name in splits]
     if not all(known):
         unknown = sorted({repr(n) for n, found in zip(splits, known, strict=True) if not found})
         raise DataError(
             f"expected the splits {', '.join(SPLITS)} in {where}, got {some(unknown)}; write one "
             "of them in every row."
         )
-    return [SPLIT_ALIASES[name] for name in folded]
+    return [name for name in known if name]
+
+
+def split_named(name: str) -> str | None:
+    """The split that a name in either case stands for: train, val or test; None: no split's."""
+    return _SPLIT_ALIASES.get(name.strip().lower())

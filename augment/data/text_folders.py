@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from augment.data.formats import list_folders
 from augment.data.listing import some
 from augment.data.sources import Store
-from augment.data.tables import LABELS, MANIFEST, SPLIT_ALIASES, check_all_listed, find_table
+from augment.data.tables import LABELS, MANIFEST, check_all_listed, find_table
 from augment.data.text_listing import TextListing, checked_texts, read_named
 from augment.data.text_lists import PADDLE_PREFIX, list_table
 from augment.errors import DataError
@@ -67,10 +67,10 @@ def _list_folders(store: Store, path: str, *, told: bool) -> TextListing:
     found = list_folders(store)
     texts = list(found.labels) if told else [_text_of_folder(name) for name in found.labels]
     said = sorted(set(texts))
-    if not told and (len(texts) > len(said) == 1 or set(said) <= set(SPLIT_ALIASES)):
+    if not told and len(texts) > len(said) == 1:
         raise DataError(
             f"expected folders named after the texts of their images in {path}, got "
-            f"{' and '.join(said)} for {len(texts)} images; name their texts in a {LABELS} with "
+            f"{said[0]} for {len(texts)} images; name their texts in a {LABELS} with "
             "the columns file and text."
         )
     return TextListing(

@@ -33,7 +33,7 @@ from augment.data.ccpd import PlateName, parse_name
 from augment.data.key_value import LmdbStore
 from augment.data.listing import some
 from augment.data.sources import FolderStore, Store, ZipStore, open_file_system, read_all
-from augment.data.tables import LABELS, SPLIT_ALIASES, check_files, parse_splits
+from augment.data.tables import LABELS, check_files, parse_splits, split_named
 from augment.data.text_folders import list_store
 from augment.data.text_listing import TextListing, checked_texts, read_named
 from augment.data.text_lists import list_paddleocr, list_table
@@ -162,7 +162,7 @@ def read_ccpd(path: str) -> TextListing:
         raise DataError(f"expected pictures with CCPD's names in {path}, got none.")
     plates = tuple(parse_name(file) for file in files)
     folders = [posixpath.basename(posixpath.dirname(file)) for file in files]
-    given = all(folder in SPLIT_ALIASES for folder in folders)
+    given = all(map(split_named, folders))
     return TextListing(
         names=files,
         texts=tuple(plate.text for plate in plates),

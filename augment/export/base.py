@@ -38,7 +38,8 @@ class Writer(ABC):
             card: what the card says.
 
         Raises:
-            DataError: something is there already; it stays as it is.
+            DataError: something is there already, or at PATH.partial what is no export begun; it
+                stays as it is.
         """
         self.path = Path(path)
         self.classes = None if classes is None else tuple(classes)
@@ -50,6 +51,11 @@ class Writer(ABC):
                 "choose another or remove it."
             )
         self.partial = self.path.with_name(f"{self.path.name}.partial")
+        if not _is_ours(self.partial):
+            raise DataError(
+                f"expected {self.partial} to be what an interrupted export left, got something "
+                "else; move it away or choose another path."
+            )
         self._clear()  # what an interrupted run left
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -118,6 +124,16 @@ class Writer(ABC):
             shutil.rmtree(self.partial)
         else:
             self.partial.unlink(missing_ok=True)
+
+
+def _is_ours(partial: Path) -> bool:
+    """Whether a path is free, or holds an export begun: a folder with its manifest, or a zip."""
+    if partial.is_dir():
+        return (partial / MANIFEST).exists() or not any(partial.iterdir())
+    if not partial.exists():
+        return True
+    with partial.open("rb") as file:
+        return file.read(2) in (b"", b"PK")
 
 
 class FolderExport(Writer):

@@ -11,7 +11,15 @@ from pathlib import Path
 from augment.export.base import FolderExport, Writer
 from augment.export.card import Card
 from augment.export.ledger import Ledger, pieces, spool
-from augment.export.records import CARD, CHECKSUMS, CLASSES, MANIFEST, Record, folder_name
+from augment.export.records import (
+    CARD,
+    CHECKSUMS,
+    CLASSES,
+    MANIFEST,
+    Record,
+    folder_name,
+    list_classes,
+)
 from augment.export.zip_file import ZipFile
 
 __all__ = ["FolderWriter", "ZipStream", "ZipWriter", "zip_stream"]
@@ -178,5 +186,4 @@ def _describe(ledger: Ledger) -> str:
 
 
 def _list_classes(ledger: Ledger) -> bytes:
-    names = sorted(folder_name(label) for label, _ in ledger.labels())
-    return "".join(f"{name}\n" for name in names).encode()
+    return list_classes(sorted((label for label, _ in ledger.labels()), key=folder_name))

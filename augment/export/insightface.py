@@ -18,7 +18,14 @@ from pathlib import Path
 from augment.errors import DataError
 from augment.export.base import FolderExport
 from augment.export.card import Card
-from augment.export.records import CLASSES, Record, check_text, encode_jpeg, folder_name
+from augment.export.records import (
+    CLASSES,
+    Record,
+    check_text,
+    encode_jpeg,
+    folder_name,
+    list_classes,
+)
 
 __all__ = ["InsightFaceWriter", "record_io"]
 
@@ -84,8 +91,7 @@ class InsightFaceWriter(FolderExport):
                 self._file.write(record_io(_HEADER.pack(2, 0.0, key, 0) + span))
         self.release()
         self.put("property", f"{len(people)},{SIDE},{SIDE}\n".encode())
-        names = "".join(f"{folder_name(name)}\n" for name, _, _ in people)
-        self.put(CLASSES, names.encode())
+        self.put(CLASSES, list_classes(name for name, _, _ in people))
         self.seal("train.rec")
         self.seal("train.idx")
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
@@ -25,6 +25,7 @@ __all__ = [
     "folder_name",
     "generated_record",
     "label_of_folder",
+    "list_classes",
 ]
 
 MANIFEST = "manifest.jsonl"
@@ -156,6 +157,11 @@ def generated_record(drawn: Drawn, classes: Sequence[str], seed: int, bundle: st
         styles=None if given else drawn.styles,
         mix=None if given else drawn.mix,
     )
+
+
+def list_classes(names: Iterable[str]) -> bytes:
+    """What ``classes.txt`` holds: a name a line, as folders are named, in the order of numbers."""
+    return "".join(f"{folder_name(name)}\n" for name in names).encode()
 
 
 class ClassNumbers(dict[str, int]):

@@ -24,10 +24,11 @@ __all__ = ["TarStream", "WebDatasetWriter"]
 
 _LAYOUT = (
     "WebDataset: tar shards with the members png, txt (the label), json (its manifest row) "
-    "and, where labels are classes, cls (the index). `webdataset.WebDataset"
-    '("PATH/train-{000000..NNNNNN}.tar")` reads them.'
+    "and, where labels are classes, cls (the index; `classes.json` has them in order). "
+    '`webdataset.WebDataset("PATH/train-{000000..NNNNNN}.tar")` reads them.'
 )
 _META = "__labelmint__"
+_CLASSES = "classes.json"
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
 
@@ -35,8 +36,8 @@ _END = bytes(2 * _BLOCK)
 class TarStream:
     """One tar of samples made piece by piece: each call returns the next bytes of the file.
 
-    Manifest, card and checksums come last, in a folder __labelmint__ that WebDataset passes over
-    and where ``sha256sum -c SHA256SUMS`` checks the extracted members.
+    Classes, manifest, card and checksums come last, in a folder __labelmint__ that WebDataset
+    passes over and where ``sha256sum -c SHA256SUMS`` checks the extracted members.
 
     Args:
         classes: as for ``Writer``.
@@ -68,6 +69,8 @@ class TarStream:
             texts=self._classes is None,
             summary=summary,
         )
+        if self._classes is not None:
+            yield self._entry(_CLASSES, _list_classes(self._classes), _META)
         yield self._entry(CARD, card.encode(), _META)
         manifest, digest = self._ledger.manifest, hashlib.sha256()
         for piece in pieces(manifest):
@@ -136,22 +139,32 @@ class WebDatasetWriter(FolderExport):
         shard = f"train-{number // self.shard_size:06d}.tar"
         row = self.ledger.enter(record, f"{shard}/{number:09d}.png", record.png)
         if self._shard is None or shard != self._shard_name:
-            self.finish()
+            self._end_shard()
             self._shard, self._shard_name = (self.partial / shard).open("xb"), shard
         members = _members(f"{number:09d}", record, row, index)
         self._shard.write(b"".join(starmap(_member, members)))
 
     def finish(self) -> None:
-        """End the shard at hand."""
-        if self._shard is not None:
-            self._shard.write(_END)
-            self.release()
-            self.seal(self._shard_name)
+        """End the last shard, and list the classes."""
+        self._end_shard()
+        if self.classes is not None:
+            self.put(_CLASSES, _list_classes(self.classes))
 
     def release(self) -> None:
         """Close the shard at hand."""
         if self._shard is not None:
             self._shard.close()
+
+    def _end_shard(self) -> None:
+        if self._shard is not None:
+            self._shard.write(_END)
+            self.release()
+            self.seal(self._shard_name)
+
+
+def _list_classes(names: Iterable[str]) -> bytes:
+    """The classes in the order of their numbers, as a JSON list: a name may hold anything."""
+    return json.dumps(list(names)).encode() + b"\n"
 
 
 def _members(

@@ -29,7 +29,7 @@ def unpack(archive: str | Path, folder: str | Path) -> list[dict[str, Any]]:
     folder = Path(folder)
     if folder.exists():
         raise DataError(f"expected a new folder, but {folder} exists; choose another or remove it.")
-    partial = folder.with_name(f"{folder.name}.partial")
+    partial = folder.with_name(f".{folder.name}.labelmint-partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as zipped:

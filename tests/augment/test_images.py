@@ -4,11 +4,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 from sent_images import without_palette
 
 from augment.errors import AugmentError, DataError, ImageError
 from augment.images import (
+    FORMATS,
     MAX_SIDE,
     decode_image,
     encode_png,
@@ -157,6 +158,20 @@ def test_a_truncated_jpeg_is_an_error_not_a_gray_half() -> None:
 def test_text_is_not_an_image() -> None:
     with pytest.raises(ImageError, match="expected an image file"):
         decode_image(b"file,label\n", channels=1)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_that_is_read_is_read(kind: str) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this build of Pillow has no AVIF")
+    picture = decode_image(encode(Image.new("RGB", (8, 8), (0, 100, 200)), kind), channels=3)
+    assert np.abs(picture.astype(int) - (0, 100, 200)).max() <= 3
+
+
+def test_a_program_for_a_printer_is_not_run() -> None:
+    """Pillow would hand an EPS file to Ghostscript, whatever it says and however long it takes."""
+    with pytest.raises(ImageError, match="of no known format"):
+        decode_image(encode(Image.new("RGB", (8, 8)), "EPS"), channels=3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (MAX_SIDE + 1, 3)])

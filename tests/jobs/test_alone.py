@@ -52,6 +52,13 @@ def test_a_url_keeps_nobody_away() -> None:
         pass
 
 
+def test_a_lock_file_of_others_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "poetry.lock").write_text("precious")
+    with writing_alone("csv", tmp_path / "poetry", None, Card()):
+        pass
+    assert (tmp_path / "poetry.lock").read_text() == "precious"
+
+
 @pytest.mark.parametrize("count", [3, 0])
 def test_an_export_leaves_no_lock_beside_it(tmp_path: Path, count: int) -> None:
     out, png = tmp_path / "lines", encode_png(np.zeros((4, 4, 1), np.uint8))
@@ -71,13 +78,14 @@ def test_every_job_that_writes_pieces_looks_whether_it_is_alone(
     tmp_path: Path, demo_registry: Path
 ) -> None:
     out = tmp_path / "registry" / "name"
+    beside = out.parent / ".name.labelmint-lock"
     runs: Sequence[tuple[object, list[str], Path]] = (
         (benchmark, ["digits", "--quick", "--seeds", "1"], out / ".lock"),
         (benchmark, ["plates", "--quick", "--seeds", "1"], out / ".lock"),
         (evaluate, [f"{demo_registry}/digits", "--data", "digits:"], out / ".lock"),
         (train, ["saae", "--data", "digits:"], out.parent / train.RUNS / "name.lock"),
-        (generate, [f"{demo_registry}/digits", "--per-label", "1"], out.parent / "name.lock"),
-        (generate, ["renderer:words", "--count", "1"], out.parent / "name.lock"),
+        (generate, [f"{demo_registry}/digits", "--per-label", "1"], beside),
+        (generate, ["renderer:words", "--count", "1"], beside),
         (read_back, ["plates"], out / ".lock"),
     )
     for job, words, lock in runs:

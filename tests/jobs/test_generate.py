@@ -1,5 +1,6 @@
 import json
 import re
+import tarfile
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from augment.data.datasets import open_data
 from augment.errors import ConfigError, DataError, LabelError, ResumeError
 from augment.export import generated_record
 from augment.generate import Sampler, Samples, draw_counts
+from augment.images import encode_png
 from jobs import generate
 from jobs.class_images import choose_labels
 from recognizers.privacy import NearCopies
@@ -111,6 +113,42 @@ def test_real_images_join_the_training_set(demo_registry: Path, tmp_path: Path) 
     origins = [row.get("origin") for row in map(json.loads, lines)]
     assert origins.count("generated") == 2
     assert origins.count("real") == len(open_data("digits:").split("train"))
+
+
+def test_generated_images_do_not_join_as_real_ones(demo_registry: Path, tmp_path: Path) -> None:
+    run(demo_registry, tmp_path / "set", "--labels", "0,1", "--per-label", "1")
+    again = ["--per-label", "1", "--with-real", f"folder:{tmp_path / 'set'}"]
+    with pytest.raises(DataError, match="got 2 generated ones among 2"):
+        run(demo_registry, tmp_path / "again", *again)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "format", "named"),
+    [("0,1,2", "easyocr", "takes them for numbers"), ("0", "ccpd", "ccpd")],
+)
+def test_labels_that_a_layout_cannot_hold_are_refused_before_anything_is_drawn(
+    demo_registry: Path, tmp_path: Path, labels: str, format: str, named: str
+) -> None:
+    options = ["--labels", labels, "--per-label", "1", "--format", format, "--dry-run"]
+    with pytest.raises(LabelError, match=named):
+        run(demo_registry, tmp_path / "set", *options)
+
+
+def test_classes_have_the_numbers_of_their_bundle(demo_registry: Path, tmp_path: Path) -> None:
+    """The service numbers them so too; classes of real images alone come after them."""
+    png = encode_png(np.zeros((16, 16, 1), np.uint8))
+    for name in ("0", "-"):
+        (tmp_path / "real" / name).mkdir(parents=True)
+        for index in range(20):
+            (tmp_path / "real" / name / f"{index}.png").write_bytes(png)
+    options = ["--labels", "0", "--per-label", "1", "--format", "webdataset"]
+    run(demo_registry, tmp_path / "set", *options, "--with-real", f"folder:{tmp_path / 'real'}")
+    assert json.loads((tmp_path / "set" / "classes.json").read_text()) == [*"0123456789", "-"]
+    with tarfile.open(tmp_path / "set" / "train-000000.tar") as tar:
+        files = {name: tar.extractfile(name).read() for name in tar.getnames()}  # type: ignore[union-attr]
+    told = {(files[f"{name[:-4]}.txt"], files[name]) for name in files if name.endswith(".cls")}
+    assert told == {(b"0", b"0"), (b"-", b"10")}
 
 
 def test_near_copies_of_the_training_images_are_dropped_and_told(

@@ -204,7 +204,8 @@ def test_a_tar_holds_the_samples_of_the_zip_as_webdataset_groups_them(client: An
     told = files.pop("__labelmint__/manifest.jsonl").decode().splitlines()
     assert json.loads(told[-1]) == {"summary": summary}
     assert b"Different labels" not in files.pop("__labelmint__/README.md")
-    assert len(files.pop("__labelmint__/SHA256SUMS").splitlines()) == 9 * 4 + 2
+    assert json.loads(files.pop("__labelmint__/classes.json")) == ["3", "7", "京"]
+    assert len(files.pop("__labelmint__/SHA256SUMS").splitlines()) == 9 * 4 + 3
     assert sorted(files) == [
         f"{number:09d}.{kind}" for number in range(9) for kind in ("cls", "json", "png", "txt")
     ]

@@ -14,6 +14,7 @@ from augment.data.lines import draw_contents, line_width
 from augment.generators.line_saae import load_line_sampler
 from augment.generators.line_styles import StyleSelection
 from augment.images import decode_image
+from serving.schemas import MAX_STYLES, MAX_TEXT
 
 
 def test_a_bundle_of_lines_says_what_it_offers(service):
@@ -213,6 +214,8 @@ def test_style_images_of_unusable_size_are_refused(service, size):
         ({"texts": ["Open"], "select": {"colours": ["pink"]}}, "colours"),
         ({"texts": ["Open"], "select": {"brightness": [0.9, 0.1]}}, "brightness"),
         ({"texts": ["Open"], "select": {"sources": ["moon"]}}, "road"),
+        ({"texts": ["Open"], "select": {"sources": ["road"] * (MAX_STYLES + 1)}}, "at most 1000"),
+        ({"texts": ["Open"], "select": {"colours": ["b" * (MAX_TEXT + 1)]}}, "at most 256"),
         ({"texts": ["Open"], "select": {}, "style": {"index": 0}}, "either style or select"),
         ({"labels": {"a": 1}, "select": {}}, "select goes with"),
         ({"labels": {"a": 1}}, "offers no generate"),

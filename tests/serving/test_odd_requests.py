@@ -1,13 +1,21 @@
 """Requests that nobody means to send: each is answered soon, with what is wrong with it."""
 
+import asyncio
 import base64
 import json
+from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
 
 from augment.images import encode_png
+from serving.app import create_app
+from serving.catalog import Catalog
+from serving.fulfilment import LocalBackend
 from serving.schemas import MAX_TEXT
 
 GENERATE, EDIT, INPAINT = (
@@ -103,3 +111,55 @@ def test_a_version_of_thousands_of_digits_is_refused_as_a_long_path(face_client:
     assert "got 5,018" in message
     status, message = refusal(face_client.get("/v1/models/digits/" + "9" * 900))
     assert status == 404
+
+
+class SlowReader:
+    """Asks the service for many images, and reads on only when told to."""
+
+    def __init__(self, app: FastAPI, body: dict[str, Any]) -> None:
+        self.app, self.content = app, json.dumps(body).encode()
+        self.status = 0
+        self.reads_on, self.started = asyncio.Event(), asyncio.Event()
+
+    async def ask(self) -> None:
+        length = str(len(self.content)).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        path = {"path": GENERATE, "raw_path": GENERATE.encode(), "query_string": b""}
+        about = {"type": "http", "method": "POST", "http_version": "1.1", "scheme": "http"}
+        scope = {**about, **path, "headers": headers, "asgi": {"spec_version": "2.4"}}
+        await self.app(scope, self._receive, self._send)  # type: ignore[arg-type]
+
+    async def _receive(self) -> dict[str, Any]:
+        return {"type": "http.request", "body": self.content, "more_body": False}
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.started.set()
+        else:
+            await self.reads_on.wait()
+
+
+def test_a_request_is_under_way_until_its_last_image_is_sent(
+    registry: Path, backend: LocalBackend
+) -> None:
+    app = create_app(Catalog(str(registry)), backend, max_queued=1)
+    body = {"labels": {"3": 50}, "seed": 1, "read_back": False}
+
+    async def drive() -> tuple[int, httpx.Response, httpx.Response, httpx.Response]:
+        first = SlowReader(app, body)
+        asking = asyncio.create_task(first.ask())
+        await asyncio.wait_for(first.started.wait(), 60)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            meanwhile = await client.post(GENERATE, json=body)
+            looked = await client.get("/v1/models")
+            first.reads_on.set()
+            await asking
+            return first.status, meanwhile, looked, await client.post(GENERATE, json=body)
+
+    status, meanwhile, looked, later = asyncio.run(drive())
+    assert status == looked.status_code == later.status_code == 200
+    assert refusal(meanwhile) == (503, "1 requests are under way already; try again.")
+    assert meanwhile.headers["Retry-After"] == "1"
+    assert meanwhile.json()["error"]["type"] == "BusyError"

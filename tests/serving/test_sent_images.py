@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -84,11 +85,26 @@ def test_a_hole_may_be_drawn_on_transparent_ground_or_in_one_bit(face_client: An
     assert all(answer == answers[0] for answer in answers)
 
 
+def with_a_damaged_second_page(picture: Image.Image) -> bytes:
+    """A TIFF whose first page is whole, and which says that another begins at byte 5."""
+    data = bytearray(file_of(picture, "TIFF", compression="tiff_adobe_deflate"))
+    (page,) = struct.unpack_from("<I", data, 4)
+    (fields,) = struct.unpack_from("<H", data, page)
+    struct.pack_into("<I", data, page + 2 + 12 * fields, 5)
+    return bytes(data)
+
+
 GIF = file_of(rgb(0), "GIF", save_all=True, append_images=[rgb(50), rgb(100)])
 TINY_HOLE = png(HOLE[:16, :31])
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("reconstruct", {"image": GIF}, "image: expected one image, got a file of 3"),
     ("reconstruct", {"image": GIF[:30]}, "image: expected an image file"),
+    ("reconstruct", {"image": with_a_damaged_second_page(rgb())}, "something after it that is"),
+    (
+        "reconstruct",
+        {"image": with_a_damaged_second_page(Image.new("RGB", (5000, 5000)))},
+        "got 5000×5000",
+    ),
     ("reconstruct", {"image": png(NOISE)[:-200]}, "image: expected an image file"),
     ("reconstruct", {"image": without_palette(SIDE, SIDE)}, "image: expected an image file"),
     ("reconstruct", {"image": b"hello"}, "do not decode"),

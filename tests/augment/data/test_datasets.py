@@ -90,6 +90,47 @@ def test_folders_named_after_splits_are_splits(tmp_path: Path) -> None:
     assert data.split("val").names == ("validation/A/v.png",)
 
 
+@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "testing")])
+def test_splits_are_known_by_any_of_their_usual_names(tmp_path: Path, names: list[str]) -> None:
+    train, test = names
+    files = {f"{train}/{name}": data for name, data in CLASS_FOLDERS.items()}
+    data = open_data(f"folder:{write_files(tmp_path, {**files, f'{test}/A/t.png': picture(1)})}")
+    assert data.classes == ("A", "皖")
+    assert [int(np.sum(data.splits == name)) for name in ("train", "test")] == [12, 1]
+
+
+IN_SPLITS = {f"train/{name}": data for name, data in CLASS_FOLDERS.items()}
+IN_SPLITS["Test/A/t.png"] = picture(1)
+NO_CLASSES = {
+    "as Hugging Face lays it out": (
+        {"train/0.png": picture(0), "test/1.png": picture(1), "train/metadata.csv": "file_name"},
+        "splits test, train where",
+    ),
+    "beside others": (
+        {**IN_SPLITS, "unlabelled/0.png": picture(0)},
+        "splits Test, train beside unlabelled where",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+@pytest.mark.parametrize("name", NO_CLASSES)
+def test_folders_of_splits_are_no_classes(tmp_path: Path, name: str, kind: str) -> None:
+    files, message = NO_CLASSES[name]
+    write = write_zip if kind == "zip" else write_files
+    with pytest.raises(DataError, match=message):
+        open_data(f"{kind}:{write(tmp_path / 'data', files)}")
+
+
+def test_a_train_is_a_class_beside_ships(tmp_path: Path) -> None:
+    files = {
+        f"{name}/{kind}/{i}.png": picture(i)
+        for name in ("train", "ship")
+        for i, kind in enumerate(("old", "new"))
+    }
+    assert open_data(f"folder:{write_files(tmp_path, files)}").classes == ("ship", "train")
+
+
 def test_folders_that_hold_everything_are_passed_over(tmp_path: Path) -> None:
     files = {f"orl/images/{name}": data for name, data in CLASS_FOLDERS.items()}
     data = open_data(f"zip:{write_zip(tmp_path / 'z.zip', {'orl/README.txt': 'x', **files})}")
@@ -106,12 +147,15 @@ def test_folders_that_hold_everything_are_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
-def test_what_macos_leaves_beside_images_is_no_image(tmp_path: Path, kind: str) -> None:
+def test_what_systems_and_programs_leave_is_no_image(tmp_path: Path, kind: str) -> None:
     litter: dict[str, bytes | str] = {
         "__MACOSX/A/._0.png": b"fork",
         "A/._0.png": b"fork",
         "A/.DS_Store": b"store",
         "皖/__MACOSX/._1.png": b"fork",
+        ".ipynb_checkpoints/0-checkpoint.png": picture(0),
+        "A/.ipynb_checkpoints/0-checkpoint.png": picture(0),
+        "A/@eaDir/0.png": picture(0),
     }
     write = write_zip if kind == "zip" else write_files
     plain = write(tmp_path / "plain", CLASS_FOLDERS)
@@ -445,3 +489,13 @@ def test_charboxes_without_boxes_points_to_zip(
 ) -> None:
     with pytest.raises(DataError, match=r"char_boxes\.json.*use zip:"):
         open_data(f"charboxes:{write_zip(tmp_path / 'z.zip', table)}")
+
+
+@pytest.mark.parametrize("twin", [" A", "A ", "cafe\u0301"])
+def test_classes_that_look_alike_are_refused(tmp_path: Path, twin: str) -> None:
+    names = ("A", "caf\xe9", "a", twin)
+    files = {f"x/{index}.png": picture(index) for index in range(len(names))}
+    rows = "".join(f"x/{index}.png,{name}\n" for index, name in enumerate(names))
+    table = write_files(tmp_path, {**files, "labels.csv": f"file,label\n{rows}"})
+    with pytest.raises(DataError, match="differ in more than white space"):
+        open_data(f"csv:{table}/labels.csv")

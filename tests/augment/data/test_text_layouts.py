@@ -180,7 +180,7 @@ UNFIT_LISTS = {
     ),
     "none, and splits": (
         {"train/0.png": b"", "train/1.png": b"", "val/2.png": b""},
-        "got train and val for 3 images",
+        "got the folders of splits train, val where the folders of classes",
     ),
 }
 

@@ -135,7 +135,8 @@ def test_webdataset_reads_shards_of_images_texts_classes_and_rows(tmp_path: Path
     ]  # fmt: skip
     samples = samples_of(f"{root}/train-{{000000..000002}}.tar")
     assert tuple(sample["txt"] for sample in samples) == HARD
-    assert [sample["cls"] for sample in samples] == [sorted(HARD).index(text) for text in HARD]
+    classes = json.loads((root / "classes.json").read_text())
+    assert [classes[sample["cls"]] for sample in samples] == list(HARD)
     assert all(same(sample["png"], index) for index, sample in enumerate(samples))
     assert [sample["json"]["index"] for sample in samples] == list(range(len(HARD)))
 
@@ -146,6 +147,7 @@ def test_texts_have_no_class_in_webdataset(tmp_path: Path) -> None:
     (sample,) = samples_of(f"{root}/train-000000.tar")
     assert {"png", "txt", "json"} <= set(sample)
     assert "cls" not in sample
+    assert not (root / "classes.json").exists()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -164,7 +166,8 @@ def test_webdataset_passes_over_what_a_streamed_tar_says_of_itself(tmp_path: Pat
     notes = tmp_path / "__labelmint__"
     sums = [line.split("  ") for line in (notes / "SHA256SUMS").read_text().splitlines()]
     files = {(notes / name).resolve(): digest for digest, name in sums}
-    assert len(files) == 2 * 4 + 2  # png, txt, cls and json of each; card and manifest
+    assert len(files) == 2 * 4 + 3  # png, txt, cls and json of each; classes, card and manifest
+    assert json.loads((notes / "classes.json").read_text()) == ["a", "b"]
     for file, digest in files.items():
         assert file.parent in (tmp_path.resolve(), notes.resolve())
         assert hashlib.sha256(file.read_bytes()).hexdigest() == digest

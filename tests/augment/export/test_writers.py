@@ -159,6 +159,18 @@ def test_leftovers_of_a_killed_export_do_not_mix_with_the_next(kind: str, tmp_pa
 
 
 @KINDS
+def test_what_no_export_left_is_not_removed(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "photos.partial").mkdir()
+    mine = tmp_path / "photos.partial" / "mine.txt"
+    mine.write_text("precious")
+    (tmp_path / "notes.partial").write_text("precious")
+    for name in ("photos", "notes"):
+        with pytest.raises(DataError, match=rf"{name}\.partial to be what an interrupted"):
+            WRITERS[kind](tmp_path / name)
+    assert mine.read_text() == (tmp_path / "notes.partial").read_text() == "precious"
+
+
+@KINDS
 def test_an_existing_path_is_refused_and_stays(kind: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("precious")
     with pytest.raises(DataError, match="exists; choose another"):
