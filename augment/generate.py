@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from augment.bundle import BundleInfo
-from augment.candidates import Tally, try_candidates
+from augment.candidates import MAX_FACTOR, Tally, try_candidates
 from augment.draws import Uniforms
 from augment.errors import LabelError, RequestError
 from augment.images import Pixels, resize_image, to_tensor
@@ -64,6 +64,19 @@ class Samples(NamedTuple):
     styles: NDArray[np.int64]
     mixes: NDArray[np.float32]
     folds: NDArray[np.int64]
+
+    def drawn(self, row: int, label: int, index: int, confidence: float | None) -> "Drawn":
+        """One of the images, with its label and what read-back says of it."""
+        first, second = self.styles[row].tolist()
+        return Drawn(
+            image=self.images[row],
+            label=label,
+            index=index,
+            content=int(self.contents[row]),
+            styles=(first, second),
+            mix=float(self.mixes[row]),
+            confidence=confidence,
+        )
 
 
 class Reader(Protocol):
@@ -317,7 +330,7 @@ def draw_counts(
     is_copy: Callable[[Pixels], NDArray[np.bool_]] | None = None,
     style: Style | None = None,
     tally: Tally | None = None,
-    max_factor: int = 4,
+    max_factor: int = MAX_FACTOR,
     chunk: int = 512,
 ) -> Iterator[list[Drawn]]:
     """Draw the number of images asked for of each label, verified by a reader if one is given.
@@ -342,6 +355,7 @@ def draw_counts(
         The kept images of one chunk, labels ascending, indices ascending.
 
     Raises:
+        ConfigError: ``max_factor`` or ``chunk`` below 1.
         RequestError: a count below 1.
     """
     tally = Tally() if tally is None else tally
@@ -360,26 +374,22 @@ def draw_counts(
             tally.copies += int(copies.sum())
             keep &= ~copies
         drawn = [
-            Drawn(
-                samples.images[j],
-                int(labels[j]),
-                int(indices[j]),
-                int(samples.contents[j]),
-                (int(samples.styles[j, 0]), int(samples.styles[j, 1])),
-                float(samples.mixes[j]),
-                None if confidences is None else float(confidences[j]),
+            samples.drawn(
+                row,
+                int(labels[row]),
+                int(indices[row]),
+                None if confidences is None else float(confidences[row]),
             )
-            for j in range(len(labels))
+            for row in range(len(labels))
         ]
         return drawn, keep
 
-    keeps_all = reader is None and is_copy is None
     for drawn, rows in try_candidates(
         counts,
         attempt,
         sampler.classes.__getitem__,
         tally,
-        max_factor=min(1, max_factor) if keeps_all else max_factor,
+        max_factor=max_factor,
         chunk=chunk,
     ):
         yield [drawn[row] for row in rows]

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from dataclasses import dataclass
 
+from augment.candidates import MAX_FACTOR
 from augment.errors import ConfigError
 from jobs.cli import at_least, job_parser
 from jobs.exports import add_export_options
@@ -48,7 +49,7 @@ class GenerateSettings:
     device: str = "auto"  # a GPU where there is one
     half: bool | None = None  # bfloat16; None: where that is faster
     compile: bool | None = None  # None: of classes, where there are images and a compiler for it
-    max_factor: int = 4  # candidates at most, per image asked for
+    max_factor: int = MAX_FACTOR  # candidates at most, per image asked for
 
 
 def parser() -> ArgumentParser:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from augment.candidates import MAX_FACTOR, Tally, Wanted
 from augment.errors import AugmentError
 from augment.export import Record
-from augment.generate import Style, Tally
+from augment.generate import Style
 from augment.generators.line_sampler import LineStyle
 from augment.generators.line_styles import StyleSelection
 from augment.images import Pixels
@@ -25,10 +27,7 @@ from serving.image_tasks import Editing, ImageTask
 from serving.models import Models
 from serving.schemas import Health
 
-__all__ = ["MAX_FACTOR", "Backend", "LocalBackend", "Order", "draw_order"]
-
-MAX_FACTOR = 4
-"""Candidates drawn at most, per image asked for."""
+__all__ = ["Backend", "LocalBackend", "Order", "draw_order"]
 
 
 class Backend(Protocol):
@@ -125,37 +124,29 @@ class Order:
 
     def __post_init__(self) -> None:
         """Start with nothing drawn."""
-        self.tally = Tally(asked=sum(self.counts.values()))
-        self._missing = dict(self.counts)
-        self._drawn = dict.fromkeys(self.counts, 0)
+        self.tally = Tally()
+        self._wanted = Wanted(self.counts, self.tally, max_factor=MAX_FACTOR)
 
     def next_round(self, chunk_size: int) -> list[Chunk]:
         """Return the candidates to try next: as many of each label as are missing.
 
-        Exactly as many, so every kept image is delivered, and those are the first of their
-        label that read well. Empty when all are there or MAX_FACTOR times as many were tried.
+        Empty when all are there or MAX_FACTOR times as many were tried.
         """
-        labels: list[int] = []
-        indices: list[int] = []
-        for label, missing in self._missing.items():
-            first = self._drawn[label]
-            limit = self.counts[label] * (MAX_FACTOR if self.read_back else 1)
-            count = min(missing, limit - first)
-            labels += [label] * count
-            indices += range(first, first + count)
-            self._drawn[label] = first + count
+        labels, indices = self._wanted.next()
         parts = [slice(start, start + chunk_size) for start in range(0, len(labels), chunk_size)]
         return [
             Chunk(
                 bundle=self.bundle,
-                labels=np.array(labels[part], np.int64),
-                indices=np.array(indices[part], np.int64),
+                labels=labels[part],
+                indices=indices[part],
                 seed=self.seed,
                 read_back=self.read_back,
                 reader_band=self.reader_band,
                 style=self.style,
                 new_identities=self.new_identities,
-                texts=tuple(self.classes[n] for n in labels[part]) if self.are_texts else None,
+                texts=tuple(self.classes[n] for n in labels[part].tolist())
+                if self.are_texts
+                else None,
                 select=self.select,
             )
             for part in parts
@@ -163,18 +154,14 @@ class Order:
 
     def note(self, chunk: Chunk, drawing: Drawing) -> None:
         """Count what became of a chunk."""
-        kept = int(drawing.kept.sum())
-        self.tally.made += len(chunk)
-        self.tally.kept += kept
-        self.tally.dropped += len(chunk) - kept
-        for label in chunk.labels[drawing.kept].tolist():
-            self._missing[label] -= 1
+        self._wanted.note(chunk.labels, drawing.kept)
 
     def end(self) -> None:
         """Write what is still missing into the tally."""
-        self.tally.shortfall = {
-            self.classes[label]: count for label, count in self._missing.items() if count
-        }
+        self._wanted.end(self.classes.__getitem__)
+
+    def _texts(self, labels: NDArray[np.int64]) -> tuple[str, ...]:
+        return tuple(self.classes[label] for label in labels.tolist())
 
 
 async def draw_order(order: Order, backend: Backend) -> AsyncGenerator[list[Record], None]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from augment.errors import LabelError, RequestError
 from augment.export import Record, generated_record
-from augment.generate import Drawn, Reader, Sampler, Samples, Style
+from augment.generate import Reader, Sampler, Samples, Style
 from augment.generators.cvae_gan import CVAEGANSampler
 from augment.generators.line_reading import LineReader
 from augment.generators.line_sampler import LineSampler, LineStyle, line_records
@@ -226,15 +226,8 @@ class Generation:
                 kept = ~judged | (read == labels)
 
         def encode(row: int) -> Record:
-            drawn = Drawn(
-                image=samples.images[row],
-                label=int(labels[row]),
-                index=int(indices[row]),
-                content=int(samples.contents[row]),
-                styles=(int(samples.styles[row, 0]), int(samples.styles[row, 1])),
-                mix=float(samples.mixes[row]),
-                confidence=float(confidences[row]) if judged[row] else None,
-            )
+            sure = float(confidences[row]) if judged[row] else None
+            drawn = samples.drawn(row, int(labels[row]), int(indices[row]), sure)
             return generated_record(drawn, sampler.classes, int(seeds[row]), sampler.digest)
 
         def encode_share(rows: NDArray[np.int64]) -> list[Record]:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.candidates import Tally, try_candidates
+from augment.candidates import MAX_FACTOR, Tally, try_candidates
 from augment.errors import ConfigError
 from augment.generators.line_sampler import LineSampler, LineSamples
 from augment.generators.line_styles import StyleSelection
@@ -96,7 +96,7 @@ def draw_lines(
     reader: LineReader | None = None,
     select: StyleSelection | None = None,
     tally: Tally | None = None,
-    max_factor: int = 4,
+    max_factor: int = MAX_FACTOR,
     chunk: int | None = None,
 ) -> Iterator[LineSamples]:
     """Draw lines 0 to ``count`` - 1, verified by a reader if one is given.
@@ -144,7 +144,7 @@ def draw_lines(
             attempt,
             text_of,
             tally,
-            max_factor=min(1, max_factor) if reader is None else max_factor,
+            max_factor=max_factor,
             chunk=chunk,
         ):
             yield samples.subset(rows)
