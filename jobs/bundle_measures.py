@@ -15,7 +15,7 @@ from augment.errors import AugmentError
 from augment.files import write_whole
 from augment.generators.unlabelled import draws_unlabelled, load_unlabelled_sampler
 from jobs.cli import describe_device, find_bundle
-from jobs.evaluation import DRAW, Evaluation, write_card
+from jobs.evaluation import Evaluation, parse_draw, write_card
 from jobs.ray_context import ray_cluster
 from recognizers.distribution import InceptionFeatures
 from recognizers.evaluation import MEASURES, Evaluated
@@ -136,10 +136,9 @@ def shows_people(evaluation: Evaluation) -> bool:
     """Whether the data's classes are people: as published, or by the recognizer that was set."""
     if evaluation.settings.recognizer is not None:
         return evaluation.settings.recognizer == "face"
-    scheme, _, rest = evaluation.data.uri.partition(":")
-    if f"{scheme}:" == DRAW:
-        return find_scenario(rest.partition("/")[0]).test_per_class > 0
-    return scheme in OF_PEOPLE
+    if (drawn := parse_draw(evaluation.data.uri)) is not None:
+        return find_scenario(drawn[0]).of_people
+    return evaluation.data.uri.partition(":")[0] in OF_PEOPLE
 
 
 def open_referee(evaluation: Evaluation, kind: str, seed: int) -> Referee:

@@ -71,7 +71,7 @@ from jobs.cli import (
     read_settings,
     run_job,
 )
-from jobs.evaluation import DRAW, EvaluateSettings, Evaluation
+from jobs.evaluation import EvaluateSettings, Evaluation, parse_draw
 from jobs.line_measures import LINES, measure_lines
 from jobs.measures import MEASURES, draws_classes, fitting
 from recognizers.evaluation import MEASURES as BUNDLE_MEASURES
@@ -297,13 +297,11 @@ def open_images(uri: str, image_size: tuple[int, int], channels: int) -> Labelle
         ConfigError: no such scenario or seed, or one of images in another shape.
         DataError: see ``open_data``.
     """
-    if not uri.startswith(DRAW):
+    if (drawn := parse_draw(uri)) is None:
         refuse_generated(absolute_uri(uri))
         return open_data(absolute_uri(uri), image_size=image_size, channels=channels)
-    name, _, seed = uri.removeprefix(DRAW).partition("/")
-    if not seed.isdecimal():
-        raise ConfigError(f"expected {DRAW}SCENARIO/SEED with a number as seed, got {uri!r}.")
-    data = find_scenario(name).draw(int(seed)).as_data(uri)
+    name, seed = drawn
+    data = find_scenario(name).draw(seed).as_data(uri)
     if (data.image_size, data.channels) != (image_size, channels):
         raise ConfigError(
             f"{uri} has images of {data.image_size} pixels and {data.channels} channels, the "

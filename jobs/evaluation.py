@@ -20,9 +20,9 @@ from recognizers.cards import card_files
 from recognizers.fit import Budget
 
 __all__ = [
-    "DRAW",
     "EvaluateSettings",
     "Evaluation",
+    "parse_draw",
     "write_card",
     "write_picture",
     "write_table",
@@ -30,6 +30,20 @@ __all__ = [
 
 DRAW = "draw:"
 """How ``--data`` begins that names a seed of a benchmark instead of data."""
+
+
+def parse_draw(uri: str) -> tuple[str, int] | None:
+    """Scenario and seed of ``draw:SCENARIO/SEED``; None for other URIs.
+
+    Raises:
+        ConfigError: the seed is no number.
+    """
+    if not uri.startswith(DRAW):
+        return None
+    name, _, seed = uri.removeprefix(DRAW).partition("/")
+    if not seed.isdecimal():
+        raise ConfigError(f"expected {DRAW}SCENARIO/SEED with a number as seed, got {uri!r}.")
+    return name, int(seed)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from augment.errors import ConfigError
 from augment.files import write_whole
 from augment.generators.line_saae import load_line_sampler
 from jobs.cli import absolute_uri
-from jobs.evaluation import DRAW, EvaluateSettings, write_card
+from jobs.evaluation import EvaluateSettings, parse_draw, write_card
 from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid, style_grid
 from recognizers.line_report import LinePictures, write_line_pages
 from recognizers.text_scenarios import TEXT_SCENARIOS
@@ -104,15 +104,12 @@ def open_lines(uri: str) -> tuple[TextImages, TextImages]:
         ConfigError: no such scenario or seed.
         DataError: no training lines, or see ``open_texts``.
     """
-    if not uri.startswith(DRAW):
+    if (drawn := parse_draw(uri)) is None:
         refuse_generated(absolute_uri(uri))
         data = open_texts(absolute_uri(uri))
         return data.split("train"), data.subset(np.flatnonzero(data.splits != "train"))
-    name, _, seed = uri.removeprefix(DRAW).partition("/")
-    if name not in TEXT_SCENARIOS or not seed.isdecimal():
-        raise ConfigError(
-            f"expected {DRAW}SCENARIO/SEED with one of {', '.join(TEXT_SCENARIOS)} and a number, "
-            f"got {uri!r}."
-        )
-    draw = TEXT_SCENARIOS[name].draw(int(seed))
+    name, seed = drawn
+    if name not in TEXT_SCENARIOS:
+        raise ConfigError(f"expected a seed of {', '.join(TEXT_SCENARIOS)}, got {uri!r}.")
+    draw = TEXT_SCENARIOS[name].draw(seed)
     return draw.train, draw.test

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.bundle import BundleInfo, load_bundle
+from augment.bundle import READER_FOLDER, BundleInfo, load_bundle
 from augment.config import config_digest
 from augment.data.pairs import folds_of
 from augment.data.rendering import CharacterRenderer
@@ -145,7 +145,7 @@ class SeedRun(ArmRun[Recipe, LabelledPixels, Cell]):
         """The seed's generator, trained if there is none yet; with its reader if the plan reads."""
         folder = self.bundle_folder
         if not (folder / "config.json").exists():
-            reader_folder = folder / "reader"
+            reader_folder = folder / READER_FOLDER
             if self.plan.read_back and not (reader_folder / "config.json").exists():
                 self.say(f"seed {self.seed}: training the reader")
                 save_reader(reader_folder, self.train_reader())
@@ -182,7 +182,7 @@ class SeedRun(ArmRun[Recipe, LabelledPixels, Cell]):
             load_sampler(self.bundle_folder, device=self.device),
             dict.fromkeys(range(len(self.real.classes)), self.plan.generated_per_class),
             self.seed,
-            reader=load_reader(self.bundle_folder / "reader", self.device) if reads else None,
+            reader=load_reader(self.bundle_folder / READER_FOLDER, self.device) if reads else None,
             is_copy=self.is_copy,
             tally=(tally := Tally()),
         )

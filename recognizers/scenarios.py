@@ -101,6 +101,11 @@ class Scenario(ABC):
         """The same scenario with another number of real images a class."""
         return replace(self, shots=shots)
 
+    @property
+    def of_people(self) -> bool:
+        """Whether classes are people: of each, some photographs are held back to test."""
+        return self.test_per_class > 0
+
     def with_data(self, uri: str) -> "Scenario":
         """The same scenario on another copy of its data."""
         return replace(self, uri=uri)
@@ -166,7 +171,7 @@ class FewShot(Scenario):
             metric=self.metric,
             dev=self._dev(data, np.flatnonzero(~is_test), train),
             confirm=self._confirm(data.classes),
-            classes_are_groups=self.test_per_class > 0,
+            classes_are_groups=self.of_people,
         )
 
     def _confirm(self, classes: tuple[str, ...]) -> LabelledImages | None:
@@ -222,7 +227,7 @@ class LongTail(Scenario):
             focus=tuple(rare),
             metric=self.metric,
             dev=self._dev(data, np.flatnonzero(data.splits != "test"), train),
-            classes_are_groups=self.test_per_class > 0,
+            classes_are_groups=self.of_people,
         )
 
 

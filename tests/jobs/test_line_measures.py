@@ -108,9 +108,16 @@ def test_images_of_classes_are_no_lines(demo_registry: Path, tmp_path: Path) -> 
         evaluate.main([*command, "--only", "lines"])
 
 
-@pytest.mark.parametrize("uri", ["draw:digits/0", "draw:plates/x", "draw:plates"])
-def test_draws_of_lines_are_named_by_scenario_and_seed(uri: str) -> None:
-    with pytest.raises(ConfigError, match="one of plates, words and a number"):
+@pytest.mark.parametrize(
+    ("uri", "named"),
+    [
+        ("draw:digits/0", "a seed of plates, words"),
+        ("draw:plates/x", "a number as seed"),
+        ("draw:plates", "a number as seed"),
+    ],
+)
+def test_draws_of_lines_are_named_by_scenario_and_seed(uri: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
         open_lines(uri)
 
 
