@@ -18,10 +18,9 @@ trained on the same draw by a benchmark without the term.
 import argparse
 import shlex
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from augment.errors import ConfigError
@@ -43,14 +42,13 @@ from jobs.tasks import SeedTask
 from jobs.texts import ALL_SHOTS, add_text_options, benchmark_texts
 from jobs.tuning import tune, tune_verification
 from jobs.verification import verify, verify_sets
-from recognizers.arms import Cell, Plan, SeedRun
+from recognizers.arms import Plan, SeedRun
 from recognizers.base import find_recognizer
+from recognizers.class_report import build_class_report
 from recognizers.comparators import offer_readers
-from recognizers.gain import ArmResult, GainReport, measure_gain
 from recognizers.pictures import take_pictures
 from recognizers.plans import plan_for
-from recognizers.recommend import recommend
-from recognizers.report import build_report, confusion_section, format_table, write_report
+from recognizers.report import format_table, write_report
 from recognizers.scenarios import SCENARIOS, Scenario, chars_scenario, find_scenario
 from recognizers.sweeps import (
     SHOT_FACTORS,
@@ -67,7 +65,7 @@ from recognizers.verification_arms import (
     Verification,
 )
 
-__all__ = ["main", "measure"]
+__all__ = ["main"]
 
 VERIFY_SEEDS = 3  # of the benchmark of pairs, unless the command line says otherwise
 
@@ -218,7 +216,10 @@ def carry_out(
     run_tasks(finisher, tasks, processes=processes)
     runs = [task.open() for task in tasks]
     sweeps = sweep_curves(tasks, runs) if arguments.sweep else None
-    report = measure(runs, scenario, command=command, out=out, sweeps=sweeps)
+    device = describe_device(tasks[0].device)
+    report = build_class_report(
+        runs, scenario, device=device, command=command, out=out, sweeps=sweeps
+    )
     page = write_report(out, report, take_pictures(runs[0]))
     return f"{format_table(report)}\n\n{page}"
 
@@ -309,79 +310,6 @@ def sweep_curves(
         for factor in SHOT_FACTORS
     }
     return {"real_per_class": shots_curve(runs_by_shots), "ratio": ratio_curve(runs)}
-
-
-def measure(
-    runs: Sequence[SeedRun],
-    scenario: Scenario,
-    *,
-    command: str,
-    out: Path,
-    sweeps: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
-) -> dict[str, Any]:
-    """Put the report of all seeds together; arms not finished yet are run.
-
-    Args:
-        runs: one a seed.
-        scenario: what was drawn from.
-        command: measures it again.
-        out: where the recommended training set would go.
-        sweeps: curves to show.
-    """
-    cells = [cell for run in runs for cell in run.run()]
-    draw, plan = runs[0].draw, runs[0].plan
-    focus = {run.seed: run.draw.focus for run in runs}
-    gain = measure_gain(
-        cells, draw.test.labels, draw.clusters, metric=draw.metric, focus_by_seed=focus
-    )
-    made: Counter[str] = Counter()
-    for run in runs:
-        made.update(made=run.tally.made, kept=run.tally.kept, dropped=run.tally.dropped)
-        if plan.drop_copies:
-            made.update(copies=run.tally.copies)
-    return build_report(
-        gain,
-        scenario=scenario.name,
-        describe=scenario.describe,
-        n_train=len(draw.train),
-        steps=dict.fromkeys(gain.arms, plan.budget.steps),
-        generated=made,
-        bundle=runs[0].bundle().digest,
-        seconds=sum(run.seconds for run in runs),
-        device=describe_device(runs[0].device),
-        command=command,
-        confusion=confusion_section(
-            cells, draw.test.labels, draw.test.classes, before=gain.baseline, focus_by_seed=focus
-        ),
-        sweeps=sweeps,
-        recommended=recommend(
-            gain,
-            plan,
-            bundle=runs[0].bundle_folder,
-            data=draw.train.uri,
-            classes=len(draw.train.classes),
-            image_size=draw.train.image_size,
-            out=out / "training-set",
-        ),
-        confirmation=confirm(runs, cells),
-    )
-
-
-def confirm(runs: Sequence[SeedRun], cells: Sequence[Cell]) -> tuple[str, GainReport] | None:
-    """The gain on the draw's second test set, and its name; None where there is none."""
-    other = runs[0].draw.confirm
-    if other is None:
-        return None
-    results = [
-        ArmResult(cell.arm, cell.seed, cell.confirmed)
-        for cell in cells
-        if cell.confirmed is not None
-    ]
-    focus = {run.seed: run.draw.focus for run in runs}
-    gain = measure_gain(
-        results, other.labels, other.groups, metric=runs[0].draw.metric, focus_by_seed=focus
-    )
-    return PurePath(other.uri.partition(":")[2]).name or other.uri, gain
 
 
 if __name__ == "__main__":

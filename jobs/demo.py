@@ -35,11 +35,11 @@ from augment.generate import Tally
 from augment.generators.saae import CONFIGS
 from augment.images import decode_image
 from jobs.alone import alone_at
-from jobs.benchmark import measure
-from jobs.cli import job_parser, local_path, print_plan, read_settings, run_job
+from jobs.cli import describe_device, job_parser, local_path, print_plan, read_settings, run_job
 from jobs.ray_context import ray_cluster
 from jobs.train import RUNS, find_run, train_and_publish
 from recognizers.arms import Plan, SeedRun
+from recognizers.class_report import build_class_report
 from recognizers.fit import Budget
 from recognizers.mixing import LabelledPixels
 from recognizers.pictures import take_pictures
@@ -137,7 +137,13 @@ def demonstrate(settings: DemoSettings, seed: int, out: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         seed_run = ServedRun(draw, seed, settings.plan, Path(scratch))
         seed_run.archive, seed_run.bundle_folder = archive, bundle
-        report = measure([seed_run], scenario, command="make demo", out=out)
+        report = build_class_report(
+            [seed_run],
+            scenario,
+            device=describe_device(seed_run.device),
+            command="make demo",
+            out=out,
+        )
         report["seconds"] = round(time.monotonic() - started, 1)
         page = write_report(out, report, take_pictures(seed_run))
     shutil.copyfile(bundle / SAMPLES_FILE, out / SAMPLES_FILE)

@@ -31,13 +31,14 @@ __all__ = [
     "chars_scenario",
     "data_root",
     "find_scenario",
+    "locate_data",
     "pick",
 ]
 
 Indices = NDArray[np.int64]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-DATA_PLACEHOLDER = "{data}"
+_DATA = "{data}"
 """Stands for ``data_root()`` in a scenario's URI; filled in when the data are opened."""
 
 
@@ -48,6 +49,20 @@ def data_root() -> Path:
     """
     root = Path(os.environ.get("LABELMINT_DATA", "../shared/data"))
     return (REPOSITORY / root).resolve()
+
+
+def locate_data(uri: str, name: str) -> str:
+    """A scenario's URI with ``data_root()`` filled in.
+
+    Raises:
+        DataError: it needs that folder, and there is none.
+    """
+    if _DATA in uri and not data_root().is_dir():
+        raise DataError(
+            f"{name} expects its data under {data_root()}, which is not a folder; "
+            "set LABELMINT_DATA to the benchmark data or name the data with --data."
+        )
+    return uri.replace(_DATA, str(data_root()))
 
 
 @dataclass(frozen=True)
@@ -112,13 +127,7 @@ class Scenario(ABC):
 
     def open(self, uri: str | None = None) -> LabelledImages:
         """Open the scenario's data, or ``uri`` in the scenario's image size and channels."""
-        uri = uri or self.uri
-        if DATA_PLACEHOLDER in uri and not data_root().is_dir():
-            raise DataError(
-                f"{self.name} expects its data under {data_root()}, which is not a folder; "
-                "set LABELMINT_DATA to the benchmark data or name the data with --data."
-            )
-        resolved = uri.replace(DATA_PLACEHOLDER, str(data_root()))
+        resolved = locate_data(uri or self.uri, self.name)
         data = open_data(resolved, image_size=self.image_size, channels=self.channels)
         refuse_generated(resolved)
         return data

@@ -20,7 +20,7 @@ from augment.data.texts import GroupBy, LineShape, TextImages, open_texts
 from augment.errors import ConfigError, DataError
 from augment.generators.line_saae import shape_for
 from recognizers.charset import PLATES_CN, WORDS, Charset, fold
-from recognizers.scenarios import DATA_PLACEHOLDER, data_root
+from recognizers.scenarios import locate_data
 from recognizers.text_sources import check_columns, is_drawable
 
 __all__ = [
@@ -149,13 +149,7 @@ class TextScenario(ABC):
             DataError: there are no such data; or they name no splits and would be parted in other
                 groups than ``jobs.generate --with-real`` parts them.
         """
-        uri = uri or self.uri
-        if DATA_PLACEHOLDER in uri and not data_root().is_dir():
-            raise DataError(
-                f"{self.name} expects its data under {data_root()}, which is not a folder; "
-                "set LABELMINT_DATA to the benchmark data or name the data with --data."
-            )
-        resolved = uri.replace(DATA_PLACEHOLDER, str(data_root()))
+        resolved = locate_data(uri or self.uri, self.name)
         data = open_texts(resolved, group_by=group_by or self.group_by)
         refuse_generated(resolved)
         if data.split_origin not in ("as given", "by hash of the text"):
