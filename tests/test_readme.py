@@ -3,6 +3,7 @@
 A code block right after a line ``<!-- not executed: REASON -->`` is left out.
 """
 
+import argparse
 import contextlib
 import importlib
 import itertools
@@ -11,8 +12,15 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from augment.config import with_overrides
+from augment.generators import GENERATORS
+from jobs.cli import read_settings
+from jobs.evaluation import EvaluateSettings
+from recognizers.text_plans import TEXT_PLAN
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -36,10 +44,18 @@ def commands() -> list[list[str]]:
     return [words for line in lines if (words := shlex.split(line.lstrip("$ "), comments=True))]
 
 
-def job_commands() -> list[tuple[str, list[str]]]:
+def commands_of_results() -> list[list[str]]:
+    """The same of docs/RESULTS.md, whose commands are indented; without those of placeholders."""
+    text = (ROOT / "docs/RESULTS.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    (python -m jobs\.(?:[^\n]*\\\n)*[^\n]*)$", text, re.MULTILINE)
+    found = [shlex.split(re.sub(r"\\\n\s*", " ", line)) for line in lines]
+    return [words for words in found if not re.search(r"…| [A-Z]{2,}\b", " ".join(words))]
+
+
+def job_commands(written: list[list[str]]) -> list[tuple[str, list[str]]]:
     """(job, arguments) of every ``python -m jobs.X``, also behind ``ray job submit … --``."""
     found = []
-    for words in commands():
+    for words in written:
         for position, word in enumerate(words):
             if word.startswith("jobs.") and words[position - 1] == "-m":
                 found.append((word.removeprefix("jobs."), words[position + 1 :]))
@@ -61,10 +77,32 @@ def test_python_blocks_run_one_after_the_other(
         exec(compile(text, "README.md", "exec"), names)
 
 
-@pytest.mark.parametrize("job", job_commands(), ids=lambda job: " ".join([job[0], *job[1]]))
-def test_job_commands_parse(job: tuple[str, list[str]]) -> None:
-    name, arguments = job
-    importlib.import_module(f"jobs.{name}").parser().parse_args(arguments)
+JOBS = job_commands(commands() + commands_of_results())
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: " ".join([job[0], *job[1]]))
+def test_job_commands_parse_and_their_settings_exist(job: tuple[str, list[str]]) -> None:
+    name, words = job
+    arguments = importlib.import_module(f"jobs.{name}").parser().parse_args(words)
+    if arguments.overrides:
+        with_overrides(preset_of(name, arguments), arguments.overrides)  # refuses unknown ones
+
+
+def preset_of(job: str, arguments: argparse.Namespace) -> Any:
+    """What the settings of a command are settings of."""
+    match job:
+        case "train":
+            return read_settings(GENERATORS[arguments.architecture], arguments.config)
+        case "evaluate":
+            return EvaluateSettings()
+        case "read_back":
+            return TEXT_PLAN
+        case _:
+            raise AssertionError(f"say here what jobs.{job} --set changes")
+
+
+def test_commands_of_results_are_found() -> None:
+    assert len(commands_of_results()) > 30
 
 
 def test_make_targets_exist() -> None:
@@ -94,7 +132,7 @@ def test_files_that_the_readme_links_to_exist() -> None:
 def test_every_job_has_the_common_options_and_explains_itself(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name in ("train", "generate", "benchmark", "evaluate", "demo"):
+    for name in ("train", "generate", "benchmark", "evaluate", "read_back", "demo"):
         with contextlib.suppress(SystemExit):
             importlib.import_module(f"jobs.{name}").parser().parse_args(["--help"])
         text = capsys.readouterr().out
