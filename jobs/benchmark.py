@@ -205,18 +205,17 @@ def carry_out(
 ) -> str:
     """Do what was asked for with all seeds; writes OUT's report and says what is in it."""
     scenario, processes = tasks[0].scenario, arguments.parallel
+    device = describe_device(tasks[0].device)
     if arguments.tune:
         work = tune_verification if isinstance(scenario, Verification) else tune
         return work(tasks, out, processes=processes)
     if isinstance(scenario, Verification):
-        told = describe_device(tasks[0].device)
         measure_all = verify_sets if isinstance(scenario, ReportingView) else verify
-        return measure_all(tasks, command=command, out=out, device=told, processes=processes)
+        return measure_all(tasks, command=command, out=out, device=device, processes=processes)
     finisher = finish_with_sweep if arguments.sweep else finish
     run_tasks(finisher, tasks, processes=processes)
     runs = [task.open() for task in tasks]
     sweeps = sweep_curves(tasks, runs) if arguments.sweep else None
-    device = describe_device(tasks[0].device)
     report = build_class_report(
         runs, scenario, device=device, command=command, out=out, sweeps=sweeps
     )

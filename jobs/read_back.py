@@ -93,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     with alone_at(out):
         quality, errors = measure(arguments, scenario, plan, out)
-    told = quality.to_mapping() | {"errors": errors.to_mapping()}
-    text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+    found = quality.to_mapping() | {"errors": errors.to_mapping()}
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     write_whole(out / "reader.json", text)
     print(
         f"{quality.n_wrong} wrong among {quality.n_wrong + quality.n_right:,} lines: AUC "

@@ -32,8 +32,8 @@ def tune(tasks: Sequence[SeedTask], out: Path, *, processes: int = 1) -> str:
         What was found, for a console.
     """
     scenario = tasks[0].scenario
-    told = measured_on(scenario.draw(tasks[0].seed))
-    about = _announced(tasks, trials_of(tasks[0].plan), metric=scenario.metric, told=told)
+    basis = measured_on(scenario.draw(tasks[0].seed))
+    about = _announced(tasks, trials_of(tasks[0].plan), metric=scenario.metric, basis=basis)
     run_tasks(finish_trials, tasks, processes=processes)
     trials = summarize({task.seed: task.open_for_tuning() for task in tasks})
     return write_trials(out, trials, about)
@@ -41,8 +41,8 @@ def tune(tasks: Sequence[SeedTask], out: Path, *, processes: int = 1) -> str:
 
 def tune_verification(tasks: Sequence[SeedTask], out: Path, *, processes: int = 1) -> str:
     """The same for a ``Verification``, on pairs of the people that a seed holds back."""
-    metric, told = "area under the ROC curve", "pairs of the people held back"
-    about = _announced(tasks, VERIFICATION_CANDIDATES, metric=metric, told=told)
+    metric, basis = "area under the ROC curve", "pairs of the people held back"
+    about = _announced(tasks, VERIFICATION_CANDIDATES, metric=metric, basis=basis)
     run_tasks(finish_verification_trials, tasks, processes=processes)
     trials = summarize_verification({task.seed: open_run(task) for task in tasks})
     return write_trials(out, trials, about)
@@ -50,8 +50,8 @@ def tune_verification(tasks: Sequence[SeedTask], out: Path, *, processes: int = 
 
 def tune_texts(tasks: Sequence[TextTask], out: Path, *, processes: int = 1) -> str:
     """The same for a scenario of text."""
-    told = text_measured_on(tasks[0].scenario.draw(tasks[0].seed))
-    about = _announced(tasks, text_trials(), metric="texts read right", told=told)
+    basis = text_measured_on(tasks[0].scenario.draw(tasks[0].seed))
+    about = _announced(tasks, text_trials(), metric="texts read right", basis=basis)
     run_tasks(finish_text_trials, tasks, processes=processes)
     trials = summarize_texts({task.seed: task.open_for_tuning() for task in tasks})
     return write_trials(out, trials, about)
@@ -77,16 +77,16 @@ def _announced(
     trials: Mapping[str, Sequence[object]],
     *,
     metric: str,
-    told: str,
+    basis: str,
 ) -> dict[str, Any]:
     """Say what will be tried on what, and return what tune.json tells about it."""
     name, each = tasks[0].scenario.name, max(len(recipes) for recipes in trials.values())
     say(f"{name}: {each} recipes for each of {', '.join(trials)}")
-    say(f"measured on {told}; test images are not read")
+    say(f"measured on {basis}; test images are not read")
     return {
         "scenario": name,
         "metric": metric,
-        "measured_on": told,
+        "measured_on": basis,
         "seeds": [task.seed for task in tasks],
         "steps": tasks[0].plan.budget.steps,
     }

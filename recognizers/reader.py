@@ -132,9 +132,10 @@ def load_reader(folder: str | Path, device: str | torch.device = "cpu") -> Cross
             description.
     """
     with opened_reader(folder, KINDS) as stored:
-        told = stored.description
-        kind, classes, channels = KINDS[told["kind"]], tuple(told["classes"]), told["channels"]
-        size = (int(told["image_size"][0]), int(told["image_size"][1]))
-        low, high = told.get("band", EVERYTHING)  # readers of old have none
+        described = stored.description
+        kind, classes = KINDS[described["kind"]], tuple(described["classes"])
+        size = (int(described["image_size"][0]), int(described["image_size"][1]))
+        low, high = described.get("band", EVERYTHING)  # readers of old have none
+        channels = described["channels"]
         members = stored.members(lambda: kind(len(classes), size, channels), device)
         return CrossFittedReader(list(members), classes, (float(low), float(high)))

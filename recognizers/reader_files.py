@@ -57,8 +57,8 @@ def write_reader(
         for name, values in member.state_dict().items()
     }
     save_file(tensors, folder / "model.safetensors")
-    told = {"kind": kind, "members": len(members), **description}
-    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    described = {"kind": kind, "members": len(members), **description}
+    text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
     write_whole(folder / "config.json", text)
 
 

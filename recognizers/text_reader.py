@@ -189,12 +189,12 @@ def load_text_reader(
             description, or it does not read what the bundle writes.
     """
     with opened_reader(folder, (KIND,)) as stored:
-        told = stored.description
+        described = stored.description
         charset, shape = (
-            from_mapping(Charset, told["charset"]),
-            from_mapping(LineShape, told["shape"]),
+            from_mapping(Charset, described["charset"]),
+            from_mapping(LineShape, described["shape"]),
         )
-        config, (low, high) = from_mapping(TextConfig, told["recognizer"]), told["band"]
+        config, (low, high) = from_mapping(TextConfig, described["recognizer"]), described["band"]
         members = stored.members(
             lambda: TextRecognizer(
                 charset, height=shape.height, channels=shape.channels, config=config
