@@ -33,7 +33,8 @@ CLASSES = "classes.txt"
 CARD = "README.md"
 CHECKSUMS = "SHA256SUMS"
 
-_OWN_FILES = (MANIFEST, CLASSES, CARD, CHECKSUMS, "__MACOSX")  # the last is passed over in reading
+_PASSED_OVER = ("__MACOSX", "@eaDir")  # in reading; names with a dot in front are escaped anyway
+_OWN_FILES = (MANIFEST, CLASSES, CARD, CHECKSUMS, *_PASSED_OVER)
 _UNSAFE = re.compile(
     r'[/\\:*?"<>|%\x00-\x1f\x7f-\x9f\ud800-\udfff]|^\.|[. ]$'
     r"|^(?i:con|prn|aux|nul|com[1-9]|lpt[1-9])(?=\.|$)"  # devices, to Windows

@@ -139,7 +139,7 @@ def test_zip_streams_its_first_bytes_before_the_second_record_is_made() -> None:
     assert made == [0]
 
 
-OWN = ("manifest.jsonl", "README.md", "__MACOSX")
+OWN = ("manifest.jsonl", "README.md", "__MACOSX", "@eaDir", ".ipynb_checkpoints")
 
 
 @pytest.mark.parametrize(
