@@ -63,7 +63,18 @@ def measure_lines(
     first = next(iter(samplers.values()))
     train, held_out = open_lines(uri)
     data = LineData.select(train, first.layout, first.shape)
-    judge = LineJudge(data, held_out, settings.judge_budget, seed=seed, device=settings.device)
+    judge = LineJudge(
+        data,
+        held_out,
+        settings.judge_budget,
+        seed=seed,
+        device=settings.device,
+        writes=lambda text: all(sampler.form.writes(text) for sampler in samplers.values()),
+    )
+    if left_out := len(data) - len(judge.lessons):
+        print(
+            f"{left_out} of {len(data)} training lines are not taught: a bundle cannot write them"
+        )
     rows, pictures = [judge.real_row()], {}
     texts = list(dict.fromkeys(judge.other.texts))[:SHOWN_TEXTS]
     for name, sampler in samplers.items():

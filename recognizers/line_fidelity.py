@@ -114,6 +114,8 @@ class LineJudge:
         budget: of each recognizer.
         seed: of everything random.
         device: where to train and read.
+        writes: whether every generator that is judged can write a text; lines of other texts are
+            left out, of the training lines as lessons too.
 
     Raises:
         DataError: held-out lines of fewer than two groups, or none of a text that no training
@@ -128,11 +130,20 @@ class LineJudge:
         *,
         seed: int = 0,
         device: str = "cpu",
+        writes: Callable[[str], bool] = bool,
     ) -> None:
         self.train, self.budget, self.seed, self.device = train, budget, seed, device
         self.charset, self.shape = charset_of(train), line_shape(train)
         written = LineData.select(held_out, train.layout, train.shape).texts
-        known = [self.charset.knows(_solid(text)) for text in written.texts]
+        known = [self.charset.knows(_solid(text)) and writes(text) for text in written.texts]
+        self.lessons = train.texts.subset(
+            np.flatnonzero([writes(text) for text in train.texts.texts])
+        )
+        if not len(self.lessons):
+            raise DataError(
+                f"expected training lines of {train.texts.uri} with texts that the generators can "
+                f"write, got none among {len(train)}; evaluate them on data like their own."
+            )
         self.held_out = written.subset(np.flatnonzero(known))
         groups, of_group = np.unique(self.held_out.groups, return_inverse=True)
         if len(groups) < 2:
@@ -156,7 +167,7 @@ class LineJudge:
     @cached_property
     def model(self) -> TextRecognizer:
         """The judge."""
-        return self._trained(self._labelled(self.train.texts))
+        return self._trained(self._labelled(self.lessons))
 
     def real_row(self) -> LineRow:
         """The other half of the held-out lines, judged like generated ones."""
@@ -174,7 +185,7 @@ class LineJudge:
         count = max(count, len(self.other))
         texts = [self.other.texts[row % len(self.other)] for row in range(count)]
         drawn = sampler.draw_texts(texts, np.arange(count), self.seed)
-        learned = self.train.texts.texts
+        learned = self.lessons.texts
         lessons = sampler.draw_texts(learned, np.arange(len(learned)), self.seed)
         pupil = self._trained(LabelledLines.stacked(lessons.images, _solids(learned), self.shape))
         knows = sampler.info.data.get("digest") == self.train.digest()
@@ -223,7 +234,7 @@ class LineJudge:
             drawn=len(images),
             near_copies=measure_memorisation(copied, self._apart, "pixels").near_copies,
             attack=attack,
-            learned=len(self.train),
+            learned=len(self.lessons),
             tested=len(self.tested),
             teaches=taught.text_accuracy,
             teaches_ci95=self._interval(learned, self.tested),

@@ -5,6 +5,7 @@ are augmented and blended, and from when on only real images come. Every lever o
 every arm.
 """
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import TypeVar
@@ -79,8 +80,11 @@ class Mixture:
         """Images of each source in a batch, none of them 0; ``done`` is the share of the steps."""
         if done >= self.real_only_after:
             return {"real": batch_size}
-        sizes = {name: round(share * batch_size) for name, share in self._shares.items()}
-        sizes["real"] = batch_size - sum(sizes.values())
+        rendered = round(self.rendered * batch_size)
+        rest = batch_size - rendered
+        has_real = not math.isclose(self.rendered + self.generated, 1)
+        generated = min(round(self.generated * batch_size), rest) if has_real else rest
+        sizes = {"rendered": rendered, "generated": generated, "real": rest - generated}
         return {name: size for name, size in sizes.items() if size}
 
     @property

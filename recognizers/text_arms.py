@@ -90,6 +90,11 @@ class TextPlan:
             raise ConfigError(f"beam must be at least 0; got {self.beam}.")
         if self.reader_folds > FOLDS:
             raise ConfigError(f"reader_folds must be 1 or {FOLDS}; got {self.reader_folds}.")
+        if self.generator.sampling.max_width is not None:
+            raise ConfigError(
+                "a benchmark draws the texts of real lines and their like, of any width; leave "
+                f"generator.sampling.max_width out, got {self.generator.sampling.max_width}."
+            )
         if self.recipes["reader"].generated:
             raise ConfigError("the reader must be independent of what it reads: no generated share")
 

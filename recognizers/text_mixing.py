@@ -129,7 +129,7 @@ def mixed_lines(
         if together > 1:
             batches = _parted_by_width(rows, widths, together)
             rows = batches[rng.permutation(together)[place]]
-            rng = np.random.default_rng((seed, pool, place))
+            rng = np.random.default_rng((seed, pool, 1 + place))  # 0 would draw as above
         lines = Lines(
             np.concatenate([sources[name].lines.pixels[some] for name, some in rows.items()]),
             np.concatenate([sources[name].lines.widths[some] for name, some in rows.items()]),

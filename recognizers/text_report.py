@@ -90,9 +90,11 @@ def format_text_scores(report: Mapping[str, Any]) -> str:
     for which, other in report["others"].items():
         lines += ["", f"  {which}, {other['n_test']:,} lines"]
         for arm, share in other["arms"].items():
-            low, high = (100 * end for end in share["ci95"])
-            told = f"(95 % interval {low:.1f} to {high:.1f})"
-            lines.append(f"  {arm:<16}{100 * share['mean']:10.2f} %  {told}")
+            interval = ""
+            if share["ci95"]:
+                low, high = (100 * end for end in share["ci95"])
+                interval = f"  (95 % interval {low:.1f} to {high:.1f})"
+            lines.append(f"  {arm:<16}{100 * share['mean']:10.2f} %{interval}")
     return "\n".join(lines)
 
 
@@ -140,10 +142,17 @@ def _gain(run: TextRun, cells: Sequence[TextCell], which: str) -> GainReport:
 
 
 def _other(run: TextRun, cells: Sequence[TextCell], gain: GainReport, which: str) -> dict[str, Any]:
-    """One further test set: shares with an interval over groups of its lines."""
-    told, data = gain.to_mapping(), run.draw.others[which]
+    """One further test set: shares, with intervals over groups of its lines if these are known.
 
-    def interval(arm: str) -> list[float]:
+    Without groups words of one photograph would count as independent, and any interval be too
+    narrow; so there is none, and no verdict.
+    """
+    found, data = gain.to_mapping(), run.draw.others[which]
+    grouped = which not in run.scenario.ungrouped
+
+    def interval(arm: str) -> list[float] | None:
+        if not grouped:
+            return None
         read = [cell.read[which] for cell in cells if cell.arm == arm]
         right = np.mean([right_texts(one, data.texts, run.charset) for one in read], axis=0)
         return list(share_interval(right, data.groups))
@@ -152,8 +161,10 @@ def _other(run: TextRun, cells: Sequence[TextCell], gain: GainReport, which: str
         arm: {"mean": summary.mean, "per_seed": summary.per_seed, "ci95": interval(arm)}
         for arm, summary in gain.arms.items()
     }
-    kept = ("baseline", "gain", "gain_over_classical", "verdict")
-    return {"n_test": len(data), "arms": arms} | {name: told[name] for name in kept}
+    about = {"n_test": len(data), "arms": arms, "baseline": found["baseline"]}
+    if grouped:
+        about |= {name: found[name] for name in ("gain", "gain_over_classical", "verdict")}
+    return about
 
 
 def _scores(run: TextRun, cells: Sequence[TextCell]) -> dict[str, dict[str, float]]:

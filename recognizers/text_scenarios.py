@@ -130,6 +130,11 @@ class TextScenario(ABC):
                 f"{', '.join(map(repr, nothing[:3]))}; leave these images out."
             )
 
+    @property
+    def ungrouped(self) -> frozenset[str]:
+        """Further test sets of which nobody knows what belongs together: they get no interval."""
+        return frozenset()
+
     @abstractmethod
     def others(self, data: TextImages) -> dict[str, TextImages]:
         """Further test sets; those without a line are left out."""
@@ -187,6 +192,11 @@ class Words(TextScenario):
     def with_data(self, uri: str) -> "Words":
         """The same scenario on other data, and no other sources."""
         return replace(self, uri=uri, others_uri=None)
+
+    @property
+    def ungrouped(self) -> frozenset[str]:
+        """The other sources: their lists do not tell which words are of one photograph."""
+        return frozenset(self.other_sources)
 
     def others(self, data: TextImages) -> dict[str, TextImages]:
         """Test words whose picture has no word in train, and the other sources' usual sets."""

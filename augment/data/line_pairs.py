@@ -45,6 +45,7 @@ __all__ = [
 
 _LOG = logging.getLogger("labelmint.data")
 
+_WIDTH = 2**31  # key of the seed that a batch's width is drawn by; those of its lines are ranks
 NO_CHARACTER = -1
 """Fills up the labels of lines shorter than the longest one of a batch."""
 BOX_MARGIN = 1.2
@@ -214,7 +215,7 @@ class LinePairs:
             ``batch_size`` // ``world_size`` lines of one width, the same for all workers.
         """
         count = self.batch_size // world_size
-        pick = np.random.default_rng((self.seed, step))
+        pick = np.random.default_rng((self.seed, step, _WIDTH))
         width = int(pick.choice(list(self.rows), p=self.shares / self.shares.sum()))
         rng = np.random.default_rng((self.seed, step, rank))
         weights = self.weights[self.rows[width]]

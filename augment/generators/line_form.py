@@ -63,6 +63,14 @@ class LineForm:
         classes = (*self.classes, EMPTY_PLACE)
         return replace(self, layout=self.layout.with_gaps(), classes=classes)
 
+    def writes(self, text: str) -> bool:
+        """Whether the bundle can write a text."""
+        try:
+            self.width_of(text)
+        except RequestError:
+            return False
+        return True
+
     def width_of(self, text: str) -> int:
         """Width, in pixels, of the line that says ``text``.
 

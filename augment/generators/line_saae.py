@@ -1,7 +1,7 @@
 """SAAE on whole lines as a generator: what it trains on, what its bundle holds."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -99,6 +99,8 @@ class LineSAAEGenerator(GeneratorConfig[LineData]):
         self, info: BundleInfo, model: nn.Module, banks: dict[str, Tensor], data: LineData
     ) -> Pixels:
         """A row a training line, then its text and another one: in its style, in two others."""
+        any_width = {**info.sampling, "max_width": None}  # lines trained on may be wider
+        info = replace(info, sampling=any_width)
         sampler = LineSampler(info, model, banks, batch_size=SHEET_COLUMNS)
         rng = np.random.default_rng(0)
         lenders = _lenders(data, align=self.pairs.align)

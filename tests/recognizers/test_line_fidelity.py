@@ -205,6 +205,19 @@ def test_pupils_learn_the_same_texts_and_are_tested_on_others(
     assert [len(lines.widths) for lines in tested[1::2]] == [new, new]
 
 
+def test_texts_that_a_generator_cannot_write_are_neither_taught_nor_compared(
+    data: LineData,
+) -> None:
+    held_out = plates(48, 1, (*LEARNED, *NEW))
+    unwritten = {LEARNED[0], NEW[0]}
+    judge = LineJudge(data, held_out, Budget(), writes=lambda text: text not in unwritten)
+    assert set(judge.lessons.texts) == set(LEARNED) - unwritten
+    assert set(judge.held_out.texts).isdisjoint(unwritten)
+    assert set(judge.tested.texts) == set(NEW) - unwritten
+    with pytest.raises(DataError, match="that the generators can write, got none among 60"):
+        LineJudge(data, held_out, Budget(), writes=lambda text: text in NEW)
+
+
 def test_letters_in_another_case_are_no_new_text() -> None:
     layout, shape = load_layout("words"), LineShape()
     images = [np.full((32, 64, 3), value, np.uint8) for value in (10, 90, 170)]

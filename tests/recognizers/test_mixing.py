@@ -101,6 +101,22 @@ def test_a_share_without_its_source_is_refused():
         )
 
 
+@pytest.mark.parametrize("batch_size", range(1, 65))
+@pytest.mark.parametrize("rendered", [0.0, 0.3, 0.335, 0.5, 0.75, 1.0])
+def test_a_batch_of_any_size_is_full_and_has_no_source_without_a_share(
+    batch_size: int, rendered: float
+) -> None:
+    for generated in {round(1 - rendered, 4), (1 - rendered) / 2, 0.0}:
+        recipe = Recipe(rendered=rendered, generated=generated)
+        sizes = recipe.sizes(batch_size, 0.0)
+        assert sum(sizes.values()) == batch_size
+        assert min(sizes.values()) > 0
+        shares = {"rendered": rendered, "generated": generated, "real": recipe.real}
+        for name, size in sizes.items():
+            assert shares[name] > 1e-9, f"no share of {name}"
+            assert abs(size - shares[name] * batch_size) <= 1
+
+
 @pytest.mark.parametrize(
     "setting",
     [

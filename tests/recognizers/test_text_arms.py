@@ -115,6 +115,11 @@ def test_test_lines_are_read_by_beam_where_the_plan_says_so(
     assert {how["beam"] for _, how in reads} == {2}
 
 
+def test_a_limit_of_the_width_of_generated_texts_has_no_place_in_a_benchmark() -> None:
+    with pytest.raises(ConfigError, match=r"leave generator.sampling.max_width out, got 64"):
+        with_overrides(TextPlan(), ["generator.sampling.max_width=64"])
+
+
 def test_rendered_and_generated_lines_show_the_same_texts(run: TextRun) -> None:
     rendered, generated = run.rendered(), run.generated()
     assert rendered.texts == generated.texts == tuple(run.texts(6))

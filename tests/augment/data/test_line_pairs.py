@@ -117,6 +117,16 @@ def test_all_workers_see_lines_of_one_width(words):
     assert len(widths) > 1
 
 
+def test_the_first_line_of_a_batch_may_be_any_line_of_its_width() -> None:
+    """Were it drawn by the number that chose the width, it would come from a slice of them."""
+    texts = [first + second for first in "aceno" for second in "xvszu"]
+    lines = written(texts, WORDS, [32, 48, 64, 80, 96] * 5)
+    pairs = make(LineData.select(lines, WORDS, LineShape(32, 24, 160)), align=False, balance=0.0)
+    spelt = {text: [pairs.number[c] for c in text] for text in texts}
+    firsts = [pairs(step).labels[0].tolist() for step in range(400)]
+    assert {text for text in texts if spelt[text] in firsts} == set(texts)
+
+
 def test_labels_spell_the_line_and_the_other_text(words):
     batch = make(words)(0)
     for labels in (batch.labels, batch.new_labels):

@@ -60,8 +60,8 @@ def tiny(config: LineSAAEGenerator) -> LineSAAEGenerator:
     )
 
 
-def publish(folder: Path, data: LineData, name: str = "labelmint") -> Path:
-    config = tiny(CONFIGS[name])
+def publish(folder: Path, data: LineData, name: str = "labelmint", *changed: str) -> Path:
+    config = with_overrides(tiny(CONFIGS[name]), changed)
     model = train_generator(data, config, PlainContext(), scratch=folder / "scratch")
     write_bundle(folder / "bundle", model, data, config)
     return folder / "bundle"
@@ -249,6 +249,16 @@ def test_free_text_may_be_as_wide_as_its_height_allows_unless_a_bundle_says_othe
     assert 256 < form.width_of("hIEQdLcWjxhIEQ") <= form.max_width
     old = replace(info, data=tall, sampling={**info.sampling, "max_width": 256})
     assert LineForm.of(old).max_width == 256
+
+
+def test_a_limit_of_the_width_leaves_the_training_lines_on_the_sheet(tmp_path):
+    """They are wider than it; the sheet is drawn when all is trained."""
+    lines = written(SAID, WORDS, map(line_width, SAID))
+    data = LineData.select(lines, WORDS, shape_for(WORDS))
+    folder = publish(tmp_path, data, "labelmint", "sampling.max_width=48")
+    sampler = load_line_sampler(folder, half=False)
+    assert sampler.form.writes("to")
+    assert not sampler.form.writes("Street")
 
 
 def test_records_tell_text_index_seed_and_styles(sampler):
