@@ -75,6 +75,14 @@ def write_zip(path: Path) -> Path:
     return path
 
 
+def test_unpacking_leaves_what_lies_beside_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "out.partial" / "mine.txt").write_text("precious")
+    unpack(write_zip(tmp_path / "z.zip"), tmp_path / "out")
+    assert (tmp_path / "out.partial" / "mine.txt").read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "out.partial", "z.zip"}
+
+
 def test_unpacking_gives_the_folder_and_the_rows_of_its_images(tmp_path: Path) -> None:
     rows = unpack(write_zip(tmp_path / "z.zip"), tmp_path / "out")
     assert [row["label"] for row in rows] == ["a/b"] * 3
