@@ -1,4 +1,4 @@
-"""Settings of tiny generators whose images have no class, by a short name."""
+"""Settings of tiny generators."""
 
 UNLABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "masked": (
@@ -13,4 +13,13 @@ UNLABELLED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "vae_gan": ("vae_gan", "labelmint", ("model.width=4", "model.hidden=8")),
 }
-"""Architecture, configuration and what is changed of it."""
+"""Those whose images have no class, by a short name: architecture, configuration, its changes."""
+
+SAAE = (
+    "model.width=4",
+    "model.style_dim=8",
+    "model.discriminator_width=4",
+    "model.steps.reconstruct=1",
+    "model.steps.discriminate=1",
+)
+"""What is changed of SAAE on images of classes; a test adds the last stage and the batch."""

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_generators import SAAE
 
 from augment.bundle import Registry
 from augment.config import with_overrides
@@ -15,11 +16,7 @@ from augment.training import PlainContext
 from jobs import evaluate, train
 
 TINY = (
-    "model.width=4",
-    "model.style_dim=8",
-    "model.discriminator_width=4",
-    "model.steps.reconstruct=1",
-    "model.steps.discriminate=1",
+    *SAAE,
     "model.steps.alternate=1",
     "training.batch_size=6",
 )

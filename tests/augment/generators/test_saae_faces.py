@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_generators import SAAE
 
 from augment.config import with_overrides
 from augment.data.datasets import LabelledImages
@@ -14,11 +15,7 @@ from augment.generators.saae import SAAESampler
 from augment.training import PlainContext
 
 TINY = (
-    "model.width=4",
-    "model.style_dim=8",
-    "model.discriminator_width=4",
-    "model.steps.reconstruct=1",
-    "model.steps.discriminate=1",
+    *SAAE,
     "model.steps.alternate=2",
     "training.batch_size=8",
     "training.log_every=1",
