@@ -61,6 +61,7 @@ class Wanted:
         """The labels and sample numbers to try next: (N,) each, N up to ``most``; 0 at the end."""
         labels: list[int] = []
         indices: list[int] = []
+        self._missing = {label: count for label, count in self._missing.items() if count}
         for label, missing in self._missing.items():
             first = self._drawn[label]
             count = min(missing, self._limits[label] - first)
@@ -78,14 +79,14 @@ class Wanted:
         self.tally.dropped += int((~keep).sum())
         for label in labels[keep].tolist():
             self._missing[label] -= 1
-        self._missing = {label: count for label, count in self._missing.items() if count}
 
     def end(self, name_of: Callable[[int], str]) -> None:
         """Write what is still missing into the tally, each label by its name."""
         shortfall = self.tally.shortfall
         for label, count in self._missing.items():
-            name = name_of(label)
-            shortfall[name] = shortfall.get(name, 0) + count
+            if count:
+                name = name_of(label)
+                shortfall[name] = shortfall.get(name, 0) + count
 
 
 def try_candidates(

@@ -12,9 +12,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from augment.candidates import MAX_FACTOR, Tally, Wanted
 from augment.errors import AugmentError
 from augment.export import Record
@@ -159,9 +156,6 @@ class Order:
     def end(self) -> None:
         """Write what is still missing into the tally."""
         self._wanted.end(self.classes.__getitem__)
-
-    def _texts(self, labels: NDArray[np.int64]) -> tuple[str, ...]:
-        return tuple(self.classes[label] for label in labels.tolist())
 
 
 async def draw_order(order: Order, backend: Backend) -> AsyncGenerator[list[Record], None]:

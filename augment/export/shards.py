@@ -70,7 +70,7 @@ class TarStream:
             summary=summary,
         )
         if self._classes is not None:
-            yield self._entry(_CLASSES, _list_classes(self._classes), _META)
+            yield self._entry(_CLASSES, _classes_as_json(self._classes), _META)
         yield self._entry(CARD, card.encode(), _META)
         manifest, digest = self._ledger.manifest, hashlib.sha256()
         for piece in pieces(manifest):
@@ -148,7 +148,7 @@ class WebDatasetWriter(FolderExport):
         """End the last shard, and list the classes."""
         self._end_shard()
         if self.classes is not None:
-            self.put(_CLASSES, _list_classes(self.classes))
+            self.put(_CLASSES, _classes_as_json(self.classes))
 
     def release(self) -> None:
         """Close the shard at hand."""
@@ -162,7 +162,7 @@ class WebDatasetWriter(FolderExport):
             self.seal(self._shard_name)
 
 
-def _list_classes(names: Iterable[str]) -> bytes:
+def _classes_as_json(names: Iterable[str]) -> bytes:
     """The classes in the order of their numbers, as a JSON list: a name may hold anything."""
     return json.dumps(list(names)).encode() + b"\n"
 
