@@ -9,7 +9,6 @@ import numpy as np
 
 from augment.data.datasets import LabelledImages, open_data
 from augment.data.listing import decode_text
-from augment.data.provenance import refuse_generated
 from augment.errors import ConfigError
 from augment.export import WRITERS, Record
 from augment.images import encode_png
@@ -54,9 +53,10 @@ def open_train_split(
     Raises:
         ConfigError, DataError: no such data, or generated images among them.
     """
-    uri = absolute_uri(uri, option)
-    refuse_generated(uri)
-    return open_data(uri, image_size=image_size, channels=channels).split("train")
+    data = open_data(
+        absolute_uri(uri, option), image_size=image_size, channels=channels, real_only=True
+    )
+    return data.split("train")
 
 
 def check_labels(layout: str, labels: Sequence[str], real: LabelledImages | None) -> None:

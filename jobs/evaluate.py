@@ -52,7 +52,6 @@ from typing import Any
 
 from augment.bundle import BundleInfo, load_bundle
 from augment.data.datasets import LabelledImages, open_data
-from augment.data.provenance import refuse_generated
 from augment.errors import AugmentError, ConfigError, DataError
 from augment.generators.line_saae import LineSAAEGenerator
 from augment.generators.unlabelled import draws_unlabelled
@@ -298,8 +297,9 @@ def open_images(uri: str, image_size: tuple[int, int], channels: int) -> Labelle
         DataError: see ``open_data``.
     """
     if (drawn := parse_draw(uri)) is None:
-        refuse_generated(absolute_uri(uri))
-        return open_data(absolute_uri(uri), image_size=image_size, channels=channels)
+        return open_data(
+            absolute_uri(uri), image_size=image_size, channels=channels, real_only=True
+        )
     name, seed = drawn
     data = find_scenario(name).draw(seed).as_data(uri)
     if (data.image_size, data.channels) != (image_size, channels):

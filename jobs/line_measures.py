@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from augment.data.line_pairs import LineData
-from augment.data.provenance import refuse_generated
 from augment.data.texts import TextImages, open_texts
 from augment.errors import ConfigError
 from augment.files import write_whole
@@ -116,8 +115,7 @@ def open_lines(uri: str) -> tuple[TextImages, TextImages]:
         DataError: no training lines, or see ``open_texts``.
     """
     if (drawn := parse_draw(uri)) is None:
-        refuse_generated(absolute_uri(uri))
-        data = open_texts(absolute_uri(uri))
+        data = open_texts(absolute_uri(uri), real_only=True)
         return data.split("train"), data.subset(np.flatnonzero(data.splits != "train"))
     name, seed = drawn
     if name not in TEXT_SCENARIOS:

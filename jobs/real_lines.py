@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-from augment.data.provenance import refuse_generated
 from augment.data.texts import TextImages, open_texts
 from augment.export import Record
 from augment.images import Pixels, encode_png
@@ -19,9 +18,7 @@ def open_real_lines(uri: str | None) -> TextImages | None:
     """
     if uri is None:
         return None
-    uri = absolute_uri(uri, "--with-real")
-    refuse_generated(uri)
-    return open_texts(uri).split("train")
+    return open_texts(absolute_uri(uri, "--with-real"), real_only=True).split("train")
 
 
 def real_line_records(

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.datasets import LabelledImages, open_data
-from augment.data.provenance import refuse_generated
 from augment.errors import ConfigError, DataError
 from recognizers.draws import Draw
 from recognizers.metrics import Metric
@@ -128,9 +127,9 @@ class Scenario(ABC):
     def open(self, uri: str | None = None) -> LabelledImages:
         """Open the scenario's data, or ``uri`` in the scenario's image size and channels."""
         resolved = locate_data(uri or self.uri, self.name)
-        data = open_data(resolved, image_size=self.image_size, channels=self.channels)
-        refuse_generated(resolved)
-        return data
+        return open_data(
+            resolved, image_size=self.image_size, channels=self.channels, real_only=True
+        )
 
     def _open_with_splits(self) -> LabelledImages:
         """The scenario's data, test images told from others by the scenario's own rule."""

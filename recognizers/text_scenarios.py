@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.layouts import Layout, load_layout
-from augment.data.provenance import refuse_generated
 from augment.data.texts import GroupBy, LineShape, TextImages, open_texts
 from augment.errors import ConfigError, DataError
 from augment.generators.line_saae import shape_for
@@ -155,8 +154,7 @@ class TextScenario(ABC):
                 groups than ``jobs.generate --with-real`` parts them.
         """
         resolved = locate_data(uri or self.uri, self.name)
-        data = open_texts(resolved, group_by=group_by or self.group_by)
-        refuse_generated(resolved)
+        data = open_texts(resolved, group_by=group_by or self.group_by, real_only=True)
         if data.split_origin not in ("as given", "by hash of the text"):
             raise DataError(
                 f"{resolved}: expected lines of which each has its split, train, val or test, as "
@@ -240,8 +238,7 @@ def lines_scenario(
         DataError: see ``open_texts``; no test line, or fewer than two training lines that the
             layout can write.
     """
-    layout, data = load_layout(layout_name), open_texts(uri)
-    refuse_generated(uri)
+    layout, data = load_layout(layout_name), open_texts(uri, real_only=True)
     train, test = data.split("train"), data.split("test")
     if sum(is_drawable(text, layout) for text in train.texts) < _LEAST_DRAWN:
         raise DataError(

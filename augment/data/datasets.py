@@ -38,6 +38,7 @@ from torch import Tensor
 
 from augment.data.formats import READERS
 from augment.data.listing import SPLITS, Listing, some, split_by_hash
+from augment.data.provenance import refuse_generated
 from augment.data.sources import ArrayImages, Source
 from augment.errors import DataError
 from augment.images import Pixels, resize_image, to_tensor
@@ -296,7 +297,11 @@ class LabelledImages(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
 
 def open_data(
-    uri: str, *, image_size: tuple[int, int] | None = None, channels: int | None = None
+    uri: str,
+    *,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    real_only: bool = False,
 ) -> LabelledImages:
     """Open a data URI; the table in the module docstring lists the schemes.
 
@@ -305,17 +310,20 @@ def open_data(
         image_size: (H, W), pixels; None takes the median of 64 images spread over the data,
             each side clipped to [8, 64].
         channels: 1 or 3; None takes 1 if those images are all gray.
+        real_only: refuse data of which a manifest of ours says that some are generated.
 
     Raises:
         DataError: unknown scheme, no such path, no images, fewer than two classes and no
             attributes, classes that look alike, labels without images or images without labels, a
-            damaged archive or table.
+            damaged archive or table; generated images, if ``real_only``.
         ImageError: one of the images looked at cannot be decoded.
     """
     scheme, colon, path = uri.partition(":")
     if not colon or scheme not in READERS:
         schemes = ", ".join(f"{name}:" for name in sorted(READERS))
         raise DataError(f"expected a data URI starting with {schemes}; got {uri!r}.")
+    if real_only:
+        refuse_generated(uri)
     listing = READERS[scheme](path)
     classes = tuple(sorted(set(listing.labels)))
     if len(classes) < 2 and listing.attributes is None:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data.listing import SPLITS, split_by_hash
+from augment.data.provenance import refuse_generated
 from augment.data.text_formats import TEXT_FORMATS, TextListing
 from augment.errors import ConfigError, DataError
 from augment.images import Pixels, decode_image, encode_png, resize_image
@@ -275,20 +276,24 @@ def find_size_fault(height: int, width: int) -> str | None:
     )
 
 
-def open_texts(uri: str, *, group_by: GroupBy = "text") -> TextImages:
+def open_texts(uri: str, *, group_by: GroupBy = "text", real_only: bool = False) -> TextImages:
     """Open a data URI whose images say texts.
 
     Args:
         uri: ``scheme:path``; ``augment.data.text_formats.TEXT_FORMATS`` has the schemes.
         group_by: what must not cross a split.
+        real_only: refuse data of which a manifest of ours says that some are generated.
 
     Raises:
-        DataError: unknown scheme, no such path, no images, or what the scheme's reader refuses.
+        DataError: unknown scheme, no such path, no images, or what the scheme's reader refuses;
+            generated images, if ``real_only``.
     """
     scheme, colon, path = uri.partition(":")
     if not colon or scheme not in TEXT_FORMATS:
         schemes = ", ".join(f"{name}:" for name in sorted(TEXT_FORMATS))
         raise DataError(f"expected a data URI of texts starting with {schemes}; got {uri!r}.")
+    if real_only:
+        refuse_generated(uri)
     listing = TEXT_FORMATS[scheme](path)
     if not listing.names:
         raise DataError(f"expected images of text in {uri}, got none; check the path.")
