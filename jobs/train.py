@@ -48,7 +48,7 @@ from jobs.reading import add_reader_band
 from recognizers.arms import Plan, SeedRun
 from recognizers.comparators import offer_readers
 from recognizers.draws import Draw
-from recognizers.line_readers import fit_line_reader, fit_listener, line_shape
+from recognizers.line_readers import fit_line_reader, fit_listener
 from recognizers.listening import Listener, listens
 from recognizers.plans import plan_for
 from recognizers.reader import save_reader
@@ -56,7 +56,7 @@ from recognizers.scene_text import SIZES
 from recognizers.text_arms import TextPlan
 from recognizers.text_plans import TEXT_PLAN
 from recognizers.text_reader import save_text_reader
-from recognizers.text_sources import check_columns
+from recognizers.text_sources import check_columns, line_shape
 
 __all__ = ["main", "train_and_publish"]
 

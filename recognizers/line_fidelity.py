@@ -25,7 +25,7 @@ from augment.generators.line_sampler import LineSampler
 from augment.images import Pixels, resize_image, tile
 from recognizers.distribution import compare_sets, describe_difference
 from recognizers.fit import Budget
-from recognizers.line_readers import charset_of, line_shape
+from recognizers.line_readers import charset_of
 from recognizers.nearest import NearestImages, nearest_distances
 from recognizers.privacy import (
     Attack,
@@ -40,6 +40,7 @@ from recognizers.tables import markdown_table
 from recognizers.text_fit import embed_lines, read_lines
 from recognizers.text_metrics import right_texts, score_texts, share_interval
 from recognizers.text_mixing import LabelledLines, TextRecipe
+from recognizers.text_sources import line_shape
 from recognizers.text_training import train_on_lines
 
 __all__ = [

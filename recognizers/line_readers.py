@@ -12,8 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from augment.data.line_pairs import LineData
-from augment.data.lines import LONGEST_LINE
-from augment.data.texts import LineShape
 from augment.errors import ConfigError
 from augment.generators.line_saae import line_folds
 from augment.training import derive_seed
@@ -23,13 +21,16 @@ from recognizers.scene_text import TextConfig, TextRecognizer
 from recognizers.text_arms import TextPlan
 from recognizers.text_mixing import LabelledLines
 from recognizers.text_reader import CrossFittedTextReader, train_text_reader
-from recognizers.text_sources import check_columns, render_lines, sample_texts
+from recognizers.text_sources import (
+    HEIGHT_STEP,
+    check_columns,
+    line_shape,
+    render_lines,
+    sample_texts,
+)
 from recognizers.text_training import train_on_lines
 
-__all__ = ["charset_of", "fit_line_reader", "fit_listener", "line_shape"]
-
-HEIGHT_STEP = 8
-"""Heights that a recognizer takes are multiples of it, in pixels."""
+__all__ = ["charset_of", "fit_line_reader", "fit_listener"]
 
 _TEXTS, _RENDERED, _LISTENER, _MEMBERS = 1, 2, 3, 100  # what seeds are derived for
 
@@ -110,12 +111,3 @@ def _fitting(data: LineData, plan: TextPlan, seed: int, device: str | torch.devi
         )
 
     return fit
-
-
-def line_shape(data: LineData) -> LineShape:
-    """What a recognizer's lines are brought to: with room for the longest that can be asked for."""
-    height = data.shape.height - data.shape.height % HEIGHT_STEP
-    most = data.shape.most_width
-    if data.layout.is_free:
-        most = max(most, LONGEST_LINE * height)
-    return replace(data.shape, height=height, most_width=most)

@@ -20,7 +20,7 @@ from augment.config import config_digest
 from augment.data.layouts import load_layout
 from augment.data.line_pairs import LineData
 from augment.data.pairs import FOLDS
-from augment.data.texts import Lines, TextImages
+from augment.data.texts import Lines, LineShape, TextImages
 from augment.errors import ConfigError, DataError
 from augment.generate import Tally
 from augment.generators.base import train_generator, write_bundle
@@ -56,7 +56,7 @@ from recognizers.text_reader import (
     train_text_reader,
 )
 from recognizers.text_scenarios import TextDraw, TextScenario
-from recognizers.text_sources import render_lines, sample_texts
+from recognizers.text_sources import line_shape, render_lines, sample_texts
 from recognizers.text_training import train_on_lines
 
 __all__ = ["TEST", "TextCell", "TextPlan", "TextRun"]
@@ -191,9 +191,12 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
 
     def rendered(self) -> LabelledLines:
         """Lines of the renderer, in the looks of the real ones."""
+        return self._rendered(self.shape)
+
+    def _rendered(self, shape: LineShape) -> LabelledLines:
         texts = self.texts(self.plan.rendered_lines)
         seed = derive_seed(self.seed, 3) % 2**31
-        return render_lines(self.draw.train, self.layout, self.shape, texts, seed)
+        return render_lines(self.draw.train, self.layout, shape, texts, seed)
 
     def generated(self) -> LabelledLines:
         """Lines of the seed's generator; if the plan reads back, those that read as their text.
@@ -216,6 +219,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         rows: NDArray[np.int64] | None = None,
         on_checkpoint: Callable[[int, TextRecognizer], None] | None = None,
         size: TextConfig | None = None,
+        shape: LineShape | None = None,
     ) -> TextRecognizer:
         """Train a recognizer by a recipe on the real lines, or on some rows of them.
 
@@ -226,11 +230,13 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
             rows: which real lines.
             on_checkpoint: see ``recognizers.fit.optimize``.
             size: of the recognizer; the plan's where None.
+            shape: of the lines; the scenario's where None. In another one no line is generated.
 
         Raises:
             DataError: no line of a source is wide enough for its text.
         """
-        sources = self._sources_of(recipe)
+        shape = shape or self.shape
+        sources = self._sources_of(recipe) if shape == self.shape else self._shaped(recipe, shape)
         if rows is not None:
             sources["real"] = sources["real"].subset(rows)
         budget = self.plan.budget if steps is None else replace(self.plan.budget, steps=steps)
@@ -238,7 +244,7 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
             recipe,
             sources,
             self.charset,
-            self.shape,
+            shape,
             budget,
             seed=derive_seed(self.seed, seed),
             size=size or self.plan.recognizer,
@@ -250,17 +256,27 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
     def train_reader(self) -> CrossFittedTextReader:
         """Train the recognizers that read generated lines back, on the real lines.
 
-        Its folds are those of the bundle, whose styles name the member that has not seen them.
+        Its folds are those of the bundle, whose styles name the member that has not seen them. It
+        reads lines as wide as the generator writes, where the arms squeeze long ones.
         """
-        recipe = self.plan.recipes["reader"]
+        recipe, shape = self.plan.recipes["reader"], line_shape(self.trainable)
         return train_text_reader(
             folds_of_groups(self.draw.train.groups) % self.plan.reader_folds,
             lambda rows, fold: self.train(
-                recipe, seed=_MEMBERS + fold, steps=self.plan.reader_steps, rows=rows
+                recipe,
+                seed=_MEMBERS + fold,
+                steps=self.plan.reader_steps,
+                rows=rows,
+                shape=shape,
             ),
-            self.shape,
+            shape,
             self.plan.reader_band,
         )
+
+    def _shaped(self, recipe: TextRecipe, shape: LineShape) -> dict[str, LabelledLines]:
+        """What a recipe without generated lines draws from, in another shape than the arms'."""
+        sources = {"real": LabelledLines.of(self.draw.train, shape)}
+        return sources | ({"rendered": self._rendered(shape)} if recipe.rendered else {})
 
     def test_sets(self) -> dict[str, TextImages]:
         """The test and the draw's other test sets, by name."""

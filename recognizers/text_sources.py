@@ -8,14 +8,16 @@ character drawn by the two before it.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from augment.data.drawable import check_plate
 from augment.data.layouts import Layout
+from augment.data.line_pairs import LineData
 from augment.data.line_rendering import LineRenderer
-from augment.data.lines import line_width
+from augment.data.lines import LONGEST_LINE, line_width
 from augment.data.texts import LineShape, TextImages, find_size_fault
 from augment.errors import ConfigError, DataError, LabelError
 from recognizers.charset import Charset
@@ -23,13 +25,17 @@ from recognizers.scene_text import COLUMN
 from recognizers.text_mixing import LabelledLines
 
 __all__ = [
+    "HEIGHT_STEP",
     "check_columns",
     "check_drawable",
     "is_drawable",
+    "line_shape",
     "render_lines",
     "sample_texts",
 ]
 
+HEIGHT_STEP = 8
+"""Heights that a recognizer takes are multiples of it, in pixels."""
 MOST_LETTERS = 16
 """Characters of a new word."""
 _CONTEXT = 2  # characters that the next one is drawn by
@@ -94,6 +100,15 @@ def check_drawable(text: str, layout: Layout, height: int = 32) -> None:
         line_width(text, height)
     else:
         check_plate(text, layout)
+
+
+def line_shape(data: LineData) -> LineShape:
+    """What a recognizer's lines are brought to: with room for the longest that can be asked for."""
+    height = data.shape.height - data.shape.height % HEIGHT_STEP
+    most = data.shape.most_width
+    if data.layout.is_free:
+        most = max(most, LONGEST_LINE * height)
+    return replace(data.shape, height=height, most_width=most)
 
 
 def check_columns(layout: Layout, shape: LineShape) -> None:

@@ -57,5 +57,5 @@ def some_plates() -> TextImages:
 def plates_scenario(some_plates: TextImages, monkeypatch: pytest.MonkeyPatch) -> TextScenario:
     """The scenario of plates, 12 real ones a draw, on ``some_plates``."""
     module = "recognizers.text_scenarios"
-    monkeypatch.setattr(f"{module}.open_texts", lambda uri, group_by: some_plates)
+    monkeypatch.setattr(f"{module}.open_texts", lambda uri, **how: some_plates)
     return replace(TEXT_SCENARIOS["plates"], uri="memory:", shots=12)

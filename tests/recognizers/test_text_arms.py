@@ -9,7 +9,9 @@ import pytest
 
 from augment.bundle import READER_FOLDER
 from augment.config import with_overrides
+from augment.data.layouts import load_layout
 from augment.data.line_pairs import LineData
+from augment.data.line_rendering import LineRenderer
 from augment.data.texts import TextImages
 from augment.errors import ConfigError, DataError, ResumeError
 from augment.generators.line_reading import Judged
@@ -23,7 +25,7 @@ from recognizers.text_metrics import right_texts
 from recognizers.text_mixing import TextRecipe
 from recognizers.text_reader import load_text_reader
 from recognizers.text_report import build_text_report, format_text_scores, take_text_pictures
-from recognizers.text_scenarios import RARE_PROVINCES, TextScenario
+from recognizers.text_scenarios import RARE_PROVINCES, TextScenario, lines_scenario
 from recognizers.text_tuning import run_text_trials, summarize_texts, text_tuning_draws
 from recognizers.tuning import best_of, format_trials
 
@@ -189,6 +191,25 @@ def test_a_bundle_keeps_the_reader_and_names_the_member_that_has_not_seen_a_styl
     seen.clear()
     start(plates_scenario, run.plan, tmp_path).bundle()
     assert not seen, "a kept reader is not trained again"
+
+
+def test_lines_as_wide_as_the_generator_writes_are_read_back_unsqueezed(
+    tiny_text_plan: TextPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["exit", "taxi", "internationalization", "hotel"]
+    renderer = LineRenderer(load_layout("words"))
+    images = [renderer.render_line(text, 0, 32, index=row) for row, text in enumerate(texts)]
+    data = TextImages.from_images(images, texts, splits=["train"] * 3 + ["test"])
+    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, **how: data)
+    plan = replace(tiny_text_plan, read_back=True)
+    run = start(lines_scenario("memory:", "words"), plan, tmp_path)
+    assert max(image.shape[1] for image in images) > run.shape.most_width
+    streams = spy(monkeypatch, text_training, "mixed_lines")
+    info = run.bundle()
+    reader = load_text_reader(run.bundle_folder / READER_FOLDER, info=info)
+    assert reader.shape.most_width == load_line_sampler(run.bundle_folder).form.max_width == 256
+    for (_, sources, _), _ in streams:
+        assert {lines.lines.pixels.shape[2] for lines in sources.values()} == {256}
 
 
 def test_a_generator_listens_to_a_recognizer_that_reads_nothing_back(

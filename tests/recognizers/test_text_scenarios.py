@@ -31,7 +31,7 @@ def plates(monkeypatch: pytest.MonkeyPatch) -> TextScenario:
     texts = PLATES + PLATES[:20]
     splits = [("test", "val", "train", "train")[int(text[-1]) % 4] for text in texts]
     data = TextImages.from_images([IMAGE] * len(texts), texts, splits=splits)
-    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, group_by: data)
+    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, **how: data)
     return Plates("plates", "", "zip:x", "plates-cn", PLATES_CN, LineShape(), shots=10)
 
 
@@ -76,7 +76,7 @@ def test_words_of_unseen_pictures_are_a_part_of_the_test(monkeypatch: pytest.Mon
         splits=["train", "train", "test", "test", "test"],
         groups=["1", "2", "1", "3", "4"],
     )
-    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, group_by: data)
+    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, **how: data)
     draw = Words("words", "", "zip:x", "words", WORDS, LineShape()).draw(0)
     assert draw.others[UNSEEN_PICTURES].texts == ("d", "e")
 
@@ -91,7 +91,7 @@ def test_icdars_usual_protocol_leaves_short_and_odd_words_out(
         [IMAGE] * 4, ["ab", "it's", "Word", "up"], sources=["icdar2013_test"] * 3 + ["svt_test"]
     )
     opened = {"zip:x": train, "zip:y": other}
-    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, group_by: opened[uri])
+    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, **how: opened[uri])
     scenario = Words("words", "", "zip:x", "words", WORDS, LineShape(), others_uri="zip:y")
     scenario = replace(scenario, other_sources=("svt_test", "icdar2013_test"))
     others = scenario.draw(0).others
@@ -191,7 +191,7 @@ def test_test_words_of_which_nothing_counts_are_refused(monkeypatch: pytest.Monk
     data = TextImages.from_images(
         [IMAGE] * 4, ["a", "b", "c", "!!!"], splits=["train", "train", "test", "test"]
     )
-    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, group_by: data)
+    monkeypatch.setattr("recognizers.text_scenarios.open_texts", lambda uri, **how: data)
     with pytest.raises(DataError, match=r"something is compared.*'!!!'; leave these images out"):
         Words("words", "", "zip:x", "words", WORDS, LineShape()).draw(0)
 
