@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.exceptions import HTTPException
 
-__all__ = ["choose_type"]
+__all__ = ["choose_type", "joined"]
 
 
 def choose_type(accept: str | None, offers: Sequence[str]) -> str:
@@ -24,6 +24,11 @@ def choose_type(accept: str | None, offers: Sequence[str]) -> str:
             406, f"expected Accept to allow {' or '.join(offers)}, got {str(accept)[:80]!r}"
         )
     return offers[liking.index(max(liking))]
+
+
+def joined(lines: Sequence[str] | None) -> str | None:
+    """One header of the lines of a repeated one (RFC 9110, section 5.3); None if there is none."""
+    return ", ".join(lines) if lines else None
 
 
 def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> float:

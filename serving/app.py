@@ -24,8 +24,8 @@ from augment.errors import BundleNotFoundError
 from augment.generate import Style
 from augment.generators.line_sampler import LineStyle
 from augment.restoration.faces import FaceDetector
-from serving.accept import choose_type
-from serving.answers import FORMATS, JSON, TAR, ZIP, answer_with_export, answer_with_json
+from serving.accept import joined
+from serving.answers import TAR, ZIP, answer, choose_format
 from serving.catalog import Catalog, Entry
 from serving.codec import decode_upload, from_base64
 from serving.deployments import HandleBackend, replica_deployment, with_threads
@@ -122,20 +122,15 @@ def _generation_routes(catalog: Catalog, backend: Backend) -> APIRouter:
         name: str,
         request: GenerateRequest,
         version: int | None = None,
-        accept: Annotated[str | None, Header()] = None,
+        accept: Annotated[list[str] | None, Header()] = None,
     ) -> Response:
-        """Draw labelled images: a zip (ImageFolder), a tar (WebDataset) or JSON.
+        """Draw labelled images: a zip (ImageFolder, or a trainer's layout), a tar or JSON.
 
         The format says which; without it Accept does.
         """
-        media_type = (
-            FORMATS[request.format] if request.format else choose_type(accept, (ZIP, JSON, TAR))
-        )
+        layout = request.format or choose_format(joined(accept))
         entry = await asyncio.to_thread(catalog.entry, name, version)
-        order = await _order(request, entry, backend)
-        if media_type == JSON:
-            return await answer_with_json(order, entry, backend)
-        return await answer_with_export(order, entry, backend, media_type)
+        return await answer(await _order(request, entry, backend), entry, backend, layout)
 
     return router
 

@@ -12,6 +12,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from augment.candidates import MAX_FACTOR, Tally, Wanted
 from augment.errors import AugmentError
 from augment.export import Record
@@ -102,7 +105,8 @@ class Order:
         reader_band: with which confidence; None: as the reader has it.
         style: one style for all, or None.
         new_identities: how many classes that do not exist are drawn; None: the bundle's own.
-        are_texts: whether the classes are texts, each to be written as a line.
+        widths: of the lines that say the classes, pixels, where these are texts to be written;
+            None: they are classes.
         select: which styles of the bank lines may take.
         tally: what was made, kept and dropped so far; complete when drawing ends.
     """
@@ -115,7 +119,7 @@ class Order:
     reader_band: tuple[float, float] | None = None
     style: Style | LineStyle | None = None
     new_identities: int | None = None
-    are_texts: bool = False
+    widths: tuple[int, ...] | None = None
     select: StyleSelection | None = None
     tally: Tally = field(init=False)
 
@@ -130,7 +134,6 @@ class Order:
         Empty when all are there or MAX_FACTOR times as many were tried.
         """
         labels, indices = self._wanted.next()
-        parts = [slice(start, start + chunk_size) for start in range(0, len(labels), chunk_size)]
         return [
             Chunk(
                 bundle=self.bundle,
@@ -146,8 +149,21 @@ class Order:
                 else None,
                 select=self.select,
             )
-            for part in parts
+            for part in self._parts(labels, chunk_size)
         ]
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether the classes are texts, each to be written as a line."""
+        return self.widths is not None
+
+    def _parts(self, labels: NDArray[np.int64], chunk_size: int) -> list[NDArray[np.int64]]:
+        """Rows of each chunk; lines of like widths together, for a batch is of one width."""
+        rows = np.arange(len(labels))
+        if self.widths is not None:
+            rows = np.argsort(np.array(self.widths)[labels], kind="stable")
+        starts = range(0, len(rows), chunk_size)
+        return [np.sort(rows[start : start + chunk_size]) for start in starts]
 
     def note(self, chunk: Chunk, drawing: Drawing) -> None:
         """Count what became of a chunk."""

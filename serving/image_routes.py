@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from augment.images import Pixels, encode_png
-from serving.accept import choose_type
+from serving.accept import choose_type, joined
 from serving.catalog import Catalog, Entry
 from serving.codec import to_base64
 from serving.fulfilment import Backend
@@ -54,7 +54,7 @@ def _add_route(
         wanted = await read_request(request, kind)
         entry = await asyncio.to_thread(catalog.entry, name, version)
         entry.require(capability)
-        media_type = choose_type(request.headers.get("accept"), tuple(answers))
+        media_type = choose_type(joined(request.headers.getlist("accept")), tuple(answers))
         seed = secrets.randbelow(MAX_DRAWN_SEED) if wanted.seed is None else wanted.seed
         task = await asyncio.to_thread(wanted.decoded, entry, seed)
         images = await backend.work(task)

@@ -13,14 +13,14 @@ from augment.generate import Style
 from augment.generators.line_form import LineForm
 from augment.generators.line_sampler import LineStyle
 from augment.generators.line_styles import StyleSelection
-from serving.accept import choose_type
+from serving.accept import choose_type, joined
 from serving.answers import (
-    FORMATS,
     JSON,
     TAR,
     ZIP,
-    answer_with_export,
-    answer_with_json,
+    answer,
+    choose_format,
+    require_kept,
     tally_headers,
 )
 from serving.catalog import Catalog, Entry
@@ -30,9 +30,11 @@ from serving.generation import StyleSource
 from serving.image_requests import FormRequest, ImageFile, read_request, request_body
 from serving.reading import ReaderBand, check_reader_band
 from serving.schemas import (
+    FORMAT_HELP,
     MAX_DRAWN_SEED,
     MAX_IMAGES,
     MAX_TEXT,
+    Format,
     GenerateRequest,
     GenerateResponse,
 )
@@ -59,10 +61,8 @@ class StylizeRequest(FormRequest):
         max_length=MAX_IMAGES,
         description="What to write, one image each; a text may come several times.",
     )
-    format: Literal["zip", "webdataset", "json", "png"] | None = Field(
-        None,
-        description="png for a single text. Without it the header Accept says which; zip if it "
-        "does not mind.",
+    format: Format | Literal["png"] | None = Field(
+        None, description=f"png: a single text. {FORMAT_HELP}"
     )
     read_back: bool | None = Field(
         None,
@@ -108,13 +108,12 @@ def line_routes(catalog: Catalog, backend: Backend) -> APIRouter:
         wanted = await read_request(request, StylizeRequest)
         entry = await asyncio.to_thread(catalog.entry, name, version)
         entry.require("stylize")
-        media_type = _media_type(wanted, request.headers.get("accept"))
+        layout = _layout(wanted, joined(request.headers.getlist("accept")))
         order = await _stylize_order(wanted, entry, backend)
-        if media_type in (ZIP, TAR):
-            response = await answer_with_export(order, entry, backend, media_type)
+        if layout == "png":
+            response = await _answer_with_png(order, entry, backend)
         else:
-            answer = {JSON: answer_with_json, PNG: _answer_with_png}[media_type]
-            response = await answer(order, entry, backend)
+            response = await answer(order, entry, backend, layout)
         response.headers["Vary"] = "Accept"
         return response
 
@@ -132,8 +131,8 @@ def line_routes(catalog: Catalog, backend: Backend) -> APIRouter:
     return router
 
 
-def _media_type(wanted: StylizeRequest, accept: str | None) -> str:
-    """What to answer with.
+def _layout(wanted: StylizeRequest, accept: str | None) -> str:
+    """What to answer with: png, or as for ``answer``.
 
     Raises:
         RequestError: one image is asked for, and several texts.
@@ -141,13 +140,15 @@ def _media_type(wanted: StylizeRequest, accept: str | None) -> str:
     """
     count = len(wanted.texts)
     if wanted.format is None:
-        return choose_type(accept, (ZIP, JSON, TAR, *((PNG,) if count == 1 else ())))
+        if count == 1 and choose_type(accept, (ZIP, JSON, TAR, PNG)) == PNG:
+            return "png"
+        return choose_format(accept)
     if wanted.format == "png" and count > 1:
         raise RequestError(
             f"format png is one image, expected one text for it, got {count}; "
-            f"ask for {', '.join(FORMATS)}."
+            "ask for zip, webdataset or json."
         )
-    return {**FORMATS, "png": PNG}[wanted.format]
+    return wanted.format
 
 
 async def _stylize_order(wanted: StylizeRequest, entry: Entry, backend: Backend) -> Order:
@@ -171,12 +172,7 @@ async def _answer_with_png(order: Order, entry: Entry, backend: Backend) -> Resp
         RequestError: no candidate read as its text.
     """
     records = [record async for part in draw_order(order, backend) for record in part]
-    if not records:
-        raise RequestError(
-            f"none of {order.tally.made} candidates with seed {order.seed} read as "
-            f"{order.classes[0]!r}; try another seed or style, or send read_back: false to take "
-            "it unverified."
-        )
+    require_kept(order)
     headers = {"X-Seed": str(order.seed), **tally_headers(order.tally, entry)}
     return Response(records[0].png, media_type=PNG, headers=headers)
 
@@ -197,9 +193,10 @@ def _order_of(
         entry.require_reader("reader_band")
     form = LineForm.of(entry.info)
     counts: dict[str, int] = {}
+    widths: dict[str, int] = {}
     for number, text in enumerate(texts):
         if text not in counts:
-            _check_text(text, form, f"texts[{number}]")
+            widths[text] = _check_text(text, form, f"texts[{number}]")
         counts[text] = counts.get(text, 0) + 1
     return Order(
         bundle=entry.bundle,
@@ -209,15 +206,15 @@ def _order_of(
         read_back=entry.has_reader if request.read_back is None else request.read_back,
         reader_band=request.reader_band,
         style=style,
-        are_texts=True,
+        widths=tuple(widths.values()),
         select=select,
     )
 
 
-def _check_text(text: str, form: LineForm, name: str) -> None:
-    """Refuse, by its name in the request, a text that the bundle cannot write."""
+def _check_text(text: str, form: LineForm, name: str) -> int:
+    """The width of a line; a text that the bundle cannot write is refused by its name."""
     try:
-        form.width_of(text)
+        return form.width_of(text)
     except RequestError as error:
         raise RequestError(f"{name}: {error}") from error
 

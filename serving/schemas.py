@@ -10,6 +10,7 @@ from serving.counts import MAX_IMAGES, count_labels, list_texts
 from serving.reading import ReaderBand, check_reader_band
 
 __all__ = [
+    "FORMAT_HELP",
     "MAX_DRAWN_SEED",
     "MAX_IMAGES",
     "MAX_SEED",
@@ -18,6 +19,7 @@ __all__ = [
     "MAX_TEXT",
     "ErrorBody",
     "ErrorDetail",
+    "Format",
     "GenerateRequest",
     "GenerateResponse",
     "Health",
@@ -49,6 +51,29 @@ class _Strict(BaseModel):
 
 
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=False)]
+
+
+Format = Literal[
+    "zip",
+    "webdataset",
+    "json",
+    "ccpd",
+    "csv",
+    "easyocr",
+    "insightface",
+    "jsonl",
+    "lfw",
+    "lmdb",
+    "mmocr",
+    "paddleocr",
+    "parquet",
+]
+"""What a request may name: json, or a layout of ``augment.export.WRITERS``."""
+FORMAT_HELP = (
+    "zip: an ImageFolder; webdataset: a tar; json: base64 PNGs; each other one: the layout of "
+    "that trainer, as `jobs.generate --format` writes it, in a zip. Left out, the header Accept "
+    "chooses among the first three; zip if it does not mind."
+)
 
 
 class StyleRequest(_Strict):
@@ -159,9 +184,7 @@ class GenerateRequest(_Strict):
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="Drawn and returned in X-Seed if left out."
     )
-    format: Literal["zip", "webdataset", "json"] | None = Field(
-        None, description="Without it the header Accept says which; zip if it does not mind."
-    )
+    format: Format | None = Field(None, description=FORMAT_HELP)
     read_back: bool | None = Field(
         None,
         description="Keep only images that the bundle's reader reads as their label or text. Left "

@@ -21,6 +21,7 @@ suffix ``.partial`` and gets its name at the end, so nothing half-written looks 
 from augment.export.base import FolderExport, Writer
 from augment.export.card import Card
 from augment.export.ccpd import CcpdWriter
+from augment.export.folder_zip import FolderZip
 from augment.export.image_folder import FolderWriter, ZipStream, ZipWriter, zip_stream
 from augment.export.insightface import InsightFaceWriter
 from augment.export.key_value import LmdbWriter
@@ -54,6 +55,7 @@ __all__ = [
     "Card",
     "FolderExport",
     "FolderWriter",
+    "FolderZip",
     "Record",
     "TarStream",
     "Writer",

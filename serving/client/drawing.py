@@ -1,4 +1,4 @@
-"""Ask for labelled images and lines of text; a zip is saved, with a progress bar."""
+"""Ask for labelled images and lines of text; a file is saved, with a progress bar."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = ["Download", "ask", "stylize", "write"]
 
 @dataclass(frozen=True)
 class Download:
-    """A zip that was received, and what the service said of it."""
+    """A file that was received, and what the service said of it."""
 
     path: Path
     seed: int
@@ -38,16 +38,17 @@ def ask(
     seed: int | None = None,
     read_back: bool | None = None,
     reader_band: tuple[float, float] | None = None,
+    format: str = "zip",
     style: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Download:
-    """Ask for labelled images and save the zip, with a progress bar.
+    """Ask for labelled images and save the file, with a progress bar.
 
     Args:
         url: of the service.
         model: NAME or NAME/VERSION.
         labels: label to number of images.
-        out: path of the zip; it appears there once complete.
+        out: path of the file; it appears there once complete.
         new_identities: instead of labels, how many classes that do not exist.
         per_label: images of each of these.
         seed: left out, the service draws one.
@@ -55,6 +56,7 @@ def ask(
             new identities, which no reader knows.
         reader_band: the least and the greatest confidence of the reader that are kept, both in
             [0, 1]; left out: the reader's own.
+        format: zip, webdataset, or another layout that ``jobs.generate --format`` writes, in a zip.
         style: see the service's /docs.
         progress: show the bar.
 
@@ -69,6 +71,7 @@ def ask(
         "seed": seed,
         "read_back": read_back,
         "reader_band": reader_band,
+        "format": format,
         "style": style,
     }
     return _download(url, model, "generate", out, progress, json=given(fields))
@@ -83,21 +86,23 @@ def write(
     seed: int | None = None,
     read_back: bool | None = None,
     reader_band: tuple[float, float] | None = None,
+    format: str = "zip",
     style: Mapping[str, Any] | None = None,
     select: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Download:
-    """Ask for lines of text and save the zip; the rest as ``ask``.
+    """Ask for lines of text and save the file; the rest as ``ask``.
 
     Args:
         url: of the service.
         model: NAME or NAME/VERSION.
         texts: what to write, one line each; how many lines of each text; or how many random
             texts.
-        out: path of the zip; it appears there once complete.
+        out: path of the file; it appears there once complete.
         seed: left out, the service draws one.
         read_back: keep only lines that read as their text; left out: yes if it has a reader.
         reader_band: which confidences of the reader are kept; as ``ask``.
+        format: layout of the file; as ``ask``.
         style: see the service's /docs.
         select: which styles may be taken; see there too.
         progress: show the bar.
@@ -108,6 +113,7 @@ def write(
         "seed": seed,
         "read_back": read_back,
         "reader_band": reader_band,
+        "format": format,
         "style": style,
         "select": select,
     }
@@ -125,20 +131,22 @@ def stylize(
     seed: int | None = None,
     read_back: bool | None = None,
     reader_band: tuple[float, float] | None = None,
+    format: str = "zip",
     progress: bool = True,
 ) -> Download:
-    """Ask for texts in the style of an image and save the zip; the rest as ``write``.
+    """Ask for texts in the style of an image and save the file; the rest as ``write``.
 
     Args:
         url: of the service.
         model: NAME or NAME/VERSION.
         image: one line of text that lends its style.
         texts: what to write.
-        out: path of the zip.
+        out: path of the file.
         image_text: what the image says, if known: then the texts stand as its text stands.
         seed: left out, the service draws one.
         read_back: keep only lines that read as their text.
         reader_band: which confidences of the reader are kept; as ``ask``.
+        format: layout of the file; as ``ask``.
         progress: show the bar.
     """
     fields = {
@@ -147,6 +155,7 @@ def stylize(
         "seed": seed,
         "read_back": read_back,
         "reader_band": reader_band,
+        "format": format,
     }
     parts = form_of([("image", image)], fields)
     return _download(url, model, "stylize", out, progress, files=parts)
@@ -155,11 +164,11 @@ def stylize(
 def _download(
     url: str, model: str, what: str, out: str | Path, progress: bool, **body: Any
 ) -> Download:
-    """Post a request, save the zip that comes back and read what its headers tell."""
+    """Post a request, save the file that comes back and read what its headers tell."""
     out = Path(out)
     partial = out.with_name(f"{out.name}.partial")
-    address, headers = address_of(url, model, what), {"Accept": "application/zip"}
-    with httpx.stream("POST", address, headers=headers, timeout=TIMEOUT, **body) as response:
+    address = address_of(url, model, what)
+    with httpx.stream("POST", address, timeout=TIMEOUT, **body) as response:
         if response.is_error:
             raise RequestError(message_of(response))
         size = int(response.headers.get("Content-Length", 0)) or None

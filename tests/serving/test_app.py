@@ -289,7 +289,7 @@ def test_style_comes_from_the_bank_or_from_a_mix_of_images(client: Any) -> None:
         ({"labels": {"3": 1}, "sede": 1}, "RequestError", "sede: Extra inputs"),
         ({"labels": {"3": 1}, "seed": -1}, "RequestError", "seed"),
         ({"labels": {"3": 1}, "seed": 2**64}, "RequestError", "seed"),
-        ({"labels": {"3": 1}, "format": "tar"}, "RequestError", "'zip', 'webdataset' or 'json'"),
+        ({"labels": {"3": 1}, "format": "tar"}, "RequestError", "'zip', 'webdataset', 'json'"),
         ({"labels": {"3": 1}, "style": {}}, "RequestError", "either index or images"),
         ({"labels": {"3": 1}, "style": {"index": 5}}, "RequestError", "must be in [0, 4]"),
         ({"labels": {"3": 1}, "style": {"images": ["?"]}}, "ImageError", "in base64"),
@@ -407,7 +407,7 @@ def test_read_back_without_a_reader_is_refused_with_the_way_out(client: Any) -> 
 def test_an_error_of_ours_is_a_500_in_json_that_keeps_its_cause_to_the_log(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.app.answer_with_export", None)
+    monkeypatch.setattr("serving.app.answer", None)
     status, kind, message = error_of(client.post(GENERATE, json={"labels": {"3": 1}}))
     assert (status, kind) == (500, "InternalError")
     assert "NoneType" not in message
