@@ -142,7 +142,7 @@ def _read_charboxes(path: str) -> Listing:
     groups: list[str] = []
     for row in rows:
         file, entry = row["file"], boxes_of.get(row["file"])
-        if entry is None or int(row.get("chars_agree") or _MIN_AGREEMENT) < _MIN_AGREEMENT:
+        if entry is None or _agreement(row, path) < _MIN_AGREEMENT:
             continue
         if file not in members:
             raise DataError(f"{path}/labels.csv names {file}, which is missing; remove the row.")
@@ -192,6 +192,18 @@ READERS: dict[str, Callable[[str], Listing]] = {
     **PUBLISHED,
 }
 """Data URI scheme -> reader of what follows the colon."""
+
+
+def _agreement(row: Mapping[str, str], path: str) -> int:
+    """How many characters of a line were read as its text says, if that is known."""
+    told = row.get("chars_agree") or str(_MIN_AGREEMENT)
+    try:
+        return int(told)
+    except ValueError:
+        raise DataError(
+            f"{path}/labels.csv: expected a whole number as chars_agree of {row['file']}, got "
+            f"{told!r}; correct it or leave the column out."
+        ) from None
 
 
 def _parse_boxes(file: str, entry: Any) -> tuple[str, NDArray[np.float32], str]:

@@ -189,13 +189,14 @@ class Layout:
         if len(text) != len(self.positions):
             return (
                 f"{self.name} has {len(self.positions)} characters, got {len(text)} in {text!r}; "
-                "correct the text or choose another layout."
+                "correct the text or choose another layout, and a bundle trained for it."
             )
         for place, (character, allowed) in enumerate(zip(text, self.allowed, strict=True)):
             if character not in allowed and character not in self.also_allowed:
                 return (
                     f"{self.name}: position {place + 1} must be one of {allowed}, got "
-                    f"{character!r} in {text!r}; correct the text or choose another layout."
+                    f"{character!r} in {text!r}; correct the text or choose another layout, and a "
+                    "bundle trained for it."
                 )
         return None
 

@@ -54,6 +54,7 @@ __all__ = [
 ]
 
 _HDF5 = 2  # what scipy calls MATLAB's version 7.3, which it does not read
+_WITHOUT_PLATE = "ccpd_np"  # a folder of CCPD
 _IIIT5K_PARTS = {"train": "traindata", "test": "testdata"}
 
 
@@ -151,13 +152,18 @@ def read_lmdb(path: str) -> TextListing:
 def read_ccpd(path: str) -> TextListing:
     """Read pictures named as CCPD's; sources are their folders.
 
-    Folders called train, val and test, if all pictures lie in such, are splits.
+    Those in CCPD's folder ccpd_np show no plate, and are passed over. Folders called train, val
+    and test, if all pictures lie in such, are splits.
 
     Raises:
         DataError: no picture, or one whose name is another.
     """
     tree = Tree(path)
-    files = tuple(tree.images().values())
+    files = tuple(
+        file
+        for file in tree.images().values()
+        if posixpath.basename(posixpath.dirname(file)) != _WITHOUT_PLATE
+    )
     if not files:
         raise DataError(f"expected pictures with CCPD's names in {path}, got none.")
     plates = tuple(parse_name(file) for file in files)

@@ -80,6 +80,7 @@ def _plainly_named(
 def list_paddleocr(path: str) -> TextListing:
     """Read PaddleOCR's recognition layout: every rec_gt_SPLIT.txt, and what it names.
 
+    The path is their folder or zip; or a list of any name, which is then the only one.
     Paths are relative to their list, or as PaddleOCR documents them to a folder above it:
     train_data/rec/rec_gt_train.txt names train_data/rec/train/1.png. A split that is not train,
     val or test is an error, but where there is one list alone, it says nothing of a split.
@@ -88,14 +89,22 @@ def list_paddleocr(path: str) -> TextListing:
         DataError: no list, a line without exactly one tab, a repeated or missing file, or an
             empty text.
     """
+    listed = ""
+    if path.endswith(".txt"):
+        path, listed = posixpath.split(path)
     tree = Tree(path)
     lists = [
         file
         for file in tree.files
         if posixpath.basename(file).startswith(PADDLE_PREFIX) and file.endswith(".txt")
     ]
+    if listed:
+        lists = [tree.require(listed)]
     if not lists:
-        raise DataError(f"expected rec_gt_train.txt or its like in {path}, got none.")
+        raise DataError(
+            f"expected rec_gt_train.txt or its like in {path}, got none; name the list: "
+            f"paddleocr:{path}/NAME.txt."
+        )
     files: list[str] = []
     texts: list[str] = []
     splits: list[str] = []

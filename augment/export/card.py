@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 __all__ = ["Card"]
 
 _NUMBERS = ("asked", "made", "kept", "dropped", "real")
+_MOST_SHOWN = 10  # labels that fall short
 _LICENCE_ID = re.compile(r"[a-z0-9][a-z0-9.+-]*")  # such as cc-by-4.0, as the Hub spells them
 
 
@@ -60,8 +62,13 @@ class Card:
         if copies:
             parts.append(f"Of the dropped, {copies} were near-copies of training images.")
         shortfall = (summary or {}).get("shortfall")
-        if shortfall:
-            parts.append(f"Fewer than asked for: `{json.dumps(shortfall, ensure_ascii=False)}`.")
+        if isinstance(shortfall, Mapping) and shortfall:
+            shown = dict(islice(shortfall.items(), _MOST_SHOWN))
+            more = len(shortfall) - len(shown)
+            parts.append(
+                f"Fewer than asked for: `{json.dumps(shown, ensure_ascii=False)}`"
+                + (f" and {more:,} labels more; `manifest.jsonl` ends with all." if more else ".")
+            )
         parts += [
             "## Licence of the inputs",
             self.licence or "Not stated; ask whoever made this set before you pass it on.",

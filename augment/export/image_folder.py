@@ -7,6 +7,7 @@ classes.txt         the folder names, sorted: line i is class index i of an Imag
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from augment.export.base import FolderExport, Writer
 from augment.export.card import Card
@@ -18,7 +19,6 @@ from augment.export.records import (
     MANIFEST,
     Record,
     folder_name,
-    list_classes,
 )
 from augment.export.zip_file import ZipFile
 
@@ -49,7 +49,9 @@ class FolderWriter(FolderExport):
 
     def finish(self) -> None:
         """Write the list of classes."""
-        self.put(CLASSES, _list_classes(self.ledger))
+        with (self.partial / CLASSES).open("xb") as file:
+            file.writelines(_list_classes(self.ledger))
+        self.seal(CLASSES)
 
     def describe(self) -> str:
         """As ``FolderExport.describe``."""
@@ -90,15 +92,12 @@ class ZipStream:
             texts=self._texts,
             summary=summary,
         )
-        for name, data in ((CLASSES, _list_classes(self._ledger)), (CARD, card.encode())):
-            self._note(name, hashlib.sha256(data).hexdigest())
-            yield self._zip.entry(name, data)
-        manifest = self._ledger.manifest
-        digest = hashlib.sha256()
-        for piece in pieces(manifest):
-            digest.update(piece)
-        self._note(MANIFEST, digest.hexdigest())
-        yield from self._zip.entry_of(MANIFEST, manifest)
+        with spool() as classes:
+            classes.writelines(_list_classes(self._ledger))
+            yield from self._file(CLASSES, classes)
+        self._note(CARD, hashlib.sha256(card.encode()).hexdigest())
+        yield self._zip.entry(CARD, card.encode())
+        yield from self._file(MANIFEST, self._ledger.manifest)
         yield from self._zip.entry_of(CHECKSUMS, self._sums)
         yield from self._zip.end()
         self.abort()
@@ -113,6 +112,13 @@ class ZipStream:
         file = record.file
         self._note(file, str(self._ledger.enter(record, file, record.png)["sha256"]))
         return self._zip.entry(file, record.png)
+
+    def _file(self, name: str, file: IO[bytes]) -> Iterator[bytes]:
+        digest = hashlib.sha256()
+        for piece in pieces(file):
+            digest.update(piece)
+        self._note(name, digest.hexdigest())
+        yield from self._zip.entry_of(name, file)
 
     def _note(self, name: str, digest: str) -> None:
         self._sums.write(f"{digest}  {name}\n".encode())
@@ -171,19 +177,16 @@ class ZipWriter(Writer):
 
 def _describe(ledger: Ledger) -> str:
     """How the files lie, and which folders are one to file systems that ignore case."""
-    alike: dict[str, list[str]] = {}
-    for label, _ in ledger.labels():
-        alike.setdefault(folder_name(label).casefold(), []).append(folder_name(label))
-    doubled = [" and ".join(f"`{name}`" for name in one) for one in alike.values() if len(one) > 1]
+    doubled, count = ledger.alike()
     if not doubled:
         return _LAYOUT
     return (
-        f"{_LAYOUT}\n\n**Folders differ in case alone** ({doubled[0]}"
-        f"{f' and {len(doubled) - 1} more' if len(doubled) > 1 else ''}): unpack this where `A` "
+        f"{_LAYOUT}\n\n**Folders differ in case alone** ({' and '.join(f'`{n}`' for n in doubled)}"
+        f"{f' and {count - 1} more' if count > 1 else ''}): unpack this where `A` "
         "and `a` are two names, as on Linux; elsewhere one replaces the other's images. Other "
         "formats, such as csv, parquet and webdataset, have no such folders."
     )
 
 
-def _list_classes(ledger: Ledger) -> bytes:
-    return list_classes(sorted((label for label, _ in ledger.labels()), key=folder_name))
+def _list_classes(ledger: Ledger) -> Iterator[bytes]:
+    return (f"{name}\n".encode() for name in ledger.folders())

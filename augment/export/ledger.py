@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO
 
 from augment.errors import DataError
-from augment.export.records import Record
+from augment.export.records import Record, folder_name
 
 __all__ = ["Ledger", "pieces", "spool"]
 
@@ -27,6 +27,10 @@ def pieces(file: IO[bytes]) -> Iterator[bytes]:
         yield piece
 
 
+def _folder_of(label: bytes) -> str:
+    return folder_name(label.decode(errors="surrogatepass"))
+
+
 class Ledger:
     """The manifest's rows, and an index of labels: no image comes twice.
 
@@ -38,6 +42,8 @@ class Ledger:
         self.manifest = spool() if manifest is None else manifest
         self.count = 0
         self._index = sqlite3.connect("", check_same_thread=False)  # a file of its own in /tmp
+        self._index.create_function("folder", 1, _folder_of, deterministic=True)
+        self._index.create_function("folded", 1, str.casefold, deterministic=True)
         self._index.executescript(
             "PRAGMA journal_mode = OFF;"
             "CREATE TABLE images (label BLOB, name TEXT, place INTEGER, PRIMARY KEY (label, name))"
@@ -88,6 +94,22 @@ class Ledger:
         """Number of different labels."""
         row = self._index.execute("SELECT COUNT(DISTINCT label) FROM images").fetchone()
         return int(row[0])
+
+    def folders(self) -> Iterator[str]:
+        """Yield the labels as names of folders, ascending."""
+        rows = self._index.execute(
+            "SELECT DISTINCT folder(label) AS name FROM images ORDER BY name"
+        )
+        return (name for (name,) in rows)
+
+    def alike(self) -> tuple[list[str], int]:
+        """The first folders whose names differ in case alone, and how many such names there are."""
+        names = "(SELECT DISTINCT folder(label) AS name FROM images)"
+        doubled = f"SELECT folded(name) AS one FROM {names} GROUP BY one HAVING COUNT(*) > 1"
+        count = int(self._index.execute(f"SELECT COUNT(*) FROM ({doubled})").fetchone()[0])
+        first = f"({doubled} ORDER BY one LIMIT 1)"
+        rows = self._index.execute(f"SELECT name FROM {names} WHERE folded(name) = {first}")
+        return sorted(name for (name,) in rows), count
 
     def places(self) -> Iterator[tuple[str, int]]:
         """Yield label and place of every image, labels ascending."""

@@ -69,7 +69,7 @@ def test_csv_paths_may_lead_out_of_its_folder(tmp_path: Path) -> None:
     assert data.images()[:, 0, 0, 0].tolist() == [1, 2]
 
 
-def plates_zip(path: Path) -> Path:
+def plates_zip(path: Path, agree: object = 4) -> Path:
     wide = np.zeros((10, 40, 3), np.uint8)
     wide[:, 20:] = 255
     buffer = io.BytesIO()
@@ -86,10 +86,16 @@ def plates_zip(path: Path) -> Path:
             "p/2.png": buffer.getvalue(),
             "p/3.png": buffer.getvalue(),
             "labels.csv": "file,text,split,chars_agree\n"
-            "p/1.png,皖A,train,7\np/2.png,皖A,test,4\np/3.png,皖A,test,7\n",
+            f"p/1.png,皖A,train,7\np/2.png,皖A,test,{agree}\np/3.png,皖A,test,7\n",
             "char_boxes.json": json.dumps({"p/1.png": boxes, "p/2.png": boxes}),
         },
     )
+
+
+def test_an_agreement_that_is_no_number_is_a_clear_error(tmp_path: Path) -> None:
+    path = plates_zip(tmp_path / "p.zip", agree="all")
+    with pytest.raises(DataError, match=r"whole number as chars_agree of p/2.png, got 'all'"):
+        open_data(f"charboxes:{path}")
 
 
 def test_charboxes_cuts_plate_characters_and_leaves_doubtful_plates_out(tmp_path: Path) -> None:

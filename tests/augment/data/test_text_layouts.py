@@ -330,8 +330,19 @@ def test_places_where_an_image_of_paddleocr_was_looked_for_are_named(tmp_path: P
 
 
 def test_a_folder_without_a_paddleocr_list_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"rec_gt_train.txt or its like"):
+    with pytest.raises(DataError, match=r"rec_gt_train.txt or its like .* name the list: paddle"):
         list_paddleocr(str(lay_out(tmp_path, {"labels.txt": b"1.png\tA"})))
+
+
+def test_a_paddleocr_list_of_any_name_may_be_named_itself(tmp_path: Path) -> None:
+    files = {"rec/train_list.txt": b"rec/1.png\tA", "rec/1.png": png(1)}
+    files["rec/rec_gt_test.txt"] = b"no.png\tB"
+    folder = lay_out(tmp_path, files)
+    listing = list_paddleocr(f"{folder}/rec/train_list.txt")
+    assert (listing.names, listing.texts, listing.splits) == (("1.png",), ("A",), None)
+    assert listing.read(0) is not None
+    with pytest.raises(DataError, match=r"expected .*nothing.txt"):
+        list_paddleocr(f"{folder}/rec/nothing.txt")
 
 
 def test_ccpd_items_are_plates_cut_out_of_their_pictures(tmp_path: Path) -> None:
@@ -347,6 +358,16 @@ def test_ccpd_items_are_plates_cut_out_of_their_pictures(tmp_path: Path) -> None
     assert decode_image(listing.read(0), channels=3).shape == (20, 70, 3)
     assert levels(listing) == [200, 7]
     assert listing.read(1) == png(7), "a plate that fills its picture is not encoded anew"
+
+
+def test_ccpd_pictures_without_a_plate_are_passed_over(tmp_path: Path) -> None:
+    with WRITERS["ccpd"](tmp_path / "out" / "ccpd_base") as writer:
+        writer.add(Record(png(1), "京A12345", 0))
+    (tmp_path / "out" / "ccpd_np").mkdir()
+    (tmp_path / "out" / "ccpd_np" / "1003.jpg").write_bytes(png(2))
+    assert read_ccpd(str(tmp_path / "out")).texts == ("京A12345",)
+    with pytest.raises(DataError, match="expected pictures with CCPD's names"):
+        read_ccpd(str(lay_out(tmp_path / "np", {"ccpd_np/1.png": png(1)})))
 
 
 def test_ccpd_folders_of_other_names_are_sources_only(tmp_path: Path) -> None:

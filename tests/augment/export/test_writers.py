@@ -244,6 +244,34 @@ def test_memory_does_not_grow_with_the_number_of_images(
     assert grown < 200 * 80, "each image left something behind"
 
 
+@pytest.mark.parametrize("kind", ["csv", "folder", "lmdb", "webdataset", "zip"])
+def test_memory_does_not_grow_with_the_number_of_texts(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("augment.export.ledger._SPOOL_BYTES", 1000)
+    monkeypatch.setattr("augment.export.ledger._PIECE_BYTES", 1000)
+    image, peaks = png(0), []
+    for count in (300, 1500):
+        with WRITERS[kind](tmp_path / f"{count}") as writer:
+            for number in range(count):
+                writer.add(Record(image, f"text number {number}", number, seed=1))
+            tracemalloc.start()
+            writer.close(SUMMARY)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 1200 * 20, "closing held every text"
+
+
+def test_a_card_names_some_of_many_labels_that_fall_short(tmp_path: Path) -> None:
+    shortfall = {f"text {number}": 1 for number in range(3400)}
+    with WRITERS["csv"](tmp_path / "out") as writer:
+        writer.add(Record(png(0), "A1", 0))
+        writer.close({**SUMMARY, "shortfall": shortfall})
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert '"text 9": 1}` and 3,390 labels more; `manifest.jsonl` ends with all.' in card
+    assert "text 10" not in card
+
+
 @pytest.mark.parametrize(
     ("kind", "label"),
     [
