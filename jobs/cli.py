@@ -205,7 +205,7 @@ def absolute_uri(uri: str, option: str = "--data") -> str:
     scheme, sign, path = uri.partition(":")
     if not sign or not path:
         raise ConfigError(
-            f"{option} must be a data URI such as digits: or folder:DIR; got {uri!r}."
+            f"{option} must be a data URI such as folder:DIR, zip:FILE or csv:FILE; got {uri!r}."
         )
     return f"{scheme}:{absolute_location(path, option)}"
 

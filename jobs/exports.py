@@ -123,6 +123,6 @@ def check_kept(tally: Tally) -> None:
     if not tally.kept:
         raise DataError(
             f"expected images that read as their label and are no copies, got none of "
-            f"{tally.made:,} made, so nothing was written; train the bundle or its reader longer, "
-            "or keep what it draws by --no-read-back."
+            f"{tally.made:,} made, so nothing was written; train the bundle or its reader longer "
+            "(jobs.train --reader-steps), or keep what it draws by --no-read-back."
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from augment.data.line_pairs import LineData
 from augment.data.texts import TextImages, open_texts
-from augment.errors import ConfigError
+from augment.errors import ConfigError, DataError
 from augment.files import write_whole
 from augment.generators.line_saae import load_line_sampler
 from jobs.cli import absolute_uri
@@ -116,7 +116,13 @@ def open_lines(uri: str) -> tuple[TextImages, TextImages]:
     """
     if (drawn := parse_draw(uri)) is None:
         data = open_texts(absolute_uri(uri), real_only=True)
-        return data.split("train"), data.subset(np.flatnonzero(data.splits != "train"))
+        held_out = np.flatnonzero(data.splits != "train")
+        if not len(held_out):
+            raise DataError(
+                f"{uri}: expected val or test lines to compare generated ones with, got "
+                f"{len(data)} of train alone; name a split for some, or give other data."
+            )
+        return data.split("train"), data.subset(held_out)
     name, seed = drawn
     if name not in TEXT_SCENARIOS:
         raise ConfigError(f"expected a seed of {', '.join(TEXT_SCENARIOS)}, got {uri!r}.")

@@ -57,7 +57,7 @@ def write_lines(folder: Path, arguments: Namespace, out: Path, settings: Generat
         reader,
         in_order=arguments.in_order,
     )
-    real = open_real_lines(arguments.with_real)
+    real = open_real_lines(arguments.with_real, sampler.layout)
     check_texts(arguments, text_of, sampler.form.width_of, real)
     select = choose_styles(arguments.select)
     styles = sampler.num_styles if select is None else len(sampler.select(select))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from augment.data.layouts import load_layout
+from augment.data.layouts import Layout, load_layout
 from augment.data.line_rendering import LineRenderer
 from augment.data.texts import find_size_fault, open_texts
 from augment.errors import ConfigError, DataError
@@ -15,7 +15,7 @@ from augment.export import Card, Record
 from augment.images import Pixels, encode_png, resize_image
 from jobs.cli import absolute_uri, print_plan, read_settings
 from jobs.exports import writing_alone
-from jobs.real_lines import open_real_lines, real_line_records
+from jobs.real_lines import allowed_lines, open_real_lines, real_line_records
 from jobs.text_choice import check_texts, choose_texts
 from recognizers.text_sources import check_drawable
 
@@ -62,8 +62,8 @@ def render_lines(arguments: Namespace, out: Path) -> None:
     sampler = choose_texts(
         arguments.texts, layout, arguments.seed, check, in_order=arguments.in_order
     )
-    styles = _style_images(arguments.style_from, settings.channels)
-    real = open_real_lines(arguments.with_real)
+    styles = _style_images(arguments.style_from, layout, settings.channels)
+    real = open_real_lines(arguments.with_real, layout)
     check_texts(arguments, sampler, check, real)
     if arguments.dry_run:
         print_plan("generate", arguments, settings)
@@ -99,10 +99,12 @@ def _at_height(height: int, image: Pixels) -> Pixels:
     return resize_image(image, (height, max(1, round(height * image.shape[1] / image.shape[0]))))
 
 
-def _style_images(uri: str | None, channels: int) -> list[Pixels]:
+def _style_images(uri: str | None, layout: Layout, channels: int) -> list[Pixels]:
+    """Lines of the layout: on a plate of another one characters would be left where it has none."""
     if uri is None:
         return []
-    data = open_texts(absolute_uri(uri, "--style-from")).split("train")
+    data = open_texts(absolute_uri(uri, "--style-from"), real_only=True).split("train")
+    data = allowed_lines(data, layout)
     step = -(-len(data) // _MOST_STYLES)
     return data.images(range(0, len(data), step), channels=channels)
 

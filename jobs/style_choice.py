@@ -34,7 +34,8 @@ def choose_styles(given: Sequence[str] | None) -> StyleSelection | None:
                 f"--select must be {', '.join(_WORDS + _SHARES)}, each once at most, as in "
                 f"colours=yellow,white; got {condition!r}."
             )
-        chosen[name] = tuple(value.split(",")) if name in _WORDS else _shares(condition, value)
+        words = tuple(map(str.strip, value.split(",")))
+        chosen[name] = words if name in _WORDS else _shares(condition, value)
     return StyleSelection(**chosen)
 
 

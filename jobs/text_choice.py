@@ -16,7 +16,7 @@ from augment.data.text_sampling import (
     uniform,
 )
 from augment.data.texts import TextImages, open_texts
-from augment.errors import ConfigError
+from augment.errors import ConfigError, DataError
 from augment.export import WRITERS
 from jobs.cli import absolute_uri, local_path
 from recognizers.text_metrics import MISSING, report_errors
@@ -80,15 +80,23 @@ def choose_texts(
     if source.startswith(_GRAMMAR):
         return grammar(source.removeprefix(_GRAMMAR), seed)
     if source.startswith(_RARE):
-        lines = open_texts(absolute_uri(source.removeprefix(_RARE), "--texts")).split("train")
-        return balanced(layout, Counter("".join(lines.texts)), seed, check)
+        uri = absolute_uri(source.removeprefix(_RARE), "--texts")
+        counts = Counter("".join(open_texts(uri, real_only=True).split("train").texts))
+        if counts.keys().isdisjoint(layout.alphabet):
+            raise DataError(
+                f"expected lines with characters of layout {layout.name} in {uri}, to draw more of "
+                f"the rare ones, got {''.join(sorted(counts))[:40]!r}; correct the labels or take "
+                "lines of that layout."
+            )
+        return balanced(layout, counts, seed, check)
     if asks_reader(source):
         if reader is None:
             raise ConfigError(
                 f"--texts {source} asks the reader of a bundle of lines, got none; train the "
                 f"bundle with one, or take {_RARE}URI."
             )
-        lines = open_texts(absolute_uri(source.removeprefix(_CONFUSED), "--texts")).split("val")
+        uri = absolute_uri(source.removeprefix(_CONFUSED), "--texts")
+        lines = open_texts(uri, real_only=True).split("val")
         read = reader.read(lines.shaped(reader.shape)).texts
         errors = report_errors(read, lines.texts, reader.charset)
         classes = sorted({MISSING, *errors.by_class, *chain(*errors.confusions)})

@@ -107,9 +107,12 @@ def parser() -> argparse.ArgumentParser:
         type=at_least(2),
         nargs=2,
         metavar=("H", "W"),
-        help="pixels; chosen from the data unless given",
+        help="pixels; unless given chosen from the data, of plates 32 96 or wider "
+        "as their layout is, of free text 32 160, the widest",
     )
-    options.add_argument("--channels", type=int, choices=(1, 3), help="gray or RGB; as the data")
+    options.add_argument(
+        "--channels", type=int, choices=(1, 3), help="gray or RGB; as the data, of lines RGB"
+    )
     options.add_argument("--workers", type=at_least(1), default=1, help="Ray Train workers")
     options.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint of a stopped run"
@@ -188,16 +191,21 @@ def open_training_data(arguments: argparse.Namespace) -> LabelledImages | LineDa
     uri, channels = absolute_uri(arguments.data), arguments.channels
     size = tuple(arguments.image_size) if arguments.image_size else None
     takes_lines = arguments.architecture == LineSAAEGenerator.architecture
-    if takes_lines != (arguments.layout is not None):
+    if takes_lines and arguments.layout is None:
         raise ConfigError(
-            f"--layout goes with {LineSAAEGenerator.architecture}, and only with it; got "
-            f"{arguments.architecture} and {arguments.layout or 'no layout'}."
+            f"{LineSAAEGenerator.architecture} is trained on lines of text: expected --layout, one "
+            f"of {', '.join(LAYOUTS)} or a .toml or .json file, and --data with such lines."
+        )
+    if not takes_lines and arguments.layout is not None:
+        raise ConfigError(
+            f"--layout goes with {LineSAAEGenerator.architecture} alone, got it with "
+            f"{arguments.architecture}; leave it out."
         )
     if takes_lines and arguments.attribute is not None:
         raise ConfigError("--attribute goes with images that have some, lines have texts.")
     if takes_lines:
         return open_lines(uri, arguments.layout, size=size, channels=channels or 3)
-    data = open_data(uri, image_size=size, channels=channels).split("train")
+    data = open_data(uri, image_size=size, channels=channels, real_only=True).split("train")
     return data if arguments.attribute is None else data.by_attribute(arguments.attribute)
 
 

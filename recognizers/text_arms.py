@@ -310,7 +310,8 @@ class TextRun(ArmRun[TextRecipe, LabelledLines, TextCell]):
         if not tally.kept:
             raise DataError(
                 f"seed {self.seed}: expected generated lines that are read as their text, got "
-                f"none of {tally.made}; train the generator or the reader longer."
+                f"none of {tally.made}; train longer: --set reader_steps=… the reader, "
+                "--set generator.model.steps.alternate=… the generator."
             )
         save_arrays(
             self.generated_path,

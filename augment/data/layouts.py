@@ -216,7 +216,9 @@ def load_layout(name_or_path: str | Path) -> Layout:
     """
     known = str(name_or_path) in LAYOUTS
     path = _FOLDER / f"{name_or_path}.toml" if known else Path(name_or_path)
-    if path.suffix not in (".toml", ".json") or not path.is_file():
+    if path.suffix in (".toml", ".json") and not path.is_file():
+        raise ConfigError(f"expected a layout file, got {path}, which is none; check the path.")
+    if path.suffix not in (".toml", ".json"):
         raise ConfigError(
             f"expected a layout, {', '.join(LAYOUTS)}, or a .toml or .json file; "
             f"got {str(name_or_path)!r}."

@@ -114,23 +114,26 @@ class LineData:
         """
         check_alphabets(layout)
         faults: dict[int, str] = {}  # row to what is wrong with its image's size
-        unwritten = []
+        unwritten: dict[int, str] = {}  # row to what is wrong with its text
         for row, text in enumerate(texts.texts):
             height, width = texts.images([row], channels=shape.channels)[0].shape[:2]
             if (fault := find_size_fault(height, width)) is not None:
                 faults[row] = f"the image {texts.names[row]} must have {fault}"
-            elif not _fits(text, layout, (shape.height, shape.width_of(height, width))):
-                unwritten.append(row)
+            else:
+                size = shape.height, shape.width_of(height, width)
+                if (fault := _find_text_fault(text, layout, size)) is not None:
+                    unwritten[row] = fault
         left_out = sorted([*faults, *unwritten])
         if len(left_out) == len(texts):
-            first = next(iter(faults.values()), f"such as {texts.texts[:1]}; choose another layout")
+            first = next(iter((faults | unwritten).values()), "there is no line")
             raise DataError(
                 f"expected lines that layout {layout.name} can write, got none among {len(texts)} "
-                f"of {texts.uri}: {first}."
+                f"of {texts.uri}: {first.rstrip('.')}."
             )
         _warn(texts, list(faults.values()), "they are too small or too thin")
         said = [repr(texts.texts[row]) for row in unwritten]
-        _warn(texts, said, f"layout {layout.name} cannot write their texts in their images")
+        why = f"layout {layout.name} cannot write their texts in their images"
+        _warn(texts, said, f"{why} ({next(iter(unwritten.values()), '').rstrip('.')})")
         kept = np.delete(np.arange(len(texts)), left_out)
         return cls(texts.subset(kept), layout, shape, texts.subset(left_out))
 
@@ -265,7 +268,7 @@ def other_text(text: str, layout: Layout, size: tuple[int, ...], rng: np.random.
         replaced = rng.random(len(text)) < REPLACED
         drawn = rng.choice(letters, size=len(text))
         other = "".join(np.where(replaced, drawn, list(text)))
-        if _fits(other, layout, (size[0], size[1])):
+        if _find_text_fault(other, layout, (size[0], size[1])) is None:
             return other
     return text
 
@@ -379,9 +382,9 @@ def _fonts(layout: Layout) -> tuple[Font, ...]:
     return line_fonts() if layout.is_free else PLATE_FONTS
 
 
-def _fits(text: str, layout: Layout, size: tuple[int, int]) -> bool:
+def _find_text_fault(text: str, layout: Layout, size: tuple[int, int]) -> str | None:
     try:
         draw_contents([text], layout, size=size, looks=[0])
-    except AugmentError:
-        return False
-    return True
+    except AugmentError as error:
+        return str(error)
+    return None

@@ -72,6 +72,8 @@ def decode_text(data: bytes, where: str) -> str:
     Raises:
         DataError: another encoding; ``where`` says what the file is.
     """
+    if data.startswith(b"PK\x03\x04"):
+        raise DataError(f"expected text in {where}, got a zip archive; try zip:.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -31,7 +31,7 @@ class TextListing:
 
 
 def checked_texts(names: Sequence[str], texts: Sequence[str], where: str) -> tuple[str, ...]:
-    """The texts in Unicode's composed form (NFC), which fonts have and most keyboards write.
+    """The texts as ``plain_text`` has them.
 
     Raises:
         DataError: one is blank; it names the images, ``where`` what lists them.
@@ -42,7 +42,15 @@ def checked_texts(names: Sequence[str], texts: Sequence[str], where: str) -> tup
             f"expected a text for every image of {where}, got none for {some(empty)}; "
             "write one or leave the image out."
         )
-    return tuple(normalize("NFC", text) for text in texts)
+    return tuple(map(plain_text, texts))
+
+
+def plain_text(text: str) -> str:
+    """A text in Unicode's composed form (NFC), which fonts have and most keyboards write.
+
+    White space around it is left out: no image shows it.
+    """
+    return normalize("NFC", text.strip())
 
 
 def read_named(read: Callable[[str], bytes], files: tuple[str, ...], item: int) -> bytes:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from augment.data.layouts import Layout
 from augment.data.listing import decode_text
 from augment.data.text_grammar import parse_grammar
+from augment.data.text_listing import plain_text
 from augment.errors import ConfigError, DataError, LabelError, RequestError
 
 __all__ = [
@@ -83,7 +84,7 @@ def read_list(path: str | Path) -> dict[int, str]:
     """The texts of a file, a text a line, by the numbers of their lines.
 
     Args:
-        path: of the file; white space around a text is left out, and so are empty lines.
+        path: of the file; texts are taken as by ``plain_text``, empty lines left out.
 
     Raises:
         DataError: no such file, not UTF-8, or no text in it.
@@ -91,9 +92,12 @@ def read_list(path: str | Path) -> dict[int, str]:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise DataError(f"expected a file with a text a line, got {path} ({error}).") from error
+        raise DataError(
+            f"expected uniform, grammar:…, rare:…, confused:… or a file with a text a line, got "
+            f"{path} ({error})."
+        ) from error
     lines = io.StringIO(decode_text(data, str(path)), newline=None)  # ends at \n, \r\n and \r alone
-    texts = {number: line.strip() for number, line in enumerate(lines, start=1) if line.strip()}
+    texts = {number: plain_text(line) for number, line in enumerate(lines, start=1) if line.strip()}
     if not texts:
         raise DataError(f"{path}: expected a text a line, got none.")
     return texts

@@ -93,8 +93,10 @@ class LineForm:
         for place, character in enumerate(text, start=1):
             if character not in self.classes:
                 raise RequestError(
-                    f"a text must be of the characters {''.join(self.classes)}, got "
-                    f"{character!a} at position {place} of {text[:MOST_SHOWN]!r}; write it without."
+                    f"a text must be of the characters {''.join(self.classes)}, which the bundle's "
+                    f"layout and training lines have, got {character!r} at position {place} of "
+                    f"{text[:MOST_SHOWN]!r}; leave the text out, or train a bundle with a layout "
+                    "whose alphabet has it."
                 )
         return width
 

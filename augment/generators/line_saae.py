@@ -21,7 +21,7 @@ from augment.data.line_pairs import (
     other_text,
 )
 from augment.data.pairs import FOLDS
-from augment.data.texts import LineShape, open_texts
+from augment.data.texts import WIDTH_STEP, LineShape, open_texts
 from augment.errors import RequestError
 from augment.generate import Sampler
 from augment.generators.base import GeneratorConfig
@@ -33,7 +33,6 @@ from augment.training import TrainingConfig
 
 __all__ = [
     "CONFIGS",
-    "SHAPES",
     "LineSAAEGenerator",
     "folds_of_groups",
     "line_folds",
@@ -146,11 +145,10 @@ CONFIGS: dict[str, LineSAAEGenerator] = {
     ),
 }
 
-SHAPES: dict[str, LineShape] = {
-    "plate": LineShape(PLATE_HEIGHT, 96, 96),
-    "free": LineShape(PLATE_HEIGHT, 32, 160),
-}
-"""Shapes of lines whose layout has positions, and of free text."""
+LEAST_PLATE_WIDTH = 96
+"""Pixels; plates are this wide, or as their layout's proportions say."""
+MOST_WORD_WIDTH = 160
+"""Pixels, of free text that is trained on."""
 
 
 def shape_for(layout: Layout, size: tuple[int, int] | None = None, channels: int = 3) -> LineShape:
@@ -158,11 +156,17 @@ def shape_for(layout: Layout, size: tuple[int, int] | None = None, channels: int
 
     Args:
         layout: of a plate, whose lines all have one width, or free text.
-        size: (H, W) of plates, (H, widest W) of free text; None: 32 × 96 and 32 × 160.
+        size: (H, W) of plates, (H, widest W) of free text. None: 32 × 160 for free text; plates are
+            32 pixels high and as wide as their layout says, to 8 pixels below, at least 96.
         channels: 1 (gray) or 3 (RGB).
     """
-    shape = SHAPES["free" if layout.is_free else "plate"]
-    height, most = size or (shape.height, shape.most_width)
+    if size is not None:
+        height, most = size
+    elif layout.size is None:
+        height, most = PLATE_HEIGHT, MOST_WORD_WIDTH
+    else:
+        height, width = PLATE_HEIGHT, PLATE_HEIGHT * layout.size[0] / layout.size[1]
+        most = max(LEAST_PLATE_WIDTH, int(width) // WIDTH_STEP * WIDTH_STEP)
     least = min(height, most) if layout.is_free else most
     return LineShape(height, least, most, channels)
 
@@ -175,7 +179,7 @@ def open_lines(
     channels: int = 3,
     split: str = "train",
 ) -> LineData:
-    """Open the lines of a data URI; those that the layout cannot write are left out.
+    """Open the real lines of a data URI; those that the layout cannot write are left out.
 
     Args:
         uri: as for ``open_texts``.
@@ -188,7 +192,8 @@ def open_lines(
         DataError, ConfigError: as these say.
     """
     known = load_layout(layout)
-    return LineData.select(open_texts(uri).split(split), known, shape_for(known, size, channels))
+    texts = open_texts(uri, real_only=True).split(split)
+    return LineData.select(texts, known, shape_for(known, size, channels))
 
 
 def line_folds(data: LineData) -> NDArray[np.int64]:

@@ -152,7 +152,7 @@ class LineSampler:
                 if source not in self.sources:
                     raise RequestError(
                         f"unknown source {source[:40]!r}; the styles come from: "
-                        f"{', '.join(self.sources)}."
+                        f"{', '.join(filter(None, self.sources)) or 'lines that name none'}."
                     )
             wanted = [self.sources.index(source) for source in selection.sources]
             told = f"come from {', '.join(source[:40] for source in selection.sources)}"

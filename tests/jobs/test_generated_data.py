@@ -1,4 +1,4 @@
-"""Jobs that test or certify real images do not take what was generated for real."""
+"""Jobs that learn from, test or certify real images do not take what was generated for real."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from augment.errors import DataError
 from augment.export import WRITERS, Record
 from augment.images import encode_png
-from jobs import benchmark, evaluate, generate
+from jobs import benchmark, evaluate, generate, train
 
 
 @pytest.fixture
@@ -31,6 +31,9 @@ def commands(registry: Path) -> dict[str, tuple[object, list[str]]]:
         "evaluate": (evaluate, [bundle, "--data"]),
         "generate": (generate, [bundle, "--per-label", "1", "--with-real"]),
         "render": (generate, ["renderer:words", "--count", "1", "--with-real"]),
+        "render in their style": (generate, ["renderer:words", "--count", "1", "--style-from"]),
+        "train": (train, ["saae", "--data"]),
+        "train on lines": (train, ["line_saae", "--layout", "words", "--data"]),
     }
 
 

@@ -13,7 +13,7 @@ from augment.data.layouts import load_layout
 from augment.data.line_pairs import LineData
 from augment.data.line_rendering import LineRenderer
 from augment.data.texts import TextImages
-from augment.errors import ConfigError
+from augment.errors import ConfigError, DataError
 from augment.generators.base import write_bundle
 from augment.generators.line_saae import CONFIGS, shape_for
 from augment.images import encode_png
@@ -52,6 +52,13 @@ def registry(plates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_bundle(folder, config.build_model(data).eval(), data, config)
     Registry(str(root)).publish("plates", folder)
     return root
+
+
+def test_lines_of_which_none_is_held_out_are_refused(plates: Path, tmp_path: Path) -> None:
+    rows = plates.read_text(encoding="utf-8").replace(",test", ",train")
+    (plates.parent / "train.csv").write_text(rows, encoding="utf-8")
+    with pytest.raises(DataError, match=r"expected val or test lines .* got 70 of train alone"):
+        open_lines(f"csv:{plates.parent}/train.csv")
 
 
 def test_lines_are_measured_beside_held_out_ones_and_kept_in_the_card(

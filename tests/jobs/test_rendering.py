@@ -87,6 +87,29 @@ def test_style_images_without_a_look_are_counted(
     assert told in (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
 
 
+def test_style_images_and_real_lines_of_another_layout_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plates, green = load_layout("plates-cn"), load_layout("plates-cn-green")
+    wide = LineRenderer(green)(["京AD12345"], 0, (48, 160))[0]
+    line = LineRenderer(plates)(["京A12345"], 0, (48, 144))[0]
+    green_alone = style_images(tmp_path / "green", [wide], "京AD12345")
+    both = style_images(tmp_path / "both", [line, wide, noise(3, 3)], "京A12345")
+    table = tmp_path / "both" / "labels.csv"
+    rewritten = table.read_text(encoding="utf-8").replace("1.png,京A12345", "1.png,京AD12345")
+    table.write_text(rewritten, encoding="utf-8")
+    how = ("--count", "1", "--format", "csv")
+    run("plates-cn", tmp_path / "styled", *how, "--style-from", both)
+    assert "1 of 3 real lines are no texts of layout plates-cn: '京AD12345' (1.png)" in caplog.text
+    run("plates-cn", tmp_path / "with", *how, "--with-real", both)
+    assert "1 of 2 real lines are no single line: '京A12345' (2.png)" in caplog.text
+    assert [row["label"] for row in rows(tmp_path / "with")][:-1] == ["京A12345"]
+    for option in ("--style-from", "--with-real"):
+        with pytest.raises(DataError, match="1 of 1 real lines are no texts of layout plates-cn"):
+            run("plates-cn", tmp_path / "none", *how, option, green_alone)
+    assert not list(tmp_path.glob("none*"))
+
+
 def test_looks_come_from_the_style_images_given_and_real_lines_go_along(tmp_path: Path) -> None:
     source = tmp_path / "real"
     source.mkdir()

@@ -72,6 +72,12 @@ def test_a_character_that_was_read_though_never_written_counts_as_confused(tmp_p
     assert confused["8"] > 1.5 * confused["0"]
 
 
+def test_lines_of_other_characters_say_nothing_of_what_is_rare(tmp_path: Path) -> None:
+    uri = csv_of(tmp_path, "train", ["Снег", "улица"])
+    with pytest.raises(DataError, match=r"characters of layout plates-cn in .*, got 'Сагеилнуц'"):
+        choose_texts(f"rare:{uri}", PLATES, 0)
+
+
 def test_nothing_is_confused_where_there_is_no_reader(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="take rare:URI"):
         choose_texts("confused:csv:labels.csv", PLATES, 0)

@@ -105,7 +105,7 @@ def test_the_licence_of_the_data_reaches_the_bundle(
 
 def test_lines_want_a_layout_and_nothing_else_does(tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "reg/plates")]
-    with pytest.raises(ConfigError, match="no layout"):
+    with pytest.raises(ConfigError, match=r"expected --layout, one of plates-cn.* and --data"):
         train.main(["line_saae", "--data", "csv:labels.csv", *out])
     with pytest.raises(ConfigError, match="goes with line_saae"):
         train.main(["saae", "--layout", "words", *out])

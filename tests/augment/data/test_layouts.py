@@ -1,11 +1,14 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from augment.data.layouts import LAYOUTS, Layout, load_layout
+from augment.data.line_rendering import LineRenderer
 from augment.errors import ConfigError, LabelError
+from recognizers.text_sources import check_drawable
 
 PLATE = """
 name = "two"
@@ -268,7 +271,23 @@ def test_free_text_needs_one_alphabet_lengths_and_nothing_of_a_plate(
         Layout(**{**good, **settings})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["plates-xx", "nowhere.toml", "plates-cn.txt"])
+def test_a_layout_file_that_is_not_there_is_said_to_be_missing() -> None:
+    with pytest.raises(ConfigError, match=r"got /nowhere/de.toml, which is none; check the path"):
+        load_layout("/nowhere/de.toml")
+
+
+def test_the_layouts_of_the_documentation_can_be_drawn(tmp_path: Path) -> None:
+    guide = Path(__file__).parents[3] / "docs" / "LAYOUTS.md"
+    blocks = re.findall(r"```toml\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    for block, text in zip(blocks, ("A12", "Снег"), strict=True):
+        path = tmp_path / "layout.toml"
+        path.write_text(block, encoding="utf-8")
+        layout = load_layout(path)
+        check_drawable(text, layout)
+        assert LineRenderer(layout)([text], 0, (32, 144))[0].shape == (32, 144, 3)
+
+
+@pytest.mark.parametrize("name", ["plates-xx", "plates-cn.txt"])
 def test_an_unknown_layout_is_refused_with_the_ones_at_hand(name: str) -> None:
     with pytest.raises(ConfigError, match="plates-cn, plates-cn-green, plates-cn-white, words"):
         load_layout(name)

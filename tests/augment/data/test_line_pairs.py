@@ -66,11 +66,12 @@ def test_lines_that_the_layout_cannot_write_are_left_out_and_told(caplog):
     assert data.left_out.texts == ("WJ01234", "A")
     [told] = caplog.messages
     assert "2 of 4 lines are left out" in told
+    assert "(plates-cn: position 1 must be one of " in told
     assert "'WJ01234', 'A'" in told
     caplog.clear()
     assert not len(LineData.select(data.texts, PLATES, LineShape(32, 96, 96)).left_out)
     assert not caplog.messages
-    with pytest.raises(DataError, match="got none among 4"):
+    with pytest.raises(DataError, match=r"got none among 4 .*has 7 characters, got 1 in 'x'; cor"):
         LineData.select(replace(lines, texts=("x",) * 4), PLATES, LineShape(32, 96, 96))
 
 

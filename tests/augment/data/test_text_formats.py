@@ -148,8 +148,8 @@ def test_a_bad_table_is_a_clear_error(name: str, tmp_path: Path) -> None:
         read_csv(str(tmp_path / "labels.csv"))
 
 
-def test_texts_are_composed_however_they_were_typed(tmp_path: Path) -> None:
-    rows = "file,text\na.png,cafe\u0301\nb.png,caf\u00e9\n".encode()
+def test_texts_are_composed_and_trimmed_however_they_were_typed(tmp_path: Path) -> None:
+    rows = "file,text\na.png,cafe\u0301 \nb.png,caf\u00e9\n".encode()
     lay_out(tmp_path, {"a.png": png(0), "b.png": png(1), "labels.csv": rows})
     assert set(read_csv(str(tmp_path / "labels.csv")).texts) == {"caf\u00e9"}
 

@@ -49,6 +49,11 @@ def test_texts_end_where_lines_end_and_nowhere_else(tmp_path: Path) -> None:
     assert read_list(path) == {1: "a\u2028b", 2: "c\x85d", 3: "e\x0cf", 4: "g"}
 
 
+def test_given_texts_are_composed_as_labels_are(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("KO\u0308 1\n \u1112\u1161\u11ab\n", encoding="utf-8")
+    assert list(read_list(tmp_path / "texts.txt").values()) == ["K\u00d6 1", "\ud55c"]
+
+
 def test_a_list_without_a_seed_comes_in_its_own_order(tmp_path: Path) -> None:
     path = tmp_path / "texts.txt"
     path.write_text("two\n\none\ntwo\n", encoding="utf-8")

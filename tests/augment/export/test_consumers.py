@@ -232,7 +232,7 @@ def test_easyocr_reads_words_by_the_pattern_of_its_trainer(tmp_path: Path) -> No
     table = easyocr_table(root / "labels.csv")
     assert tuple(table["words"]) == labels
     assert all(same(Image.open(root / name), i) for i, name in enumerate(table["filename"]))
-    composed = tuple(normalize("NFC", label) for label in labels)
+    composed = tuple(normalize("NFC", label.strip()) for label in labels)
     assert read_csv(str(root / "labels.csv")).texts == composed, "our own reader reads the same"
 
 

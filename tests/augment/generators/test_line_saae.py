@@ -110,6 +110,17 @@ def test_the_papers_configuration_trains_and_draws(tmp_path):
     assert drawn.images[0].shape == (32, 96, 3)
 
 
+def test_plates_are_as_wide_as_their_layout_says(tmp_path):
+    green = load_layout("plates-cn-green")
+    german = replace(green, size=(650.0, 140.0))
+    assert [shape_for(one).most_width for one in (PLATES, green, german)] == [96, 104, 144]
+    assert shape_for(green, (48, 120)).most_width == 120
+    lines = written(["京AD12345", "沪BF67890"], green, [120] * 2)
+    folder = publish(tmp_path, LineData.select(lines, green, shape_for(green)))
+    drawn = load_line_sampler(folder, half=False).draw_texts(["浙CD00001"], numbers(1), 0)
+    assert drawn.images[0].shape == (32, 104, 3)
+
+
 def test_a_recognizer_is_handed_to_the_model_before_training(tmp_path):
     lines = written(TEXTS[:2], PLATES, [96] * 2)
     data = LineData.select(lines, PLATES, shape_for(PLATES))
