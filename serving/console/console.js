@@ -197,19 +197,22 @@ function tell(answer, panel = at("ask")) {
 async function draw() {
   const body = request("json");
   const total = chosen.size * Object.values(body.labels)[0];
-  if (total > SHOWN) throw new Error(`The page shows up to ${SHOWN} images; download the zip.`);
+  if (total > SHOWN) throw new Error(`The page shows up to ${SHOWN} images; download them.`);
   say("drawing …");
   const answer = await (await ask(body)).json();
   at("images").replaceChildren(...answer.images.map(figure));
   tell(answer);
 }
 
-/** Save a zip that the service answered with. */
+/** The layout that is chosen in a panel for what it downloads. */
+const formatOf = (panel) => panel.querySelector(".format select").value;
+
+/** Save a file that the service answered with, under the name it gives. */
 async function save(response, panel = at("ask")) {
-  const seed = response.headers.get("X-Seed");
+  const [, name] = response.headers.get("Content-Disposition").match(/filename="(.*)"/);
   const link = element("a", "", {
     href: URL.createObjectURL(await response.blob()),
-    download: `${model.name}-${seed}.zip`,
+    download: name,
   });
   link.click();
   URL.revokeObjectURL(link.href);
@@ -218,20 +221,24 @@ async function save(response, panel = at("ask")) {
 
 async function download() {
   say("drawing …");
-  await save(await ask(request("zip")));
+  await save(await ask(request(formatOf(at("ask")))));
 }
 
 async function copyCurl() {
-  const quoted = JSON.stringify(request("zip")).replaceAll("'", "'\\''");
+  const format = formatOf(at("ask"));
+  const quoted = JSON.stringify(request(format)).replaceAll("'", "'\\''");
   const url = new URL(target("generate"), document.baseURI);
-  const command = `curl -fo images.zip -H 'Content-Type: application/json' -d '${quoted}' '${url}'`;
+  const file = format === "webdataset" ? "images.tar" : "images.zip";
+  const command = `curl -fo ${file} -H 'Content-Type: application/json' -d '${quoted}' '${url}'`;
   await navigator.clipboard.writeText(command);
   say("curl copied");
 }
 
 at("model").addEventListener("change", () => working(() => showModel(at("model").value)));
 for (const panel of [at("ask"), at("write")]) {
-  panel.querySelector(".read-back").append(at("read-back").content.cloneNode(true));
+  for (const part of ["read-back", "format"]) {
+    panel.querySelector(`.${part}`).append(at(part).content.cloneNode(true));
+  }
   panel.querySelector(".check input").addEventListener("change", ({ target: check }) => {
     panel.querySelector(".band").disabled = !check.checked;
   });

@@ -24,7 +24,7 @@ function showWhatCounts() {
 }
 
 /** Ask for lines as the form stands; the service checks it. */
-function askForLines(type) {
+function askForLines(format) {
   const texts = writtenTexts();
   const [style] = at("style").files;
   const reading = readBack(at("write"));
@@ -32,7 +32,7 @@ function askForLines(type) {
   if (!style) {
     const body = texts.length ? { texts } : { random_texts: at("random").valueAsNumber };
     if (seed !== "") body.seed = Number(seed);
-    return ask({ ...body, ...reading, format: type });
+    return ask({ ...body, ...reading, format });
   }
   if (texts.length === 0) throw new Error("Write the texts that are to take the image's style.");
   const form = new FormData();
@@ -41,13 +41,13 @@ function askForLines(type) {
   for (const [name, value] of Object.entries(reading)) form.append(name, JSON.stringify(value));
   if (seed !== "") form.append("seed", seed);
   if (at("style-text").value !== "") form.append("image_text", at("style-text").value);
-  const headers = { Accept: `application/${type}` };
-  return call(target("stylize"), { method: "POST", headers, body: form });
+  form.append("format", format);
+  return call(target("stylize"), { method: "POST", body: form });
 }
 
 async function drawLines() {
   const count = writtenTexts().length || at("random").valueAsNumber;
-  if (count > SHOWN) throw new Error(`The page shows up to ${SHOWN} lines; download the zip.`);
+  if (count > SHOWN) throw new Error(`The page shows up to ${SHOWN} lines; download them.`);
   say("writing …", false, at("write"));
   const answer = await (await askForLines("json")).json();
   at("lines").replaceChildren(...answer.images.map(figure));
@@ -56,7 +56,7 @@ async function drawLines() {
 
 async function downloadLines() {
   say("writing …", false, at("write"));
-  await save(await askForLines("zip"), at("write"));
+  await save(await askForLines(formatOf(at("write"))), at("write"));
 }
 
 at("texts").addEventListener("input", showWhatCounts);

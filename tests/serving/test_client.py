@@ -65,6 +65,9 @@ def test_images_are_asked_for_within_a_band_of_the_readers_confidences(
     assert [row["index"] for row in unpack(told.path, tmp_path / "out")] == [4, 6, 7, 9]
     with pytest.raises(RequestError, match=r"reader_band must be .* got 0\.9 to 0\.1"):
         client.ask("http://service", "digits", {"3": 6}, reader_band=(0.9, 0.1), **how)
+    told = client.ask("http://service", "digits", {"3": 6}, format="csv", **how)
+    with zipfile.ZipFile(told.path) as archive:
+        assert "labels.csv" in archive.namelist()
 
 
 def write_zip(path: Path) -> Path:

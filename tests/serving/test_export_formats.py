@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -39,6 +40,14 @@ def unpack(content: bytes, folder: Path) -> Path:
 
 def test_every_layout_of_the_job_is_one_of_the_service() -> None:
     assert {*get_args(Format), "folder"} == {*WRITERS, "json"}
+
+
+def test_the_page_offers_every_layout_in_both_forms(client: Any) -> None:
+    page = client.get("/").text
+    (menu,) = re.findall(r'<template id="format">.*?</template>', page, re.DOTALL)
+    assert {*re.findall(r"<option>(\w+)</option>", menu), "json"} == set(get_args(Format))
+    forms = re.findall(r'<section class="panel" id="(?:ask|write)".*?</section>', page, re.DOTALL)
+    assert [form.count('<label class="format"></label>') for form in forms] == [1, 1]
 
 
 @pytest.mark.parametrize("kind", ZIPPED)
