@@ -13,6 +13,7 @@ from augment.files import write_whole
 from augment.generators.line_saae import load_line_sampler
 from jobs.cli import absolute_uri
 from jobs.evaluation import EvaluateSettings, parse_draw, write_card
+from recognizers.distribution import NEIGHBOURS
 from recognizers.line_fidelity import LineJudge, format_line_table, nearest_grid, style_grid
 from recognizers.line_report import LinePictures, write_line_pages
 from recognizers.text_scenarios import TEXT_SCENARIOS
@@ -48,7 +49,7 @@ def measure_lines(
 
     Raises:
         ConfigError: bundles of different layouts or shapes.
-        DataError: data without training or held-out lines.
+        DataError: data without training lines, or with too few held out.
     """
     samplers = {
         name: load_line_sampler(folder, device=settings.device) for name, folder in folders.items()
@@ -70,6 +71,11 @@ def measure_lines(
         device=settings.device,
         writes=lambda text: all(sampler.form.writes(text) for sampler in samplers.values()),
     )
+    if (half := min(len(judge.compared), len(judge.other))) <= NEIGHBOURS:
+        raise DataError(
+            f"{uri}: expected {NEIGHBOURS + 1} or more held-out lines that the bundles can write "
+            f"in each of two halves, which are compared, got {half}; give more val or test lines."
+        )
     if left_out := len(data) - len(judge.lessons):
         print(
             f"{left_out} of {len(data)} training lines are not taught: a bundle cannot write them"

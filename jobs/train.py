@@ -64,6 +64,8 @@ RUNS = ".runs"
 """Folder in a registry where training keeps its checkpoints."""
 READER_ACCURACY = "reader_accuracy"
 """Which of a bundle's metrics says how much its reader reads right."""
+POOR_READER = 0.2
+"""Share of real images read right below which the job advises to train the reader longer."""
 CHECKED = 2000
 """Real images that a new reader is tried on, at most."""
 
@@ -326,6 +328,8 @@ def train_and_publish(
             right = fit_reader(data, readers, config.training.seed, folder / READER_FOLDER)
             if right is not None:
                 print(f"it reads {right:.1%} of the real images it was not trained on", flush=True)
+                if right < POOR_READER:
+                    print("little will be kept of what is drawn: take more --reader-steps")
                 metrics = metrics | {READER_ACCURACY: right}
         write_bundle(folder, model.eval(), data, config, metrics, licence=licence)
         return Registry(root).publish(run.rpartition("-")[0], folder)

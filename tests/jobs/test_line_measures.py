@@ -61,6 +61,18 @@ def test_lines_of_which_none_is_held_out_are_refused(plates: Path, tmp_path: Pat
         open_lines(f"csv:{plates.parent}/train.csv")
 
 
+def test_too_few_lines_held_out_are_told_before_anything_is_trained(
+    plates: Path, registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recognizers.line_fidelity.train_on_lines", None)
+    head, *rows = plates.read_text(encoding="utf-8").splitlines()
+    (plates.parent / "few.csv").write_text("\n".join([head, *rows[:48]]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"6 or more held-out lines .* got 4; give more val or"):
+        evaluate.main(
+            [f"{registry}/plates", "--data", f"csv:{plates.parent}/few.csv", "--out", str(tmp_path)]
+        )
+
+
 def test_lines_are_measured_beside_held_out_ones_and_kept_in_the_card(
     plates: Path, registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

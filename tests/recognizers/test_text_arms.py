@@ -140,7 +140,7 @@ def test_generator_reader_and_renderer_see_the_training_lines_alone(
     names = ("train_generator", "render_lines")
     calls = {name: spy(monkeypatch, text_arms, name) for name in names}
     streams = spy(monkeypatch, text_training, "mixed_lines")
-    with pytest.raises(DataError, match=r"none of 24; train the generator or the reader longer"):
+    with pytest.raises(DataError, match=r"none of 24; train longer: --set reader_steps"):
         run.generated()  # an untrained reader reads nothing right
     allowed = set(run.draw.train.texts)
     assert set(calls["train_generator"][0][0][0].texts.texts) <= allowed
