@@ -69,7 +69,7 @@ async def answer(order: Order, entry: Entry, backend: Backend, layout: str) -> R
 
     Raises:
         LabelError: the layout cannot hold a label.
-        RequestError: images were to be read back, and none was read as its label.
+        RequestError: a file is asked for, and no image was read as its label; JSON tells that.
     """
     if layout == "json":
         return await _answer_with_json(order, entry, backend)

@@ -192,12 +192,12 @@ class ZipStore:
     def _open(self) -> zipfile.ZipFile:
         if self._archive is None or self._process != os.getpid():
             try:
-                if self._file_system.isdir(self.path):
-                    raise DataError(
-                        f"expected a zip archive, got the folder {self.path}; try folder: for zip:."
-                    )
                 handle = self._file_system.open(self.path, "rb")
                 self._archive = zipfile.ZipFile(handle)
+            except IsADirectoryError as error:
+                raise DataError(
+                    f"expected a zip archive, got the folder {self.path}; try folder: for zip:."
+                ) from error
             except (OSError, zipfile.BadZipFile) as error:
                 raise DataError(
                     f"expected a zip archive, got {self.path} ({error}); "

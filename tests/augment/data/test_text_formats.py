@@ -154,6 +154,14 @@ def test_texts_are_composed_and_trimmed_however_they_were_typed(tmp_path: Path) 
     assert set(read_csv(str(tmp_path / "labels.csv")).texts) == {"caf\u00e9"}
 
 
+def test_a_folder_for_a_zip_and_a_zip_for_a_table_are_told_from_each_other(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected a zip archive, got the folder .*; try folder:"):
+        read_zip(str(lay_out(tmp_path / "words", {"a/1.png": png(0)})))
+    archive = pack(tmp_path / "words.zip", {"a/1.png": png(0)})
+    with pytest.raises(DataError, match=r"got a zip archive; try zip:"):
+        read_csv(str(archive))
+
+
 def test_a_zip_of_names_in_a_local_encoding_is_refused_and_not_misread(tmp_path: Path) -> None:
     path = pack(tmp_path / "plates.zip", {"京A1/a.png": png(0)})
     name, flag = "京A1/a.png".encode(), 0x800.to_bytes(2, "little")
