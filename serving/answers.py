@@ -159,8 +159,9 @@ async def _answer_with_export(
     """Return a file as a streaming response; errors of the first chunk are raised here."""
     digest, licence = entry.info.digest, entry.info.licence
     pieces = export_bytes(order, digest, backend, layout, licence=licence)
-    media_type, suffix = (TAR, ".tar") if layout == "webdataset" else (ZIP, f"-{layout}.zip")
-    file = f"{entry.name}-{order.seed}{'.zip' if layout == 'zip' else suffix}"
+    media_type = TAR if layout == "webdataset" else ZIP
+    suffix = {"zip": ".zip", "webdataset": ".tar"}.get(layout, f"-{layout}.zip")
+    file = f"{entry.name}-{order.seed}{suffix}"
     headers = {
         "Content-Disposition": f'attachment; filename="{file}"',
         "X-Seed": str(order.seed),

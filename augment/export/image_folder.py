@@ -19,6 +19,7 @@ from augment.export.records import (
     MANIFEST,
     Record,
     folder_name,
+    list_classes,
 )
 from augment.export.zip_file import ZipFile
 
@@ -50,7 +51,7 @@ class FolderWriter(FolderExport):
     def finish(self) -> None:
         """Write the list of classes."""
         with (self.partial / CLASSES).open("xb") as file:
-            file.writelines(_list_classes(self.ledger))
+            file.writelines(list_classes(self.ledger.labels_by_folder()))
         self.seal(CLASSES)
 
     def describe(self) -> str:
@@ -93,7 +94,7 @@ class ZipStream:
             summary=summary,
         )
         with spool() as classes:
-            classes.writelines(_list_classes(self._ledger))
+            classes.writelines(list_classes(self._ledger.labels_by_folder()))
             yield from self._file(CLASSES, classes)
         self._note(CARD, hashlib.sha256(card.encode()).hexdigest())
         yield self._zip.entry(CARD, card.encode())
@@ -186,7 +187,3 @@ def _describe(ledger: Ledger) -> str:
         "and `a` are two names, as on Linux; elsewhere one replaces the other's images. Other "
         "formats, such as csv, parquet and webdataset, have no such folders."
     )
-
-
-def _list_classes(ledger: Ledger) -> Iterator[bytes]:
-    return (f"{name}\n".encode() for name in ledger.folders())

@@ -91,7 +91,7 @@ class InsightFaceWriter(FolderExport):
                 self._file.write(record_io(_HEADER.pack(2, 0.0, key, 0) + span))
         self.release()
         self.put("property", f"{len(people)},{SIDE},{SIDE}\n".encode())
-        self.put(CLASSES, list_classes(name for name, _, _ in people))
+        self.put(CLASSES, b"".join(list_classes(name for name, _, _ in people)))
         self.seal("train.rec")
         self.seal("train.idx")
 

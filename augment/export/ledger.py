@@ -95,12 +95,10 @@ class Ledger:
         row = self._index.execute("SELECT COUNT(DISTINCT label) FROM images").fetchone()
         return int(row[0])
 
-    def folders(self) -> Iterator[str]:
-        """Yield the labels as names of folders, ascending."""
-        rows = self._index.execute(
-            "SELECT DISTINCT folder(label) AS name FROM images ORDER BY name"
-        )
-        return (name for (name,) in rows)
+    def labels_by_folder(self) -> Iterator[str]:
+        """Yield every label, the names of their folders ascending."""
+        rows = self._index.execute("SELECT DISTINCT label FROM images ORDER BY folder(label)")
+        return (label.decode(errors="surrogatepass") for (label,) in rows)
 
     def alike(self) -> tuple[list[str], int]:
         """The first folders whose names differ in case alone, and how many such names there are."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
@@ -160,9 +160,9 @@ def generated_record(drawn: Drawn, classes: Sequence[str], seed: int, bundle: st
     )
 
 
-def list_classes(names: Iterable[str]) -> bytes:
-    """What ``classes.txt`` holds: a name a line, as folders are named, in the order of numbers."""
-    return "".join(f"{folder_name(name)}\n" for name in names).encode()
+def list_classes(names: Iterable[str]) -> Iterator[bytes]:
+    """The lines of ``classes.txt``: names as folders are named, in the order of numbers."""
+    return (f"{folder_name(name)}\n".encode() for name in names)
 
 
 class ClassNumbers(dict[str, int]):
